@@ -1,0 +1,34 @@
+"""What a verdict is, and what it is worth."""
+
+from enum import StrEnum
+
+# Bumped on every change that can change a verdict; stored beside every graded sample.
+VERIFIER_VERSION = "1"
+
+
+class Verdict(StrEnum):
+    """The outcome of comparing one response with one gold answer.
+
+    correct    the answer in the last complete box equals the gold
+    wrong      it does not
+    unparsed   there is no complete box, it is empty or too long, or no mathematics is found in it
+    timeout    the comparison used up its processor time or memory (a limit of ours, not of the response's author)
+    truncated  the response ran into the token limit; what it contains is not looked at
+    """
+
+    correct = "correct"
+    wrong = "wrong"
+    unparsed = "unparsed"
+    timeout = "timeout"
+    truncated = "truncated"
+
+
+def reward(verdict: Verdict) -> float:
+    """Binary reward of a verdict: 1 for correct, 0 for everything else.
+
+    A truncated response is worth 0 as well: the paper does not say, and 0 is what a user would give it.
+
+    >>> [reward(v) for v in (Verdict.correct, Verdict.wrong, Verdict.truncated)]
+    [1.0, 0.0, 0.0]
+    """
+    return 1.0 if verdict is Verdict.correct else 0.0
