@@ -1,0 +1,184 @@
+"""Advantages: rewards [prompts, group] -> advantages [prompts, group]. One row is one prompt, one column one rollout.
+
+Notation (arXiv:2604.04894): G rollouts per prompt, p = (number correct) / G the group accuracy. A group with p = 0 or
+p = 1 is called *degenerate*; every estimator says what it gives there, and none relies on an epsilon for it.
+
+Conventions shared by all: computed in float64 and returned in the dtype of the rewards (float64 when these are not
+floating); no gradient flows; no state. An estimator that needs binary rewards refuses any other with `RewardError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asymgrpo.seeds import uniforms
+
+Degenerate = Literal["limit", "zero"]
+
+
+class RewardError(ValueError):
+    """The rewards do not fit the estimator; the message says which value and what to use instead."""
+
+
+def asymmetric(rewards: Tensor, beta_pos: float, beta_neg: float, degenerate: Degenerate = "limit") -> Tensor:
+    """The paper's parametric family with one exponent for each sign (AsymGRPO).
+
+        A_pos(p) = ((1 - p) / p) ** beta_pos      on correct rollouts (reward 1)
+        A_neg(p) = -(p / (1 - p)) ** beta_neg     on wrong rollouts (reward 0)
+
+    Binary rewards only. (0.5, 0.5) is GRPO: `group_standardized(rewards, ddof=0, eps=0)`. (0, 0) is `reinforce`.
+
+    A degenerate group has rollouts of one sign only, whose base is 0, so the value is 0 ** beta:
+      beta > 0: 0, the limit of the formula;
+      beta < 0: the formula diverges; defined as 0;
+      beta = 0: `degenerate="limit"` reads 0 ** 0 as 1, so the group carries +1 or -1 (our reading of the paper:
+      REINFORCE has fixed advantages); `degenerate="zero"` gives 0, so that no degenerate group ever carries signal.
+    Thus positive-only (0.5, 0) under "limit" still lowers all-wrong groups with advantage -1.
+
+    Source: arXiv:2604.04894, the parametric advantage and its asymmetric form.
+
+    >>> asymmetric(torch.tensor([[1.0, 0, 0, 0], [1, 1, 1, 1]]), beta_pos=1.0, beta_neg=0.5)[0].round(decimals=4)
+    tensor([ 3.0000, -0.5774, -0.5774, -0.5774])
+    >>> asymmetric(torch.tensor([[0.0, 0.0]]), 0.5, 0.0), asymmetric(torch.tensor([[0.0, 0.0]]), 0.5, 0.0, "zero")
+    (tensor([[-1., -1.]]), tensor([[0., 0.]]))
+    """
+    if degenerate not in ("limit", "zero"):
+        raise ValueError(f"degenerate = {degenerate!r} is unknown; use 'limit' (0 ** 0 = 1) or 'zero'.")
+    correct = _binary(rewards, "asymmetric")
+    n_correct = correct.sum(dim=1, keepdim=True, dtype=torch.float64)
+    n_wrong = correct.shape[1] - n_correct
+    mixed = (n_correct > 0) & (n_wrong > 0)
+    odds = torch.where(mixed, n_wrong / n_correct.clamp(min=1), 1.0)  # of being wrong: (1 - p) / p
+    positive = torch.where(mixed, odds**beta_pos, float(beta_pos == 0 and degenerate == "limit"))
+    negative = torch.where(mixed, odds**-beta_neg, float(beta_neg == 0 and degenerate == "limit"))
+    return _like(rewards, torch.where(correct, positive, 0.0 - negative))
+
+
+def reinforce(rewards: Tensor) -> Tensor:
+    """REINFORCE with fixed advantages: +1 on correct, -1 on wrong rollouts, not centred; degenerate groups likewise.
+
+    Binary rewards only. Equals `asymmetric(rewards, 0, 0)`. Source: arXiv:2604.04894, beta = 0.
+
+    >>> reinforce(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
+    tensor([[ 1., -1.],
+            [ 1.,  1.]])
+    """
+    return w_reinforce(rewards, positive_weight=1.0)
+
+
+def w_reinforce(rewards: Tensor, positive_weight: float) -> Tensor:
+    """W-REINFORCE: +positive_weight on correct, -1 on wrong rollouts, not centred; degenerate groups likewise.
+
+    Binary rewards only. Source: arXiv:2506.01347 (its lambda is our `positive_weight`; it recommends 0.1).
+
+    >>> w_reinforce(torch.tensor([[1.0, 0.0]]), positive_weight=0.1)
+    tensor([[ 0.1000, -1.0000]])
+    """
+    correct = _binary(rewards, "w_reinforce")
+    return _like(rewards, torch.where(correct, float(positive_weight), -1.0).to(torch.float64))
+
+
+def group_standardized(rewards: Tensor, ddof: int, eps: float) -> Tensor:
+    """GRPO: (r - mean) / (std + eps) within each group, std with divisor G - ddof (0: population, 1: sample).
+
+    Any finite rewards. A group whose rewards are all equal gives exactly 0. ddof = 1 only scales the result of
+    ddof = 0 by sqrt((G - 1) / G). Raises RewardError when G <= ddof. Source: arXiv:2402.03300, section 4.1.2.
+
+    >>> group_standardized(torch.tensor([[1.0, 1.0, 0.0, 0.0]]), ddof=0, eps=0.0)
+    tensor([[ 1.,  1., -1., -1.]])
+    """
+    values = _finite(rewards)
+    _at_least(values, ddof + 1, f"group_standardized with ddof = {ddof}")
+    centred = values - values.mean(dim=1, keepdim=True)
+    std = (centred.square().sum(dim=1, keepdim=True) / (values.shape[1] - ddof)).sqrt()
+    equal = _all_equal(values)
+    return _like(rewards, torch.where(equal, 0.0, centred / torch.where(equal, 1.0, std + eps)))
+
+
+def mean_centered(rewards: Tensor) -> Tensor:
+    """Dr.GRPO: r - mean of the group, no scaling. Any finite rewards; all-equal groups give exactly 0.
+
+    Source: arXiv:2503.20783, section 3.2 (its other half, the constant length, is `reduce(mode="constant")`).
+
+    >>> mean_centered(torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
+    tensor([[ 0.7500, -0.2500, -0.2500, -0.2500]])
+    """
+    values = _finite(rewards)
+    return _like(rewards, torch.where(_all_equal(values), 0.0, values - values.mean(dim=1, keepdim=True)))
+
+
+def leave_one_out(rewards: Tensor) -> Tensor:
+    """RLOO: r - mean of the *other* rollouts of the group = G / (G - 1) times `mean_centered`.
+
+    Any finite rewards, G >= 2; all-equal groups give exactly 0. Source: arXiv:2402.14740, section 3.
+
+    >>> leave_one_out(torch.tensor([[1.0, 0.0, 0.0]]))
+    tensor([[ 1.0000, -0.5000, -0.5000]])
+    """
+    values = _finite(rewards)
+    _at_least(values, 2, "leave_one_out")
+    others = (values.sum(dim=1, keepdim=True) - values) / (values.shape[1] - 1)
+    return _like(rewards, torch.where(_all_equal(values), 0.0, values - others))
+
+
+def random_rewards(rewards: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Control: a fair coin per rollout in place of its reward; only the shape and dtype of `rewards` are used.
+
+    Row i is a function of seeds[i] alone (counter-based), hence the same for any batching, rank or resumption:
+    derive one seed per (run, step, prompt). Raises RewardError unless there is one seed per prompt.
+
+    >>> coins = random_rewards(torch.zeros(2, 8), seeds=[11, 12])
+    >>> bool((coins[1:] == random_rewards(torch.ones(1, 8), seeds=[12])).all())
+    True
+    """
+    if len(seeds) != rewards.shape[0]:
+        raise RewardError(
+            f"random_rewards got {len(seeds)} seeds for {rewards.shape[0]} prompts; pass one for each."
+        )
+    coins = uniforms(seeds, rewards.shape[1]) < 0.5
+    return _like(rewards, torch.from_numpy(coins.astype(np.float64)).to(rewards.device))
+
+
+def _binary(rewards: Tensor, estimator: str) -> Tensor:
+    """[prompts, group] bool: which rollouts are correct."""
+    values = _finite(rewards)
+    other = values[(values != 0) & (values != 1)]
+    if other.numel():
+        raise RewardError(
+            f"{estimator} is defined for rewards 0 and 1 only, got {other[0].item():g}; make the reward binary or use "
+            "group_standardized, mean_centered or leave_one_out."
+        )
+    return values == 1
+
+
+def _finite(rewards: Tensor) -> Tensor:
+    """[prompts, group] float64, checked."""
+    if rewards.ndim != 2 or rewards.shape[1] == 0:
+        raise RewardError(
+            f"rewards must have the shape [prompts, group], got {list(rewards.shape)}; reshape them."
+        )
+    values = rewards.detach().to(torch.float64)
+    if not torch.isfinite(values).all():
+        raise RewardError("rewards hold a NaN or an infinity; a verdict must map to a finite reward.")
+    return values
+
+
+def _at_least(values: Tensor, group: int, estimator: str) -> None:
+    if values.shape[1] < group:
+        raise RewardError(
+            f"{estimator} needs groups of at least {group} rollouts, got {values.shape[1]}; raise group_size."
+        )
+
+
+def _all_equal(values: Tensor) -> Tensor:
+    """[prompts, 1] bool. Compared exactly: rounding in the mean must not turn an all-equal group into signal."""
+    return (values == values[:, :1]).all(dim=1, keepdim=True)
+
+
+def _like(rewards: Tensor, values: Tensor) -> Tensor:
+    return values.to(rewards.dtype if rewards.is_floating_point() else torch.float64)
