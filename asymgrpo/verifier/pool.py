@@ -1,8 +1,10 @@
 """A pool of worker processes, with threads of the caller waiting on them."""
 
+import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -41,6 +43,7 @@ class Worker:
             stderr=subprocess.DEVNULL,
             env=environment,
             bufsize=0,
+            start_new_session=True,  # one group to kill; an interrupt reaches the caller alone
         )
         self.ready = False
 
@@ -74,7 +77,8 @@ class Worker:
     def close(self) -> None:
         """Kill the process."""
         if self.process is not None:
-            self.process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process.stdin.close()
             self.process.stdout.close()
