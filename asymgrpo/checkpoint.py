@@ -1,0 +1,113 @@
+"""Resumable checkpoints: a directory is whole if and only if its manifest is there and every checksum holds.
+
+They lie outside the workflow's declared outputs, because Snakemake deletes the outputs of a failed job. A run's folder is
+named by a hash of all that its results depend on, so that a changed configuration never resumes from a stale state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be used; the message says which, why and what to do."""
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write beside the target and rename, so that no reader ever sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+@contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Hold the run's lock, or raise CheckpointError: two jobs training one run would spoil each other's files."""
+    from filelock import FileLock, Timeout
+
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise CheckpointError(f"{directory} is in use by another job; wait for it or cancel it.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def seal(staging: Path, target: Path, info: dict[str, Any]) -> None:
+    """Turn a finished staging folder into a checkpoint: checksums, flush to disk, one rename."""
+    files = {str(p.relative_to(staging)): sha256_file(p) for p in sorted(staging.rglob("*")) if p.is_file()}
+    (staging / MANIFEST).write_text(json.dumps({**info, "files": files}, indent=1, sort_keys=True))
+    for path in staging.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(staging, target)
+
+
+def fault(checkpoint: Path) -> str | None:
+    """Why a checkpoint is not whole, or None."""
+    manifest = checkpoint / MANIFEST
+    if not manifest.exists():
+        return f"{manifest} is missing"
+    try:
+        files = json.loads(manifest.read_text())["files"]
+    except (ValueError, KeyError):
+        return f"{manifest} is not readable"
+    for name, digest in files.items():
+        path = checkpoint / name
+        if not path.exists():
+            return f"{path} is missing"
+        if sha256_file(path) != digest:
+            return f"{path} has changed since it was written (sha256 differs)"
+    return None
+
+
+def all_steps(directory: Path) -> list[Path]:
+    """Checkpoints of a run, newest first."""
+    return sorted(directory.glob("step*"), reverse=True)
+
+
+def newest_whole(directory: Path, world_size: int, warn=print) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint that is whole, with its manifest; broken ones are named through `warn` and skipped."""
+    for checkpoint in all_steps(directory):
+        why = fault(checkpoint)
+        if why:
+            warn(f"checkpoint {checkpoint.name} is skipped: {why}")
+            continue
+        info = json.loads((checkpoint / MANIFEST).read_text())
+        if info["world_size"] != world_size:
+            raise CheckpointError(
+                f"{checkpoint} was written by {info['world_size']} ranks and cannot be resumed by {world_size}: start with "
+                f"{info['world_size']} ranks again, or delete {directory} to train from the beginning."
+            )
+        return checkpoint, info
+    return None
+
+
+def prune(directory: Path, keep: int) -> None:
+    """Keep the newest `keep` checkpoints; older ones and abandoned staging folders go."""
+    for old in all_steps(directory)[keep:]:
+        shutil.rmtree(old)
+    for abandoned in directory.glob(".staging*"):
+        shutil.rmtree(abandoned)

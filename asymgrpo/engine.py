@@ -1,0 +1,161 @@
+"""DeepSpeed behind six verbs: score, backward, weights, save, load, and sums over ranks. All collectives are here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asymgrpo.batch import Batch
+from asymgrpo.config import Train
+from asymgrpo.policy import Policy
+
+
+def start_process_group() -> tuple[int, int]:
+    """Join the ranks that torchrun or srun started (or be the only one) -> (rank, world size)."""
+    os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
+    os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "warning")
+    if "RANK" not in os.environ:
+        from asymgrpo.rendezvous import single_process_environment
+
+        os.environ.update(single_process_environment())
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    if not torch.distributed.is_initialized():
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30))
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()
+
+
+class Engine:
+    """A policy under ZeRO. Losses handed to `backward` must already be divided by global counts (asymgrpo.reduce)."""
+
+    def __init__(self, model: torch.nn.Module, train: Train, micro_batches_per_update: int):
+        import deepspeed
+
+        self.rank, self.world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if torch.cuda.is_available() else torch.device("cpu")
+        if train.gradient_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        self.hf_config = model.config
+        self._policy = Policy(model, train.temperature, train.logits_chunk)
+        self._learning_rate, self._warmup = train.learning_rate, train.warmup_updates
+        self._optimizer = torch.optim.AdamW(
+            self._policy.parameters(),
+            lr=train.learning_rate,
+            betas=(train.adam_beta1, train.adam_beta2),
+            eps=train.adam_eps,
+            weight_decay=train.weight_decay,
+        )
+        self._ds, *_ = deepspeed.initialize(
+            model=self._policy,
+            optimizer=self._optimizer,
+            config=deepspeed_config(train, micro_batches_per_update, self.world_size),
+            dist_init_required=False,
+        )
+        self.updates = 0
+
+    @torch.no_grad()
+    def score(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(log-probability, entropy), [B, R] each, without gradient."""
+        return self._forward(batch)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(log-probability, entropy), [B, R] each, with gradient."""
+        return self._forward(batch)
+
+    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return self._ds(batch)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add one micro-batch's share of the global loss; the update happens with the last micro-batch.
+
+        DeepSpeed averages gradients over ranks; ours are shares of one global sum, hence the factor world_size.
+        """
+        self._set_learning_rate()
+        self._ds.backward(loss * self.world_size, scale_wrt_gas=False)
+        boundary = self._ds.is_gradient_accumulation_boundary()
+        self._ds.step()
+        self.updates += int(boundary)
+
+    @property
+    def grad_norm(self) -> float:
+        """Global L2 norm of the last update's gradient, before clipping."""
+        norm = self._ds.get_global_grad_norm()
+        return float(norm) if norm is not None else float("nan")
+
+    def _set_learning_rate(self) -> None:
+        scale = min(1.0, (self.updates + 1) / (self._warmup + 1))
+        for group in self._ds.optimizer.param_groups:
+            group["lr"] = self._learning_rate * scale
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Full tensors by their Hugging Face names, on every rank; under ZeRO-3 each is gathered only while it is yielded."""
+        import deepspeed
+
+        tied = getattr(self.hf_config, "tie_word_embeddings", False)
+        for name, parameter in self._policy.model.named_parameters():
+            if tied and name == "lm_head.weight":
+                continue
+            with deepspeed.zero.GatheredParameters([parameter], enabled=hasattr(parameter, "ds_id")):
+                yield name, parameter.detach()
+
+    def save_pretrained(self, directory: Path) -> None:
+        """The model alone, in safetensors, as `from_pretrained` reads it; call on all ranks."""
+        state = {name: tensor.to("cpu", copy=True) for name, tensor in self.weights()}
+        if self.rank == 0:
+            self._policy.model.save_pretrained(directory, state_dict=state, safe_serialization=True)
+        self.barrier()
+
+    def save_state(self, directory: Path) -> None:
+        """Everything that the next update depends on, per rank."""
+        self._ds.save_checkpoint(str(directory), tag="engine", client_state={"updates": self.updates}, save_latest=False)
+        self.barrier()
+
+    def load_state(self, directory: Path) -> None:
+        _, client = self._ds.load_checkpoint(str(directory), tag="engine")
+        self.updates = client["updates"]
+
+    def sum_over_ranks(self, values: Tensor) -> Tensor:
+        """Element-wise sum; the identity on one rank."""
+        if self.world_size > 1:
+            torch.distributed.all_reduce(values)
+        return values
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """Every rank's value, in rank order, on every rank."""
+        if self.world_size == 1:
+            return [value]
+        out: list[Any] = [None] * self.world_size
+        torch.distributed.all_gather_object(out, value)
+        return out
+
+    def barrier(self) -> None:
+        if self.world_size > 1:
+            torch.distributed.barrier()
+
+
+def deepspeed_config(train: Train, micro_batches_per_update: int, world_size: int) -> dict[str, Any]:
+    """What DeepSpeed is told: sizes, clipping, dtype with float32 master weights, ZeRO stage, offload."""
+    zero: dict[str, Any] = {"stage": train.zero_stage}
+    if train.offload:
+        zero["offload_optimizer"] = {"device": "cpu"}
+    config: dict[str, Any] = {
+        "train_micro_batch_size_per_gpu": train.micro_batch,
+        "gradient_accumulation_steps": micro_batches_per_update,
+        "train_batch_size": train.micro_batch * micro_batches_per_update * world_size,
+        "gradient_clipping": train.max_grad_norm,
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "steps_per_print": 10**9,
+        "wall_clock_breakdown": False,
+    }
+    if train.dtype == "bfloat16":
+        config["bf16"] = {"enabled": True}
+    return config

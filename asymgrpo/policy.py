@@ -1,0 +1,36 @@
+"""The policy as the trainer sees it: response log-probabilities and entropies of a batch, nothing else."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from asymgrpo.batch import Batch
+from asymgrpo.logprobs import chunked_token_logprobs_and_entropy, token_logprobs_and_entropy
+
+
+class Policy(nn.Module):
+    """A causal language model whose logits are made for response tokens only."""
+
+    def __init__(self, model: nn.Module, temperature: float, logits_chunk: int | None):
+        super().__init__()
+        self.model = model
+        self.temperature, self.logits_chunk = temperature, logits_chunk
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """log pi(token) and entropy over the full vocabulary, both [B, R] in nats, float32, at the sampling temperature.
+
+        Padding on the right needs no attention mask: attention is causal, and padded positions are never read.
+        """
+        hidden = self.model.model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+        where = batch.mask.bool()
+        row = torch.arange(len(batch), device=hidden.device)[:, None].expand_as(where)
+        picked, targets = hidden[row[where], batch.predictors[where]], batch.response_ids[where]
+        if self.logits_chunk is None:
+            logp, entropy = token_logprobs_and_entropy(self.model.lm_head(picked), targets, self.temperature)
+        else:
+            logp, entropy = chunked_token_logprobs_and_entropy(
+                picked, self.model.lm_head, targets, self.temperature, self.logits_chunk
+            )
+        blank = torch.zeros_like(batch.mask)
+        return blank.masked_scatter(where, logp), blank.masked_scatter(where, entropy)

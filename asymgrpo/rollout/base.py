@@ -1,0 +1,50 @@
+"""The protocol between whoever needs responses (trainer, evaluation) and whatever generates them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt and the seeds of its samples: one sample per seed, and a sample depends on nothing else."""
+
+    prompt_ids: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One sampled response."""
+
+    prompt_ids: tuple[int, ...]
+    response_ids: tuple[int, ...]
+    """The end token included when finish_reason is `stop`; never empty."""
+    logprobs: tuple[float, ...]
+    """log pi(token | before) under the sampler, in nats, at the sampling temperature (at temperature 0: of the model itself)."""
+    finish_reason: Literal["stop", "length"]
+    seed: int
+
+
+class RolloutEngine(Protocol):
+    """Generates from its own copy of the weights, which `update_weights` replaces."""
+
+    def generate(
+        self, requests: Sequence[Request], temperature: float, top_p: float, max_tokens: int
+    ) -> list[list[Rollout]]:
+        """Responses per request, in the order of its seeds. Temperature 0 is greedy."""
+        ...
+
+    def update_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Take new weights by their names in the Hugging Face model; everything cached from old ones is dropped."""
+        ...
+
+    def sleep(self) -> None:
+        """Give memory back while the trainer works."""
+        ...
+
+    def wake(self) -> None: ...

@@ -1,0 +1,33 @@
+"""Rollout engines by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from torch import Tensor
+
+from asymgrpo.rollout.base import RolloutEngine
+
+
+def make_engine(
+    name: str, model: Path, config, weights: Iterable[tuple[str, Tensor]], tokenizer, dtype: str
+) -> RolloutEngine:
+    """The engine `name` (torch | vllm) on the given weights. A model may have several end tokens: all of them stop."""
+    if name == "torch":
+        from asymgrpo.rollout.torch_engine import TorchEngine
+
+        return TorchEngine(config, weights, end_token_ids(model, tokenizer))
+    raise ValueError(f"rollout engine {name!r} is unknown; use torch.")
+
+
+def end_token_ids(model: Path, tokenizer) -> list[int]:
+    """End tokens of the model's generation config, else the tokenizer's one."""
+    from transformers import GenerationConfig
+
+    listed = None
+    if (model / "generation_config.json").exists():
+        listed = GenerationConfig.from_pretrained(model).eos_token_id
+    if listed is None:
+        listed = tokenizer.eos_token_id
+    return sorted({listed} if isinstance(listed, int) else set(listed))

@@ -1,0 +1,116 @@
+"""Rollouts in plain torch: one prefill per prompt, rows that have finished are dropped, uniform numbers from each sample's seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from asymgrpo.rollout.base import Request, Rollout
+from asymgrpo.rollout.decoder import Cache, Decoder
+from asymgrpo.seeds import uniforms
+
+KEEP_SHARE = 0.75  # compact the batch when no more than this share of its rows is still running
+
+
+class TorchEngine:
+    def __init__(self, config, weights: Iterable[tuple[str, Tensor]], eos_ids: Sequence[int]):
+        self.decoder = Decoder(config, dict(weights))
+        self.eos_ids = torch.tensor(sorted(eos_ids))
+
+    def update_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        self.decoder.load(dict(weights))
+
+    def sleep(self) -> None:
+        """Nothing to release: weights are small and caches live within `generate`."""
+
+    wake = sleep
+
+    @torch.inference_mode()
+    def generate(
+        self, requests: Sequence[Request], temperature: float, top_p: float, max_tokens: int
+    ) -> list[list[Rollout]]:
+        lengths = torch.tensor([len(r.prompt_ids) for r in requests])
+        tokens = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(r.prompt_ids) for r in requests], batch_first=True
+        )
+        logits, cache = self.decoder.prefill(tokens, lengths, slots=int(lengths.max()) + max_tokens)
+        copies = torch.tensor([len(r.seeds) for r in requests])
+        owner = torch.repeat_interleave(torch.arange(len(requests)), copies)
+        uniform = torch.from_numpy(uniforms([seed for r in requests for seed in r.seeds], max_tokens))
+        ids, logprobs, n_tokens, stopped = self._decode(
+            logits[owner], cache.select(owner), lengths[owner], uniform, temperature, top_p
+        )
+        flat = [
+            Rollout(
+                prompt_ids=requests[int(p)].prompt_ids,
+                response_ids=tuple(ids[i, :n].tolist()),
+                logprobs=tuple(logprobs[i, :n].tolist()),
+                finish_reason="stop" if stopped[i] else "length",
+                seed=seed,
+            )
+            for i, (p, n, seed) in enumerate(
+                zip(owner, n_tokens.tolist(), (s for r in requests for s in r.seeds), strict=True)
+            )
+        ]
+        ends = copies.cumsum(0).tolist()
+        return [flat[end - n : end] for end, n in zip(ends, copies.tolist(), strict=True)]
+
+    def _decode(
+        self, logits: Tensor, cache: Cache, positions: Tensor, uniform: Tensor, temperature: float, top_p: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Sample until every row has stopped or is full -> ids, log-probabilities, token counts, stopped: [rows, max_tokens] and [rows]."""
+        rows, max_tokens = uniform.shape
+        ids = torch.zeros(rows, max_tokens, dtype=torch.long)
+        logprobs = torch.zeros(rows, max_tokens)
+        n_tokens = torch.full((rows,), max_tokens)
+        stopped = torch.zeros(rows, dtype=torch.bool)
+        where = torch.arange(rows)  # which row of the result each running row writes
+        running = torch.ones(rows, dtype=torch.bool)
+        for t in range(max_tokens):
+            token, logprob = sample(logits, uniform[where, t], temperature, top_p)
+            ids[where[running], t], logprobs[where[running], t] = token[running], logprob[running]
+            ends = torch.isin(token, self.eos_ids) & running
+            n_tokens[where[ends]], stopped[where[ends]] = t + 1, True
+            running = running & ~ends
+            n_running = int(running.sum())
+            if n_running == 0 or t + 1 == max_tokens:
+                break
+            if n_running <= KEEP_SHARE * len(running):
+                keep = running.nonzero()[:, 0]
+                cache, token, positions, where = cache.select(keep), token[keep], positions[keep], where[keep]
+                running = running[keep]
+            logits = self.decoder.decode(token, positions, cache)
+            positions = positions + 1
+        return ids, logprobs, n_tokens, stopped
+
+
+def sample(logits: Tensor, uniform: Tensor, temperature: float, top_p: float) -> tuple[Tensor, Tensor]:
+    """Draw one token per row by inverting the distribution function at `uniform` -> token [rows], log-probability [rows].
+
+    logits [rows, vocab] float32, uniform [rows] float64 in [0, 1). The log-probability is that of the full distribution at
+    `temperature` (before top_p cuts it); temperature 0 takes the most probable token, with the model's own log-probability.
+
+    >>> logits = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+    >>> sample(logits, torch.tensor([0.1, 0.9], dtype=torch.float64), 1.0, 1.0)[0].tolist()
+    [0, 1]
+    """
+    logp = torch.log_softmax(logits / temperature if temperature > 0 else logits, dim=-1)
+    if temperature == 0:
+        token = logp.argmax(dim=-1)
+    else:
+        probabilities = logp.double().exp()
+        if top_p < 1:
+            probabilities = _nucleus(probabilities, top_p)
+        cumulative = probabilities.cumsum(dim=-1)
+        token = torch.searchsorted(cumulative, (uniform * cumulative[:, -1])[:, None], right=True)[:, 0]
+        token = token.clamp_max(logits.shape[-1] - 1)
+    return token, logp.gather(-1, token[:, None])[:, 0]
+
+
+def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
+    """Zero all but the smallest set of tokens whose mass reaches top_p."""
+    ordered, order = probabilities.sort(dim=-1, descending=True)
+    outside = ordered.cumsum(dim=-1) - ordered >= top_p
+    return probabilities.scatter(-1, order, ordered.masked_fill(outside, 0.0))

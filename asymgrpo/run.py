@@ -1,0 +1,207 @@
+"""The shell around the trainer: steps, candidates for selection, checkpoints, signals. One `Run` is one arm and one seed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from asymgrpo import checkpoint as ck
+from asymgrpo.config import Train
+from asymgrpo.metrics import SCHEMA
+from asymgrpo.progress import Progress
+from asymgrpo.rollout import Request, Rollout
+from asymgrpo.seeds import derive
+from asymgrpo.stopwatch import PHASES, Stopwatch
+from asymgrpo.trainer import Problem, Trainer
+from asymgrpo.verifier import Verdict
+
+EXIT_PREEMPTED = 75
+"""Exit code after a checkpoint made on SIGTERM or SIGUSR1: nothing is wrong, start the same command again (EX_TEMPFAIL)."""
+
+EVALUATION_SCHEMA = pa.schema(
+    [("step", pa.int32()), ("set", pa.string()), ("n_problems", pa.int32()), ("n_samples", pa.int32()), ("accuracy", pa.float64())]
+)
+TIMING_SCHEMA = pa.schema([("step", pa.int32()), *((phase, pa.float64()) for phase in PHASES), ("response_tokens", pa.int64())])
+
+
+class Preempted(Exception):
+    """A signal asked the run to stop; its state is on disk."""
+
+
+@dataclass
+class History:
+    """Rows written so far; travels with the checkpoints."""
+
+    metrics: list[dict] = field(default_factory=list)
+    timings: list[dict] = field(default_factory=list)
+    evaluations: list[dict] = field(default_factory=list)
+
+
+class Run:
+    """`workspace` holds everything unfinished: resumable checkpoints, candidate models, stored rollouts."""
+
+    def __init__(self, trainer: Trainer, train: Train, workspace: Path, evaluation_sets: dict[str, Sequence[Problem]], decode, tokenizer):
+        self.trainer, self.train, self.workspace = trainer, train, workspace
+        self.evaluation_sets, self.decode, self.tokenizer = evaluation_sets, decode, tokenizer
+        self.engine, self.history = trainer.engine, History()
+        self.stop_requested = False
+
+    def resume(self, warn) -> int:
+        """Load the newest whole checkpoint -> the last step done (0: from the beginning)."""
+        found = ck.newest_whole(self.workspace / "checkpoints", self.engine.world_size, warn)
+        if found is None:
+            self.trainer.sampler.update_weights(self.engine.weights())
+            return 0
+        directory, info = found
+        self.engine.load_state(directory / "engine")
+        state = json.loads((directory / "state.json").read_text())
+        self.history, self.trainer.entropy_coef = History(**state["history"]), state["entropy_coef"]
+        self.trainer.sampler.update_weights(self.engine.weights())
+        return info["step"]
+
+    def train_steps(self, first: int, progress: Progress) -> None:
+        """Steps first ... train.steps, with candidates and checkpoints on their way. Raises Preempted after a signal."""
+        for step in range(first, self.train.steps + 1):
+            clock = Stopwatch()
+            row, groups, rewards = self.trainer.step(step, clock)
+            self.history.metrics.append(row)
+            if step % self.train.rollouts_every == 0 or step == 1:
+                self.store_rollouts(step, groups, rewards)
+            if step % self.train.evaluate_every == 0 or step == self.train.steps:
+                with clock("evaluate"):
+                    self.candidate(step)
+            stop = self.stop_wanted()
+            tokens = int(row["response_tokens_mean"] * self.train.prompts_per_step * self.train.group_size)
+            self.history.timings.append({**clock.row(step), "response_tokens": tokens})
+            if step < self.train.steps and (stop or step % self.train.checkpoint_every == 0):
+                self.save(step)
+            progress.update(reward=row["reward_mean"], entropy=row["entropy"])
+            if stop and step < self.train.steps:
+                raise Preempted(f"stopped after step {step} of {self.train.steps}; the same command continues from there.")
+
+    def candidate(self, step: int) -> None:
+        """Keep this step's model and measure it on the sets that checkpoint selection may look at."""
+        target = self.workspace / "candidates" / f"step{step:06d}"
+        staging = target.with_name(f".staging-{target.name}")
+        if self.engine.rank == 0:
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+        self.engine.barrier()
+        self.engine.save_pretrained(staging)
+        if self.engine.rank == 0:
+            self.tokenizer.save_pretrained(staging)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(staging, target)
+        for name, problems in self.evaluation_sets.items():
+            accuracy = self.accuracy(problems, name, step)
+            self.history.evaluations.append(
+                {
+                    "step": step,
+                    "set": name,
+                    "n_problems": len(problems),
+                    "n_samples": self.train.evaluate_samples,
+                    "accuracy": accuracy,
+                }
+            )
+
+    def accuracy(self, problems: Sequence[Problem], name: str, step: int) -> float:
+        """avg@n of the current weights at the evaluation temperature; ranks share the problems."""
+        mine = problems[self.engine.rank :: self.engine.world_size]
+        n, seed = self.train.evaluate_samples, self.trainer.run_seed
+        requests = [
+            Request(p.prompt_ids, tuple(derive("candidate", seed, step, name, p.problem_id, i) for i in range(n))) for p in mine
+        ]
+        correct = 0
+        if requests:
+            groups = self.trainer.sampler.generate(
+                requests, self.train.evaluate_temperature, 1.0, self.train.evaluate_max_tokens
+            )
+            flat = [r for group in groups for r in group]
+            verdicts = self.trainer.grade(flat, [p.answer for p in mine for _ in range(n)])
+            correct = sum(v is Verdict.correct for v in verdicts)
+        return sum(self.engine.gather_objects(correct)) / (len(problems) * n)
+
+    def save(self, step: int) -> None:
+        """Write a resumable checkpoint, then forget the oldest."""
+        folder = self.workspace / "checkpoints"
+        staging, target = folder / f".staging{step:06d}", folder / f"step{step:06d}"
+        if self.engine.rank == 0:
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+        self.engine.barrier()
+        self.engine.save_state(staging / "engine")
+        if self.engine.rank == 0:
+            state = {"history": vars(self.history), "entropy_coef": self.trainer.entropy_coef}
+            (staging / "state.json").write_text(json.dumps(state))
+            ck.seal(staging, target, {"step": step, "world_size": self.engine.world_size})
+            ck.prune(folder, self.train.keep_checkpoints)
+        self.engine.barrier()
+
+    def store_rollouts(self, step: int, groups: Sequence[Sequence[Rollout]], rewards: np.ndarray) -> None:
+        """This step's rollouts as text, for reading."""
+        rows = [
+            {
+                "step": step,
+                "prompt": self.decode(r.prompt_ids),
+                "response": self.decode(r.response_ids),
+                "sample_id": i,
+                "sample_seed": r.seed,
+                "n_tokens": len(r.response_ids),
+                "finish_reason": r.finish_reason,
+                "reward": float(rewards[p, i]),
+            }
+            for p, group in enumerate(groups)
+            for i, r in enumerate(group)
+        ]
+        gathered = [row for part in self.engine.gather_objects(rows) for row in part]
+        if self.engine.rank == 0:
+            folder = self.workspace / "rollouts"
+            folder.mkdir(parents=True, exist_ok=True)
+            write_table(folder / f"step{step:06d}.parquet", pa.Table.from_pylist(gathered), {})
+
+    def install_signal_handlers(self) -> None:
+        """SIGTERM and SIGUSR1 (preemption, time limit) stop the run at the next step boundary."""
+
+        def request_stop(*_) -> None:
+            self.stop_requested = True
+
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, request_stop)
+
+    def stop_wanted(self) -> bool:
+        """Whether any rank was asked to stop: all must agree, or they would wait for each other."""
+        return any(self.engine.gather_objects(self.stop_requested))
+
+    def publish(self, out: Path, metadata: dict) -> None:
+        """Turn the workspace into the declared outputs; done.json comes last, and then the workspace goes."""
+        out.mkdir(parents=True, exist_ok=True)
+        tables = {
+            "metrics": pa.Table.from_pylist(self.history.metrics, SCHEMA),
+            "timings": pa.Table.from_pylist(self.history.timings, TIMING_SCHEMA),
+            "eval": pa.Table.from_pylist(self.history.evaluations, EVALUATION_SCHEMA),
+            "rollouts": pa.concat_tables(pq.read_table(p) for p in sorted((self.workspace / "rollouts").glob("step*.parquet"))),
+        }
+        for name, table in tables.items():
+            write_table(out / f"{name}.parquet", table, metadata)
+        shutil.rmtree(out / "candidates", ignore_errors=True)
+        shutil.move(self.workspace / "candidates", out / "candidates")
+        ck.write_atomically(out / "done.json", json.dumps(metadata, indent=1, sort_keys=True) + "\n")
+        shutil.rmtree(self.workspace / "checkpoints", ignore_errors=True)
+        shutil.rmtree(self.workspace / "rollouts", ignore_errors=True)
+
+
+def write_table(path: Path, table: pa.Table, metadata: dict) -> None:
+    """Write Parquet atomically, with `metadata` as JSON in the schema."""
+    table = table.replace_schema_metadata({"asymgrpo": json.dumps(metadata, sort_keys=True)})
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    pq.write_table(table, temporary, compression="zstd")
+    os.replace(temporary, path)

@@ -1,0 +1,212 @@
+"""`python -m asymgrpo.train`: train one arm with one seed, from a base model directory to metrics and candidate models.
+
+Run it again after any interruption: it continues from its newest whole checkpoint. Exit codes: 0 done; 75 stopped by a
+signal with its state saved (run the same command again); 2 wrong input; 1 anything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from asymgrpo.arms import Arm
+    from asymgrpo.config import Train
+    from asymgrpo.rollout import Rollout
+    from asymgrpo.trainer import Problem
+    from asymgrpo.verifier import Verdict
+
+app = typer.Typer(add_completion=False, help=__doc__)
+
+NO_EFFECT_ON_RESULTS = ("checkpoint_every", "keep_checkpoints", "nodes", "ranks_per_node")
+"""Train fields that a resumed run may change."""
+
+
+@app.command()
+def main(
+    config: Annotated[Path, typer.Option(help="JSON: the `train` section of the study.")],
+    arm_file: Annotated[Path, typer.Option("--arm", help="JSON: name and changes of the arm.")],
+    model: Annotated[Path, typer.Option(help="Directory of the base model.")],
+    template: Annotated[str, typer.Option(help="Prompt template.")],
+    problems: Annotated[Path, typer.Option(help="Training problems (Parquet).")],
+    evaluate: Annotated[list[str], typer.Option(help="NAME=FILE: sets that checkpoint selection may look at.")],
+    seed: Annotated[int, typer.Option(help="Training seed: prompt order and rollouts.")],
+    checkpoints: Annotated[Path, typer.Option(help="Folder of resumable checkpoints of all runs.")],
+    out: Annotated[Path, typer.Option(help="Folder of this run's results.")],
+    threads: Annotated[int, typer.Option(help="CPU threads of this process.")] = 1,
+) -> None:
+    from asymgrpo.arms import ArmError, check_arm, get_arm
+    from asymgrpo.checkpoint import CheckpointError
+    from asymgrpo.config import ConfigError, parse_section
+    from asymgrpo.run import EXIT_PREEMPTED, Preempted
+    from asymgrpo.trainer import MismatchError
+
+    try:
+        train = parse_section("train", json.loads(config.read_text()))
+        request = json.loads(arm_file.read_text())
+        arm = get_arm(request["name"], request.get("changes"))
+        check_arm(arm, train.updates_per_rollout)
+        sets = dict(item.split("=", 1) for item in evaluate)
+        run_training(arm, train, model, template, problems, sets, seed, checkpoints, out, threads)
+    except (ArmError, ConfigError) as error:
+        _fail(str(error), 2)
+    except (MismatchError, CheckpointError) as error:
+        _fail(str(error), 1)
+    except Preempted as stopped:
+        _fail(str(stopped), EXIT_PREEMPTED)
+
+
+def run_training(
+    arm: Arm,
+    train: Train,
+    model: Path,
+    template: str,
+    problems: Path,
+    evaluate: dict[str, str],
+    seed: int,
+    checkpoints: Path,
+    out: Path,
+    threads: int,
+) -> None:
+    """Build the parts, resume if there is something to resume, train, publish."""
+    import torch
+
+    from asymgrpo import checkpoint as ck
+    from asymgrpo.engine import Engine, start_process_group
+    from asymgrpo.models import load_model, load_tokenizer
+    from asymgrpo.progress import Progress
+    from asymgrpo.run import Run
+    from asymgrpo.trainer import Trainer
+
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(not torch.cuda.is_available())
+    rank, world_size = start_process_group()
+    if world_size != train.world_size:
+        raise ck.CheckpointError(
+            f"train.nodes x train.ranks_per_node = {train.world_size}, but {world_size} ranks were started; start as many."
+        )
+    tokenizer = load_tokenizer(model)
+    identity = run_identity(arm, train, model, template, [problems, *map(Path, evaluate.values())], seed)
+    engine = Engine(load_model(model, train.dtype), train, micro_batches_per_update(train))
+    reference = reference_policy(arm, train, model, engine.device)
+    sampler = make_sampler(train, model, engine, tokenizer)
+    training_set = read_problems(problems, template, tokenizer, train.max_prompt_tokens)
+    trainer = Trainer(arm, train, engine, sampler, make_grader(tokenizer), training_set, seed, reference)
+    sets = {name: read_problems(Path(f), template, tokenizer, None) for name, f in evaluate.items()}
+    workspace = checkpoints / out.parent.parent.name / arm.name / f"seed{seed}-{identity['sha256'][:12]}"
+    run = Run(trainer, train, workspace, sets, lambda ids: tokenizer.decode(ids, skip_special_tokens=True), tokenizer)
+    run.install_signal_handlers()
+    with ck.exclusive(workspace) if rank == 0 else _nothing():
+        done = run.resume(lambda text: print(text, file=sys.stderr))
+        progress = Progress(f"{arm.name} seed {seed}", train.steps, done, enabled=rank == 0)
+        run.train_steps(done + 1, progress)
+        progress.close()
+        if rank == 0:
+            run.publish(out, identity)
+            ck.write_atomically(out / "conventions.json", json.dumps(conventions_of(arm, train), indent=1) + "\n")
+        engine.barrier()
+    torch.distributed.destroy_process_group()
+
+
+def micro_batches_per_update(train: Train) -> int:
+    sequences = train.prompts_per_step * train.group_size
+    return sequences // (train.updates_per_rollout * train.world_size * train.micro_batch)
+
+
+def run_identity(arm: Arm, train: Train, model: Path, template: str, data: Sequence[Path], seed: int) -> dict[str, Any]:
+    """Everything that this run's results depend on, and its hash."""
+    from asymgrpo.checkpoint import sha256_file
+
+    identity = {
+        "arm": arm.name,
+        "arm_fields": arm.model_dump(mode="json", exclude={"about"}),
+        "train": train.model_dump(mode="json", exclude=set(NO_EFFECT_ON_RESULTS)),
+        "model": model.parent.name if model.name == "base" else model.name,
+        "model_sha256": sha256_file(model / "model.safetensors"),
+        "data_sha256": [sha256_file(path) for path in data],
+        "template": template,
+        "train_seed": seed,
+    }
+    return identity | {"sha256": hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()}
+
+
+def conventions_of(arm: Arm, train: Train) -> dict[str, Any]:
+    """The listing of `python -m asymgrpo.arms`, with the training section that all arms share."""
+    from asymgrpo.arms import conventions
+
+    return {"arm": conventions(arm), "train": train.model_dump(mode="json")}
+
+
+def read_problems(path: Path, template: str, tokenizer, max_tokens: int | None) -> list[Problem]:
+    """Problems with their rendered prompts as tokens; those longer than max_tokens are left out, and it is said how many."""
+    import pyarrow.parquet as pq
+
+    from asymgrpo.tasks.prompts import render
+    from asymgrpo.trainer import Problem
+
+    rows = pq.read_table(path, columns=["problem_id", "problem", "answer"]).to_pylist()
+    found = [
+        Problem(
+            row["problem_id"],
+            tuple(tokenizer(render(template, row["problem"], tokenizer), add_special_tokens=False)["input_ids"]),
+            row["answer"],
+        )
+        for row in rows
+    ]
+    kept = [p for p in found if max_tokens is None or len(p.prompt_ids) <= max_tokens]
+    if len(kept) < len(found):
+        print(f"{path}: {len(found) - len(kept)} of {len(found)} prompts exceed max_prompt_tokens and are left out", file=sys.stderr)
+    return kept
+
+
+def make_grader(tokenizer) -> Callable[[Sequence[Rollout], Sequence[str]], list[Verdict]]:
+    """Verdicts by the verifier that evaluation uses; a response cut at the limit is `truncated` whatever it says."""
+    from asymgrpo.verifier import Verdict, verify_many
+
+    def grade(rollouts: Sequence[Rollout], golds: Sequence[str]) -> list[Verdict]:
+        texts = tokenizer.batch_decode([r.response_ids for r in rollouts], skip_special_tokens=True)
+        whole = [i for i, r in enumerate(rollouts) if r.finish_reason == "stop"]
+        verdicts = [Verdict.truncated] * len(rollouts)
+        for i, verdict in zip(whole, verify_many([(texts[i], golds[i]) for i in whole], workers=1), strict=True):
+            verdicts[i] = verdict
+        return verdicts
+
+    return grade
+
+
+def make_sampler(train: Train, model: Path, engine, tokenizer):
+    """The rollout engine that the configuration names, on the trainer's weights."""
+    from asymgrpo.rollout.engines import make_engine
+
+    return make_engine(train.rollout_engine, model, engine.hf_config, engine.weights(), tokenizer, train.dtype)
+
+
+def reference_policy(arm: Arm, train: Train, model: Path, device):
+    """The frozen base model, only for arms with a KL penalty."""
+    from asymgrpo.models import load_model
+    from asymgrpo.policy import Policy
+
+    if arm.kl_coef == 0:
+        return None
+    return Policy(load_model(model, train.dtype), train.temperature, train.logits_chunk).to(device).requires_grad_(False)
+
+
+def _nothing():
+    from contextlib import nullcontext
+
+    return nullcontext()
+
+
+def _fail(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,282 @@
+"""Algorithm 1 of AsymGRPO (arXiv:2604.04894), and of every other arm: what differs between arms is in `arm` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asymgrpo.arms import Arm, loss_terms
+from asymgrpo.batch import Batch, micro_batches, pack
+from asymgrpo.config import Train
+from asymgrpo.engine import Engine
+from asymgrpo.losses import active_entropy_coef, next_entropy_coef, tis_weights
+from asymgrpo.metrics import StepRecord, UpdateTotals, concatenate, mismatch_metrics, step_row
+from asymgrpo.policy import Policy
+from asymgrpo.reduce import counts, reduce
+from asymgrpo.rollout import Request, Rollout, RolloutEngine
+from asymgrpo.seeds import derive, prompt_order
+from asymgrpo.stopwatch import Stopwatch
+from asymgrpo.verifier import Verdict, reward
+
+
+@dataclass(frozen=True)
+class Problem:
+    problem_id: str
+    prompt_ids: tuple[int, ...]
+    answer: str
+
+
+Grader = Callable[[Sequence[Rollout], Sequence[str]], list[Verdict]]
+"""Verdicts of rollouts against gold answers."""
+
+
+class MismatchError(RuntimeError):
+    """Sampler and trainer disagree about probabilities: every ratio would be wrong."""
+
+
+class Trainer:
+    """One run: an arm, a seed, an engine that learns and a sampler that follows it."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        train: Train,
+        engine: Engine,
+        sampler: RolloutEngine,
+        grade: Grader,
+        problems: Sequence[Problem],
+        run_seed: int,
+        reference: Policy | None = None,
+    ):
+        if arm.kl_coef > 0 and reference is None:
+            raise ValueError(f"arm {arm.name!r} has kl_coef > 0 and needs a reference policy.")
+        self.reference = reference
+        self.arm, self.train, self.engine, self.sampler = arm, train, engine, sampler
+        self.grade, self.problems, self.run_seed = grade, problems, run_seed
+        self.entropy_coef = arm.entropy_coef
+
+    def step(self, step: int, clock: Stopwatch) -> tuple[dict, list[list[Rollout]], np.ndarray]:
+        """One step, counted from 1 -> (row of metrics over all ranks, this rank's rollouts, their rewards [prompts, G])."""
+        problems = self.draw(step)
+        with clock("rollout"):
+            groups = self.rollout(problems, step)
+        with clock("reward"):
+            verdicts, rewards = self.judge(groups, problems)
+            seeds = [derive("control", self.run_seed, step, p.problem_id) for p in problems]
+            advantages = self.arm.advantage_fn(rewards, seeds)
+        with clock("score"):
+            batch = pack([rollout for group in groups for rollout in group])
+            logp_old, entropy = self.score(batch)
+            self.check_mismatch(batch, logp_old)
+        with clock("update"):
+            trains = self.trains(batch, verdicts)
+            entropy_coef = self.entropy_coef_now(batch, entropy)
+            totals = self.update(batch, logp_old, advantages, trains, entropy_coef, step)
+        with clock("score"):
+            measured = step % self.train.displacement_every == 0
+            change = self.logp_change(batch, logp_old, rewards.shape) if measured else None
+        with clock("sync"):
+            self.sampler.update_weights(self.engine.weights())
+        with clock("other"):
+            record = self.record(batch, logp_old, entropy, rewards, advantages, verdicts, change)
+            row = step_row(step, self.engine.updates, record, totals, entropy_coef)
+            self.adapt_entropy_coef(row["entropy"])
+        return row, groups, rewards.numpy()
+
+    def draw(self, step: int) -> list[Problem]:
+        """x ~ D: this rank's share of the step's prompts, in the order of the updates that will use them."""
+        order = prompt_order(self.run_seed, step - 1, self.train.prompts_per_step, len(self.problems))
+        by_update_and_rank = np.array(order).reshape(self.train.updates_per_rollout, self.engine.world_size, -1)
+        return [self.problems[i] for i in by_update_and_rank[:, self.engine.rank].ravel()]
+
+    def rollout(self, problems: Sequence[Problem], step: int) -> list[list[Rollout]]:
+        """y_1 ... y_G ~ pi_old(. | x) for each problem; a sample's seed depends on (run, step, prompt, sample) only."""
+        requests = [
+            Request(p.prompt_ids, tuple(rollout_seed(self.run_seed, step, p.problem_id, g) for g in range(self.train.group_size)))
+            for p in problems
+        ]
+        self.sampler.wake()
+        groups = self.sampler.generate(requests, self.train.temperature, self.train.top_p, self.train.max_tokens)
+        self.sampler.sleep()
+        return groups
+
+    def judge(self, groups: Sequence[Sequence[Rollout]], problems: Sequence[Problem]) -> tuple[np.ndarray, Tensor]:
+        """Verdicts and r(x, y) in {0, 1}, both [prompts, G]."""
+        flat = [rollout for group in groups for rollout in group]
+        golds = [p.answer for p, group in zip(problems, groups, strict=True) for _ in group]
+        verdicts = self.grade(flat, golds)
+        rewards = torch.tensor([reward(v) for v in verdicts], dtype=torch.float64)
+        shape = (len(groups), self.train.group_size)
+        return np.array([v.value for v in verdicts]).reshape(shape), rewards.reshape(shape)
+
+    def score(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """log pi_old and entropy [B, R], frozen for all updates of the step."""
+        logp, entropy = torch.zeros_like(batch.mask), torch.zeros_like(batch.mask)
+        for rows in self.split(batch):
+            part = batch.rows(rows)
+            part_logp, part_entropy = self.engine.score(part.to(self.engine.device))
+            width = part.mask.shape[1]
+            logp[rows, :width], entropy[rows, :width] = part_logp.cpu(), part_entropy.cpu()
+        return logp, entropy
+
+    def check_mismatch(self, batch: Batch, logp_old: Tensor) -> None:
+        """Raises MismatchError when the sampler's probabilities are not the trainer's."""
+        where = batch.mask.bool()
+        error = mismatch_metrics(logp_old[where].numpy(), batch.logp_sampler[where].numpy())["token_mult_prob_error"]
+        if self.train.mismatch_gate is not None and error > self.train.mismatch_gate:
+            raise MismatchError(
+                f"token_mult_prob_error is {error:.4f}, above train.mismatch_gate = {self.train.mismatch_gate}: the sampler's "
+                "probabilities are not the trainer's (stale weights, another dtype or temperature?). Nothing was updated; "
+                "compare dtype and rollout_engine, or raise the gate knowingly."
+            )
+
+    def trains(self, batch: Batch, verdicts: np.ndarray) -> Tensor:
+        """[B, R] mask of the tokens that train: with truncated = mask, cut responses do not."""
+        if self.train.truncated == "zero":
+            return batch.mask
+        return batch.mask * torch.from_numpy(verdicts.ravel() != Verdict.truncated.value)[:, None]
+
+    def update(
+        self, batch: Batch, logp_old: Tensor, advantages: Tensor, trains: Tensor, entropy_coef: float, step: int
+    ) -> UpdateTotals:
+        """`updates_per_rollout` optimizer updates, each on its own share of the prompts."""
+        totals, parts = UpdateTotals(), self.split(batch)
+        advantages = advantages.reshape(-1, 1).float().expand_as(batch.mask)
+        selected = self.select_tokens(logp_old, advantages, trains, step)
+        logp_ref = self.score_reference(batch)
+        per_update = len(parts) // self.train.updates_per_rollout
+        for micro in (parts[i : i + per_update] for i in range(0, len(parts), per_update)):
+            n_tokens, n_sequences = self.global_counts(trains[torch.cat(micro)])
+            sums = torch.zeros(3, dtype=torch.float64)
+            for rows in micro:
+                part, cells = batch.rows(rows).to(self.engine.device), self.cells(batch, rows)
+                logp, entropy = self.engine.forward(part)
+                per_token, diagnostics = loss_terms(
+                    self.arm,
+                    logp,
+                    cells(logp_old),
+                    cells(advantages),
+                    entropy,
+                    entropy_coef=entropy_coef,
+                    logp_ref=cells(logp_ref),
+                    importance_weights=self.importance_weights(cells(logp_old), part.logp_sampler),
+                    selected=cells(selected),
+                )
+                loss = reduce(
+                    per_token,
+                    cells(trains),
+                    self.arm.reduction,
+                    n_tokens=n_tokens,
+                    n_sequences=n_sequences,
+                    max_tokens=self.train.max_tokens,
+                )
+                self.engine.backward(loss)
+                clips = [float((diagnostics[name] * cells(trains)).sum()) for name in ("clipped_low", "clipped_high")]
+                sums += torch.tensor([float(loss.detach()), *clips], dtype=torch.float64)
+            totals.add(*self.engine.sum_over_ranks(sums.to(self.engine.device)).tolist(), n_tokens, self.engine.grad_norm)
+        return totals
+
+    def cells(self, batch: Batch, rows: Tensor) -> Callable[[Tensor | None], Tensor | None]:
+        """A function that cuts a [B, R] grid to one micro-batch on the engine's device."""
+        width = int(batch.mask[rows].sum(dim=1).max())
+        return lambda grid: None if grid is None else grid[rows, :width].to(self.engine.device)
+
+    def global_counts(self, trains: Tensor) -> list[int]:
+        """(tokens, sequences) that train in one update, over all its micro-batches and ranks."""
+        return self.engine.sum_over_ranks(torch.tensor(counts(trains), device=self.engine.device)).tolist()
+
+    def importance_weights(self, logp_old: Tensor, logp_sampler: Tensor) -> Tensor | None:
+        cap = self.train.importance_cap
+        return None if cap is None else tis_weights(logp_old, logp_sampler, cap)
+
+    def select_tokens(self, logp_old: Tensor, advantages: Tensor, trains: Tensor, step: int) -> Tensor | None:
+        """[B, R] choice of a covariance method, made once per update over the prompts of all ranks."""
+        if self.arm.covariance is None:
+            return None
+        chosen = torch.zeros_like(trains, dtype=torch.bool)
+        per_update = len(trains) // self.train.updates_per_rollout
+        for u, rows in enumerate(torch.arange(len(trains)).split(per_update)):
+            grids = self.engine.gather_objects([grid[rows] for grid in (logp_old, advantages, trains)])
+            width = max(part[0].shape[1] for part in grids)
+            pads = [[torch.nn.functional.pad(g, (0, width - g.shape[1])) for g in part] for part in grids]
+            everything = [torch.cat(part) for part in zip(*pads, strict=True)]
+            picked = self.arm.select_tokens(*everything, derive("select", self.run_seed, step, u))
+            mine = picked.split(per_update)[self.engine.rank]
+            chosen[rows] = mine[:, : chosen.shape[1]]
+        return chosen
+
+    def score_reference(self, batch: Batch) -> Tensor | None:
+        """[B, R] log-probabilities under the base model, for arms with a KL penalty."""
+        if self.reference is None:
+            return None
+        logp = torch.zeros_like(batch.mask)
+        with torch.no_grad():
+            for rows in self.split(batch):
+                part, _ = self.reference(batch.rows(rows).to(self.engine.device))
+                logp[rows, : part.shape[1]] = part.cpu()
+        return logp
+
+    def entropy_coef_now(self, batch: Batch, entropy: Tensor) -> float:
+        """The coefficient of this step: fixed, or the controller's when the entropy is at or below its target."""
+        adaptive = self.arm.adaptive_entropy
+        if adaptive is None:
+            return self.entropy_coef
+        local = torch.stack([(entropy * batch.mask).sum(), batch.mask.sum()]).double().to(self.engine.device)
+        total, tokens = self.engine.sum_over_ranks(local).tolist()
+        return active_entropy_coef(self.entropy_coef, total / tokens, adaptive.target)
+
+    def adapt_entropy_coef(self, entropy: float) -> None:
+        if self.arm.adaptive_entropy is not None:
+            self.entropy_coef = next_entropy_coef(self.entropy_coef, entropy, **self.arm.adaptive_entropy.model_dump())
+
+    def split(self, batch: Batch) -> list[Tensor]:
+        """Rows of each micro-batch, update after update; the same cut for scoring and training, so that the first ratio is exactly 1."""
+        lengths = (batch.predictors * batch.mask.long()).amax(dim=1)
+        per_update = len(batch) // self.train.updates_per_rollout
+        return [
+            rows
+            for share in torch.arange(len(batch)).split(per_update)
+            for rows in micro_batches(lengths, share, self.train.micro_batch)
+        ]
+
+    def logp_change(self, batch: Batch, logp_old: Tensor, shape: torch.Size) -> np.ndarray:
+        """Change of each rollout's sequence log-probability across the step's updates, [prompts, G]."""
+        change = torch.zeros(len(batch))
+        for rows in self.split(batch):
+            part = batch.rows(rows)
+            logp, _ = self.engine.score(part.to(self.engine.device))
+            change[rows] = ((logp.cpu() - logp_old[rows, : logp.shape[1]]) * part.mask).sum(dim=1)
+        return change.reshape(shape).double().numpy()
+
+    def record(
+        self,
+        batch: Batch,
+        logp_old: Tensor,
+        entropy: Tensor,
+        rewards: Tensor,
+        advantages: Tensor,
+        verdicts: np.ndarray,
+        change: np.ndarray | None,
+    ) -> StepRecord:
+        """What all ranks saw, for the metrics."""
+        where = batch.mask.bool()
+        mine = StepRecord(
+            rewards=rewards.numpy(),
+            advantages=advantages.numpy(),
+            verdicts=verdicts,
+            n_tokens=batch.mask.sum(dim=1).long().reshape(rewards.shape).numpy(),
+            token_entropy=entropy[where].double().numpy(),
+            token_logp=logp_old[where].double().numpy(),
+            token_logp_sampler=batch.logp_sampler[where].double().numpy(),
+            logp_change=change,
+        )
+        return concatenate(self.engine.gather_objects(mine))
+
+
+def rollout_seed(run_seed: int, step: int, problem_id: str, sample: int) -> int:
+    """The seed of one training sample; arms of one run seed share it, so that they start from the same draws."""
+    return derive("rollout", run_seed, step, problem_id, sample)

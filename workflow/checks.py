@@ -1,0 +1,110 @@
+"""What a well-formed configuration must also mean: each check returns one sentence naming the key and the remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from asymgrpo.config import ConfigError, Study, parse
+
+
+def load(mapping: dict[str, Any]) -> Study:
+    """A study that has both the right shape and a meaning. Raises ConfigError, one sentence per problem."""
+    study = parse(mapping)
+    problems = check_meaning(study)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return study
+
+
+def check_meaning(study: Study) -> list[str]:
+    """Every problem found, as sentences; an empty list means that the study makes sense."""
+    checks = (_models, _arms, _batch, _sampling, _evaluation, _selection, _data)
+    return [sentence for check in checks for sentence in check(study)]
+
+
+def _models(study: Study) -> Iterator[str]:
+    for name in study.study.models:
+        if name not in study.models:
+            yield f"config: study.models names {name!r}, which models does not define; define it or choose from {sorted(study.models)}."
+        elif study.models[name].kind == "hub" and not study.models[name].hub_id:
+            yield f"config: models.{name}.hub_id is missing; name the repository on the hub."
+
+
+def _arms(study: Study) -> Iterator[str]:
+    from asymgrpo.arms import ArmError, check_arm, get_arm
+
+    for name in dict.fromkeys([*study.study.arms, *study.arms]):
+        try:
+            check_arm(get_arm(name, study.arms.get(name)), study.train.updates_per_rollout)
+        except ArmError as error:
+            yield f"config: {error}"
+
+
+def _batch(study: Study) -> Iterator[str]:
+    train = study.train
+    if train.prompts_per_step % (train.updates_per_rollout * train.world_size):
+        yield (
+            f"config: train.prompts_per_step = {train.prompts_per_step} does not divide into {train.updates_per_rollout} updates on "
+            f"{train.world_size} ranks; make it a multiple of {train.updates_per_rollout * train.world_size} or change nodes, ranks_per_node "
+            "or updates_per_rollout."
+        )
+    else:
+        per_rank = train.prompts_per_step // (train.updates_per_rollout * train.world_size) * train.group_size
+        if per_rank % train.micro_batch:
+            yield (
+                f"config: train.micro_batch = {train.micro_batch} does not divide the {per_rank} sequences of one update on one rank; "
+                "choose a divisor."
+            )
+    if train.offload and train.zero_stage == 0:
+        yield "config: train.offload needs train.zero_stage 1, 2 or 3; set one or turn offload off."
+
+
+def _sampling(study: Study) -> Iterator[str]:
+    if study.train.top_p != 1:
+        yield (
+            f"config: train.top_p = {study.train.top_p} would bias every ratio by the probability mass that it drops; set it to 1 "
+            "(evaluation.top_p is free)."
+        )
+
+
+def _evaluation(study: Study) -> Iterator[str]:
+    from evals.benchmarks import BENCHMARKS
+
+    evaluation = study.evaluation
+    if evaluation.max_tokens < study.train.max_tokens:
+        yield (
+            f"config: evaluation.max_tokens = {evaluation.max_tokens} is shorter than train.max_tokens = {study.train.max_tokens} and would cut "
+            "what training allowed; raise it to at least that."
+        )
+    if "default" not in evaluation.samples:
+        yield "config: evaluation.samples needs a key 'default'; add the number of samples per problem."
+        return
+    for benchmark in evaluation.benchmarks:
+        if benchmark not in BENCHMARKS:
+            yield f"config: evaluation.benchmarks names {benchmark!r}; known are {sorted(BENCHMARKS)}."
+            continue
+        n, k = evaluation.n_samples(benchmark), max(evaluation.k)
+        if k > n:
+            yield (
+                f"config: evaluation.k has {k}, more than the n = {n} samples of benchmark {benchmark!r}; lower k or raise "
+                f"evaluation.samples to at least {2 * k}."
+            )
+
+
+def _selection(study: Study) -> Iterator[str]:
+    for rule in study.evaluation.selection:
+        match = re.fullmatch(r"last|validation|best_on:(\w+)", rule)
+        if not match:
+            yield f"config: evaluation.selection has {rule!r}; use last, validation or best_on:<benchmark>."
+        elif match[1] and match[1] not in study.evaluation.benchmarks:
+            yield f"config: evaluation.selection has {rule!r}, but {match[1]!r} is not among evaluation.benchmarks; add it there."
+
+
+def _data(study: Study) -> Iterator[str]:
+    if study.data.source == "directory":
+        if study.data.dir is None:
+            yield "config: data.source is 'directory' but data.dir is not set; give the folder with the data files."
+        elif not study.data.dir.is_dir():
+            yield f"config: data.dir = {str(study.data.dir)!r} is not a folder; give the folder with the data files."
