@@ -1,0 +1,170 @@
+"""From graded samples to cells: counts per (training seed, problem), the input of every estimate."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from evals.io import DataError, read_json, read_table, read_tables
+from evals.passk import avg_at_n, maj_at_k, normalise_answer, pass_at_k
+
+RUN = ("model", "arm", "train_seed", "step", "benchmark")
+COLUMNS = (*RUN, "problem_id", "sample_id", "correct", "second_correct", "verdict", "extracted")
+SELECTION_COLUMNS = ("model", "arm", "train_seed", "selection", "step")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """All samples of one arm at its selected checkpoints on one benchmark; arrays are [S seeds, P problems].
+
+    votes and verdicts are [S, P, n], or None where n differs between cells or no vote was asked for.
+    """
+
+    train_seeds: tuple[int, ...]
+    problem_ids: tuple[str, ...]
+    n: NDArray[np.int64]
+    c: NDArray[np.int64]
+    truncated: NDArray[np.int64]
+    unparsed: NDArray[np.int64]
+    disagreed: NDArray[np.int64]
+    votes: NDArray[np.int64] | None
+    verdicts: NDArray[np.bool_] | None
+
+    def metric(self, name: str, k: int | None) -> NDArray[np.float64]:
+        """[S, P] values of avg_at_n, pass_at_k or maj_at_k."""
+        if name == "avg_at_n":
+            return avg_at_n(self.n, self.c)
+        if name == "pass_at_k":
+            return pass_at_k(self.n, self.c, k or 0)
+        if self.votes is None or self.verdicts is None:
+            raise DataError(
+                "maj@k needs the same number of samples for every problem; sample the missing ones"
+            )
+        return maj_at_k(self.votes, self.verdicts, k or 0)
+
+
+def read_graded(paths: Sequence[str | Path]) -> pa.Table:
+    """The columns of graded tables that estimates use.
+
+    Raises:
+        DataError: a file is missing or not a graded table, or a sample occurs twice.
+    """
+    table = read_tables(paths, COLUMNS)
+    key = [*RUN, "problem_id", "sample_id"]
+    if table.group_by(key, use_threads=False).aggregate([]).num_rows != table.num_rows:
+        raise DataError("the graded tables hold the same sample twice; pass each file once")
+    return table
+
+
+def read_selection(paths: Sequence[str | Path]) -> pd.DataFrame:
+    """Which checkpoint each run reports under each rule: JSON lists or Parquet of (model, arm, train_seed,
+    selection, step), as `evals.select` writes them."""
+    parts = [
+        read_table(path).to_pandas() if str(path).endswith(".parquet") else pd.DataFrame(read_json(path))
+        for path in paths
+    ]
+    for path, part in zip(paths, parts, strict=True):
+        missing = set(SELECTION_COLUMNS) - set(part.columns)
+        if missing:
+            raise DataError(
+                f"{path}: column(s) {', '.join(sorted(missing))} missing; write it with evals.select"
+            )
+    table = pd.concat(parts, ignore_index=True)[list(SELECTION_COLUMNS)]
+    double = table.duplicated(["model", "arm", "train_seed", "selection"])
+    if double.any():
+        raise DataError(f"two checkpoints are selected for {table[double].iloc[0].to_dict()}; keep one")
+    return table
+
+
+def select_samples(graded: pa.Table, selection: pd.DataFrame) -> dict[str, pa.Table]:
+    """selection rule -> the samples of the checkpoints it picks. The base model belongs to every rule.
+
+    Raises:
+        DataError: a selected checkpoint has no samples.
+    """
+    chosen = {}
+    base = graded.filter(pc.equal(graded["arm"], "base"))
+    for rule, rows in selection.groupby("selection", sort=True):
+        trained = rows[rows["arm"] != "base"].drop(columns="selection")
+        wanted = pa.Table.from_pandas(trained, preserve_index=False)
+        wanted = wanted.cast(pa.schema([graded.schema.field(name) for name in wanted.column_names]))
+        keys = wanted.column_names
+        samples = graded.join(wanted, keys=keys, join_type="inner", use_threads=False)
+        found = {tuple(row.values()) for row in samples.group_by(keys).aggregate([]).select(keys).to_pylist()}
+        for row in wanted.to_pylist():
+            if tuple(row.values()) not in found:
+                raise DataError(
+                    f"selection {rule!r}: no graded samples for {row}; sample and grade that checkpoint"
+                )
+        chosen[str(rule)] = pa.concat_tables([samples, base.select(samples.column_names)])
+    return chosen
+
+
+def count_cells(samples: pa.Table, votes: bool) -> Mapping[tuple[str, str, str], Counts]:
+    """(model, arm, benchmark) -> Counts, sorted by key; one checkpoint per training seed.
+
+    Raises:
+        DataError: a seed has several checkpoints, or lacks a problem that another seed has.
+    """
+    flags = {
+        "c": pc.cast(samples["correct"], pa.int64()),
+        "truncated": pc.cast(pc.equal(samples["verdict"], "truncated"), pa.int64()),
+        "unparsed": pc.cast(pc.equal(samples["verdict"], "unparsed"), pa.int64()),
+        "disagreed": pc.cast(pc.not_equal(samples["correct"], samples["second_correct"]), pa.int64()),
+    }
+    table = samples.select([*RUN, "problem_id"])
+    for name, values in flags.items():
+        table = table.append_column(name, values)
+    grouped = table.group_by([*RUN, "problem_id"], use_threads=False)
+    cells = grouped.aggregate([("c", "count"), *((name, "sum") for name in flags)]).to_pandas()
+    long = _vote_codes(samples) if votes else None
+    result = {}
+    for key, frame in cells.groupby(["model", "arm", "benchmark"], sort=True):
+        named: tuple[str, str, str] = key  # type: ignore[assignment]
+        own = None if long is None else long[(long[["model", "arm", "benchmark"]] == named).all(axis=1)]
+        result[named] = _counts(named, frame, own)
+    return result
+
+
+def _counts(key: tuple[str, str, str], frame: pd.DataFrame, votes: pd.DataFrame | None) -> Counts:
+    where = f"{key[1]} on {key[2]} ({key[0]})"
+    seeds, problems = sorted(frame["train_seed"].unique()), sorted(frame["problem_id"].unique())
+    if frame.groupby("train_seed")["step"].nunique().max() > 1:
+        raise DataError(f"{where}: samples of several checkpoints of one seed; select one (evals.select)")
+    if len(frame) != len(seeds) * len(problems):
+        raise DataError(
+            f"{where}: not every training seed has samples for every problem; sample the missing ones"
+        )
+    frame = frame.sort_values(["train_seed", "problem_id"])
+    shape = (len(seeds), len(problems))
+    arrays = {name: frame[f"{name}_sum"].to_numpy(np.int64).reshape(shape) for name in _SUMS}
+    n = frame["c_count"].to_numpy(np.int64).reshape(shape)
+    codes = verdicts = None
+    if votes is not None and n.min() == n.max():
+        votes = votes.sort_values(["train_seed", "problem_id", "sample_id"])
+        codes = votes["vote"].to_numpy(np.int64).reshape(*shape, -1)
+        verdicts = votes["correct"].to_numpy(bool).reshape(*shape, -1)
+    return Counts(tuple(int(s) for s in seeds), tuple(problems), n, votes=codes, verdicts=verdicts, **arrays)
+
+
+_SUMS = ("c", "truncated", "unparsed", "disagreed")
+
+
+def _vote_codes(samples: pa.Table) -> pd.DataFrame:
+    """Samples with `vote`: a code per distinct normalised answer, -1 for no answer or a truncated response."""
+    spelled = samples["extracted"].combine_chunks().dictionary_encode()
+    if isinstance(spelled, pa.ChunkedArray):
+        spelled = spelled.combine_chunks()
+    texts: list[Any] = [normalise_answer(text or "") for text in spelled.dictionary.to_pylist()]
+    code = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    lookup = np.array([code[text] if text else -1 for text in texts] or [-1], np.int64)
+    votes = lookup[spelled.indices.to_numpy(zero_copy_only=False)]
+    votes[pc.equal(samples["verdict"], "truncated").to_numpy(zero_copy_only=False)] = -1
+    frame = samples.select(["model", "arm", "benchmark", "train_seed", "problem_id", "sample_id", "correct"])
+    return frame.to_pandas().assign(vote=votes)

@@ -1,0 +1,38 @@
+"""How every tool here is started: lists without repeating the option, errors in one sentence."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+import typer
+
+from evals.io import DataError
+
+
+def repeat_options(arguments: Sequence[str]) -> list[str]:
+    """Repeat an option before each further value, so that `--graded a b` may be written for `--graded a --graded b`.
+
+    >>> repeat_options(["--graded", "a", "b", "--out", "x"])
+    ['--graded', 'a', '--graded', 'b', '--out', 'x']
+    """
+    spread: list[str] = []
+    option, taken = "", True
+    for argument in arguments:
+        if argument.startswith("--"):
+            option, taken = argument, "=" in argument
+        elif option and taken:
+            spread.append(option.split("=")[0])
+        else:
+            taken = True
+        spread.append(argument)
+    return spread
+
+
+def run(command: Callable[..., None]) -> None:
+    """Run `command` as a typer program; a `DataError` is printed as one sentence and exits with status 1."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    try:
+        app(args=repeat_options(sys.argv[1:]))
+    except DataError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,160 @@
+"""Grade stored samples, or grade them again after a change of the verifier: no generation, no GPU.
+
+    python -m evals.grade --samples S.parquet ... --problems P.parquet ... --out graded.parquet
+
+With `--previous graded.parquet` the verdicts that changed are listed. A response that ran into the token limit
+(finish_reason `length`) is `truncated` and wrong, whatever it contains; the second grader follows the same rule,
+so that the two differ only where they judge an answer differently.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import typer
+
+from evals.cli import run
+from evals.io import DataError, data_hash, provenance, read_metadata, read_table, read_tables, write_table
+
+KEY = ("model", "arm", "train_seed", "step", "benchmark", "problem_id", "sample_id")
+SAMPLE_COLUMNS = (*KEY, "sample_seed", "response", "finish_reason", "n_tokens", "logprob_sum")
+
+
+def gold_answers(problems: Iterable[str | Path]) -> dict[str, str]:
+    """problem_id -> answer over all problem tables.
+
+    Raises:
+        DataError: one id has two answers, or an answer is empty.
+    """
+    golds: dict[str, str] = {}
+    for path in problems:
+        table = read_table(path, ["problem_id", "answer"])
+        for name, answer in zip(*(table[column].to_pylist() for column in table.column_names), strict=True):
+            if not answer:
+                raise DataError(f"{path}: problem {name} has no answer; fill it in before grading")
+            if golds.setdefault(name, answer) != answer:
+                raise DataError(f"{path}: problem {name} has two answers, {golds[name]!r} and {answer!r}")
+    return golds
+
+
+def grade_samples(samples: pa.Table, golds: dict[str, str], workers: int) -> pa.Table:
+    """The sample table with answer, extracted, verdict, correct and second_correct.
+
+    Args:
+        samples: one row per sample. golds: problem_id -> answer. workers: verifier processes.
+
+    Raises:
+        DataError: a sample names a problem that has no gold.
+    """
+    from asymgrpo.verifier import Verdict, extract_boxed, verify_many
+    from asymgrpo.verifier.second import second_correct
+
+    names = samples["problem_id"].to_pylist()
+    unknown = sorted(set(names) - golds.keys())
+    if unknown:
+        raise DataError(
+            f"no gold answer for problem {unknown[0]} (and {len(unknown) - 1} more); add its table to --problems"
+        )
+    answers = [golds[name] for name in names]
+    responses = samples["response"].to_pylist()
+    complete = [reason != "length" for reason in samples["finish_reason"].to_pylist()]
+    pairs = list(zip(responses, answers, strict=True))
+    judged = iter(
+        verify_many([pair for pair, whole in zip(pairs, complete, strict=True) if whole], workers=workers)
+    )
+    verdicts = [next(judged) if whole else Verdict.truncated for whole in complete]
+    extracted = [extract_boxed(response) or "" for response in responses]
+    second = [
+        whole and bool(found) and second_correct(found, answer)
+        for whole, found, answer in zip(complete, extracted, answers, strict=True)
+    ]
+    columns = {
+        "answer": pa.array(answers, pa.string()),
+        "extracted": pa.array(extracted, pa.string()),
+        "verdict": pa.array([verdict.value for verdict in verdicts], pa.string()),
+        "correct": pa.array([verdict is Verdict.correct for verdict in verdicts], pa.bool_()),
+        "second_correct": pa.array(second, pa.bool_()),
+    }
+    graded = samples.select([name for name in samples.column_names if name not in columns])
+    for name, values in columns.items():
+        graded = graded.append_column(name, values)
+    return graded
+
+
+def changed_verdicts(previous: pa.Table, current: pa.Table) -> pa.Table:
+    """Samples whose verdict differs: the key, extracted, answer, verdict_before and verdict_after.
+
+    Samples present in only one of the tables are left out.
+
+    Raises:
+        DataError: a table holds a sample twice.
+    """
+    for name, table in (("previous", previous), ("current", current)):
+        if table.select(KEY).group_by(KEY).aggregate([]).num_rows != table.num_rows:
+            raise DataError(
+                f"the {name} graded table holds the same sample twice; pass each sample file once"
+            )
+    before = previous.select([*KEY, "verdict"]).rename_columns([*KEY, "verdict_before"])
+    after = current.select([*KEY, "extracted", "answer", "verdict"])
+    joined = after.join(before, keys=list(KEY), join_type="inner")
+    joined = joined.rename_columns(
+        ["verdict_after" if name == "verdict" else name for name in joined.column_names]
+    )
+    differs = pc.not_equal(joined["verdict_before"], joined["verdict_after"])
+    return joined.filter(differs).sort_by([(name, "ascending") for name in KEY])
+
+
+def _describe_changes(changes: pa.Table, total: int) -> str:
+    lines = [f"{changes.num_rows} of {total} verdicts changed"]
+    for row in changes.to_pylist():
+        where = (
+            f"{row['model']} {row['arm']} {row['benchmark']} {row['problem_id']} sample {row['sample_id']}"
+        )
+        lines.append(
+            f"  {where}: {row['verdict_before']} -> {row['verdict_after']}"
+            f"  (answer {row['extracted']!r}, gold {row['answer']!r})"
+        )
+    return "\n".join(lines)
+
+
+def main(
+    samples: Annotated[
+        list[Path], typer.Option(help="sample tables (Parquet), or graded ones to grade again")
+    ],
+    problems: Annotated[list[Path], typer.Option(help="problem tables (Parquet) with the gold answers")],
+    out: Annotated[Path, typer.Option(help="graded table to write (Parquet)")],
+    workers: Annotated[int, typer.Option(help="verifier processes")] = 1,
+    previous: Annotated[
+        Path | None, typer.Option(help="earlier graded table to compare the verdicts with")
+    ] = None,
+    changes: Annotated[
+        Path | None, typer.Option(help="where to write the changed verdicts (Parquet)")
+    ] = None,
+) -> None:
+    """Grade samples with the shared verifier."""
+    from asymgrpo.verifier import VERIFIER_VERSION
+
+    earlier = read_table(previous) if previous else None  # before writing: it may be the same file
+    table = read_tables(samples)
+    missing = [name for name in SAMPLE_COLUMNS if name not in table.column_names]
+    if missing:
+        raise DataError(f"{samples[0]}: column(s) {', '.join(missing)} missing; it is not a sample table")
+    graded = grade_samples(table, gold_answers(problems), workers)
+    metadata: dict[str, Any] = {
+        "samples": [read_metadata(path) for path in samples],
+        "verifier_version": VERIFIER_VERSION,
+        "data_hash": data_hash(graded),
+        **provenance(),
+    }
+    write_table(graded, out, metadata)
+    if earlier is not None:
+        difference = changed_verdicts(earlier, graded)
+        typer.echo(_describe_changes(difference, graded.num_rows))
+        if changes:
+            write_table(difference, changes, {"previous": str(previous), "current": str(out)})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,208 @@
+"""Parquet, JSON and text files written whole or not at all, with their provenance inside.
+
+A reader never sees half a file: everything goes to a temporary file in the same directory, which then
+replaces the target in one step. Parquet files carry a JSON object under the schema key `b"asymgrpo"`.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+METADATA_KEY = b"asymgrpo"
+PACKAGES = (
+    "torch",
+    "transformers",
+    "deepspeed",
+    "vllm",
+    "math-verify",
+    "numpy",
+    "scipy",
+    "pyarrow",
+    "pandas",
+)
+
+
+class DataError(ValueError):
+    """A file that is missing, unreadable or not what was announced; the message names it and the remedy."""
+
+
+def replace_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Call `write(temporary_path)`, then move the result to `path` in one step."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private; results are not
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(text: str, path: str | Path) -> None:
+    """Write `text` (UTF-8, newline-terminated lines as given) to `path` atomically."""
+    replace_atomically(path, lambda temporary: temporary.write_bytes(text.encode()))
+
+
+def write_json(value: Any, path: str | Path) -> None:
+    """Write `value` as indented JSON with sorted keys to `path` atomically."""
+    write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", path)
+
+
+def read_json(path: str | Path) -> Any:
+    """The value stored in a JSON file.
+
+    Raises:
+        DataError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; run the step that writes it first") from None
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}: not valid JSON ({error}); delete it and rerun the step that writes it"
+        ) from None
+
+
+def write_table(table: pa.Table, path: str | Path, metadata: dict[str, Any]) -> None:
+    """Write `table` as zstd Parquet with `metadata` as JSON in its schema.
+
+    Equal tables with equal metadata give equal bytes (same pyarrow version): chunks are combined, keys are
+    sorted and nothing of the clock enters.
+    """
+    payload = json.dumps(metadata, sort_keys=True).encode()
+    table = table.combine_chunks().replace_schema_metadata({METADATA_KEY: payload})
+    replace_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
+def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file (or only the named `columns` of it).
+
+    Raises:
+        DataError: the file is missing, damaged, or lacks one of `columns`.
+    """
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; run the step that writes it first") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(
+            f"{path}: not a readable Parquet file ({error}); delete it and rerun its step"
+        ) from None
+    with file:
+        missing = [name for name in columns or () if name not in file.schema_arrow.names]
+        if missing:
+            raise DataError(
+                f"{path}: column(s) {', '.join(missing)} missing; rewrite it with this version's tools"
+            )
+        return file.read(columns=None if columns is None else list(columns))
+
+
+def read_tables(paths: Iterable[str | Path], columns: Sequence[str] | None = None) -> pa.Table:
+    """Read several Parquet files of one layout as one table, in the given order."""
+    tables = [read_table(path, columns).replace_schema_metadata(None) for path in paths]
+    if not tables:
+        raise DataError("no input file was given; name at least one Parquet file")
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def table_metadata(table: pa.Table) -> dict[str, Any]:
+    """The metadata stored by `write_table`, empty if there is none."""
+    return json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """The metadata of a Parquet file, without reading its rows."""
+    try:
+        schema = pq.read_schema(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; run the step that writes it first") from None
+    return json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}"))
+
+
+def data_hash(table: pa.Table) -> str:
+    """sha256 over names, types and values of the columns; row order counts, metadata and chunking do not.
+
+    >>> one = pa.table({"a": [1, 2], "b": ["x", None]})
+    >>> data_hash(one) == data_hash(pa.concat_tables([one.slice(0, 1), one.slice(1)]))
+    True
+    >>> data_hash(one) == data_hash(one.slice(0, 1))
+    False
+    """
+    digest = hashlib.sha256()
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if pa.types.is_large_string(column.type):
+            column = column.cast(pa.string())
+        digest.update(f"{name}:{column.type}:{len(column)};".encode())
+        digest.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())
+        digest.update(_value_bytes(column))
+    return digest.hexdigest()
+
+
+def _value_bytes(column: pa.Array) -> bytes:
+    if pa.types.is_string(column.type):
+        values = [value.encode() for value in column.fill_null("").to_pylist()]
+        return np.array([len(value) for value in values], np.int64).tobytes() + b"".join(values)
+    if pa.types.is_boolean(column.type):
+        return np.packbits(column.fill_null(False).to_numpy(zero_copy_only=False)).tobytes()
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        return np.ascontiguousarray(column.fill_null(0).to_numpy(zero_copy_only=False)).tobytes()
+    return repr(column.to_pylist()).encode()
+
+
+def file_hash(path: str | Path) -> str:
+    """sha256 of a file's bytes."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def provenance(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """Where a result comes from: git commit and dirtiness, python and package versions.
+
+    Versions are read from the installed package metadata, so nothing is imported. A package that is not
+    installed is null; outside of a git checkout commit and dirtiness are null.
+    """
+    versions: dict[str, str | None] = {}
+    for name in packages:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "git_commit": commit,
+        "git_dirty": None if status is None else bool(status),
+        "python": platform.python_version(),
+        "packages": versions,
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,185 @@
+"""Graded samples of all runs -> tidy estimates with intervals, one row per arm, benchmark, metric and k.
+
+    python -m evals.score --graded G.parquet ... --selection S.json ... --k 1 2 4 --maj-k 4 \\
+        --seed-variance pooled --draws 10000 --seed 0 --out scores.parquet
+
+A k larger than the samples of a benchmark gives no row there (benchmarks may have different n); a k that no
+benchmark can serve is an error. `average` is the unweighted mean over benchmarks, for the k all of them have.
+For avg_at_n, k is the number of samples per problem (null where that differs).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+
+from evals.cells import Counts, count_cells, read_graded, read_selection, select_samples
+from evals.cli import run
+from evals.io import DataError, data_hash, provenance, read_metadata, write_table
+from evals.stats import SeedVariance, mean_interval, own_seed_variance, pooled_seed_variance
+
+AVERAGE = "average"
+SCHEMA = pa.schema(
+    [
+        ("model", pa.string()),
+        ("arm", pa.string()),
+        ("benchmark", pa.string()),
+        ("metric", pa.string()),
+        ("k", pa.int32()),
+        ("selection", pa.string()),
+        ("estimate", pa.float64()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+        ("std_error", pa.float64()),
+        ("n_problems", pa.int32()),
+        ("n_samples", pa.int64()),
+        ("n_seeds", pa.int32()),
+        ("seed_degrees", pa.int32()),
+        ("truncated_share", pa.float64()),
+        ("unparsed_share", pa.float64()),
+        ("grader_disagreement", pa.float64()),
+    ]
+)
+
+
+class SeedVarianceRule(StrEnum):
+    """own: each arm's seed variance from its own seeds. pooled: one for all trained arms of a model."""
+
+    own = "own"
+    pooled = "pooled"
+
+
+Metric = tuple[str, int | None]
+
+
+def metrics_of(counts: Sequence[Counts], ks: Sequence[int], maj_ks: Sequence[int]) -> list[Metric]:
+    """avg_at_n and every pass_at_k and maj_at_k whose k all of `counts` can serve."""
+    smallest = min(int(item.n.min()) for item in counts)
+    passes: list[Metric] = [("pass_at_k", k) for k in ks if k <= smallest]
+    majorities: list[Metric] = [("maj_at_k", k) for k in maj_ks if k <= smallest]
+    return [("avg_at_n", None), *passes, *majorities]
+
+
+def seed_variances(
+    cells: Mapping[str, list[np.ndarray]], rule: SeedVarianceRule
+) -> dict[str, SeedVariance | None]:
+    """arm -> seed variance of its mean; None for the base model, which is not trained."""
+    trained = {arm: blocks for arm, blocks in cells.items() if arm != "base"}
+    if rule is SeedVarianceRule.pooled:
+        pooled = pooled_seed_variance(list(trained.values()))
+        return {arm: pooled if arm in trained else None for arm in cells}
+    return {arm: own_seed_variance(blocks) if arm in trained else None for arm, blocks in cells.items()}
+
+
+def score_selection(
+    counts: Mapping[tuple[str, str, str], Counts],
+    ks: Sequence[int],
+    maj_ks: Sequence[int],
+    rule: SeedVarianceRule,
+    seed: int,
+    draws: int,
+) -> Iterator[dict[str, Any]]:
+    """Rows (without `selection`) for the samples of one selection rule."""
+    for model in dict.fromkeys(key[0] for key in counts):
+        arms = list(dict.fromkeys(key[1] for key in counts if key[0] == model))
+        benchmarks = list(dict.fromkeys(key[2] for key in counts if key[0] == model))
+        groups = [[name] for name in benchmarks]
+        complete = [arm for arm in arms if all((model, arm, name) in counts for name in benchmarks)]
+        if len(benchmarks) > 1 and complete:
+            groups.append(benchmarks)
+        for group in groups:
+            present = [arm for arm in arms if all((model, arm, name) in counts for name in group)]
+            mine = {arm: [counts[model, arm, name] for name in group] for arm in present}
+            for metric in metrics_of([item for items in mine.values() for item in items], ks, maj_ks):
+                cells = {arm: [item.metric(*metric) for item in items] for arm, items in mine.items()}
+                variances = seed_variances(cells, rule)
+                for arm in present:
+                    interval = mean_interval(cells[arm], variances[arm], seed=seed, draws=draws, level=0.95)
+                    name = group[0] if len(group) == 1 else AVERAGE
+                    yield {
+                        "model": model,
+                        "arm": arm,
+                        "benchmark": name,
+                        **_row(mine[arm], metric, variances[arm]),
+                        **{field: getattr(interval, field) for field in _FROM_INTERVAL},
+                    }
+
+
+_FROM_INTERVAL = ("estimate", "ci_low", "ci_high", "std_error", "n_problems", "n_seeds")
+
+
+def _row(items: list[Counts], metric: Metric, variance: SeedVariance | None) -> dict[str, Any]:
+    sizes = {int(n) for item in items for n in (item.n.min(), item.n.max())}
+    name, k = metric
+    return {
+        "metric": name,
+        "k": k if k is not None else (sizes.pop() if len(sizes) == 1 else None),
+        "n_samples": int(sum(item.n.sum() for item in items)),
+        "seed_degrees": variance.degrees if variance else 0,
+        "truncated_share": float(np.mean([item.truncated.sum() / item.n.sum() for item in items])),
+        "unparsed_share": float(np.mean([item.unparsed.sum() / item.n.sum() for item in items])),
+        "grader_disagreement": float(np.mean([item.disagreed.sum() / item.n.sum() for item in items])),
+    }
+
+
+def score(
+    graded: pa.Table,
+    selection: Any,
+    ks: Sequence[int],
+    maj_ks: Sequence[int],
+    rule: SeedVarianceRule,
+    seed: int,
+    draws: int,
+) -> pa.Table:
+    """Scores of all selection rules, rows sorted by model, selection, benchmark, metric, k, arm.
+
+    Raises:
+        DataError: no benchmark has enough samples for some k, or as in `evals.cells`.
+    """
+    rows: list[dict[str, Any]] = []
+    largest = 0
+    for name, samples in select_samples(graded, selection).items():
+        counts = count_cells(samples, votes=bool(maj_ks))
+        largest = max([largest, *(int(item.n.min()) for item in counts.values())])
+        rows += [row | {"selection": name} for row in score_selection(counts, ks, maj_ks, rule, seed, draws)]
+    for k in (*ks, *maj_ks):
+        if not 1 <= k <= largest:
+            raise DataError(
+                f"k = {k}: no benchmark has that many samples per problem (largest n = {largest})"
+            )
+    order = ("model", "selection", "benchmark", "metric", "k", "arm")
+    return pa.Table.from_pylist(rows, schema=SCHEMA).sort_by([(name, "ascending") for name in order])
+
+
+def main(
+    graded: Annotated[list[Path], typer.Option(help="graded tables (Parquet)")],
+    selection: Annotated[list[Path], typer.Option(help="checkpoint selections (JSON or Parquet)")],
+    k: Annotated[list[int], typer.Option(help="k of pass@k")],
+    seed_variance: Annotated[
+        SeedVarianceRule, typer.Option(help="whose seeds the seed variance is taken from")
+    ],
+    draws: Annotated[int, typer.Option(help="bootstrap draws; 10000 for published numbers")],
+    seed: Annotated[int, typer.Option(help="names the random streams of the bootstrap")],
+    out: Annotated[Path, typer.Option(help="scores to write (Parquet)")],
+    maj_k: Annotated[list[int] | None, typer.Option(help="k of maj@k; none by default")] = None,
+) -> None:
+    """Estimate avg@n, pass@k and maj@k with intervals."""
+    table = score(read_graded(graded), read_selection(selection), k, maj_k or [], seed_variance, seed, draws)
+    inputs = [read_metadata(path) for path in graded]
+    metadata = {
+        "data_hash": data_hash(table),
+        "graded": [{"file": path.name, **meta} for path, meta in zip(graded, inputs, strict=True)],
+        "seed_variance": seed_variance.value,
+        "draws": draws,
+        "bootstrap_seed": seed,
+        **provenance(),
+    }
+    write_table(table, out, metadata)
+
+
+if __name__ == "__main__":
+    run(main)
