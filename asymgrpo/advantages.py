@@ -1,10 +1,12 @@
-"""Advantages: rewards [prompts, group] -> advantages [prompts, group]. One row is one prompt, one column one rollout.
+"""Advantages: rewards [prompts, group] -> advantages of the same shape. Rows are prompts, columns rollouts.
 
-Notation (arXiv:2604.04894): G rollouts per prompt, p = (number correct) / G the group accuracy. A group with p = 0 or
-p = 1 is called *degenerate*; every estimator says what it gives there, and none relies on an epsilon for it.
+Notation (arXiv:2604.04894): G rollouts per prompt, p = (number correct) / G the group accuracy. A group with
+p = 0 or p = 1 is called *degenerate*; every estimator says what it gives there, and none relies on an epsilon
+for it.
 
-Conventions shared by all: computed in float64 and returned in the dtype of the rewards (float64 when these are not
-floating); no gradient flows; no state. An estimator that needs binary rewards refuses any other with `RewardError`.
+Conventions shared by all: computed in float64 and returned in the dtype of the rewards (float64 when these
+are not floating); no gradient flows; no state. An estimator that needs binary rewards refuses any other with
+`RewardError`.
 """
 
 from __future__ import annotations
@@ -31,20 +33,22 @@ def asymmetric(rewards: Tensor, beta_pos: float, beta_neg: float, degenerate: De
         A_pos(p) = ((1 - p) / p) ** beta_pos      on correct rollouts (reward 1)
         A_neg(p) = -(p / (1 - p)) ** beta_neg     on wrong rollouts (reward 0)
 
-    Binary rewards only. (0.5, 0.5) is GRPO: `group_standardized(rewards, ddof=0, eps=0)`. (0, 0) is `reinforce`.
+    Binary rewards only. (0.5, 0.5) is GRPO: `group_standardized(rewards, ddof=0, eps=0)`. (0, 0) is
+    `reinforce`.
 
     A degenerate group has rollouts of one sign only, whose base is 0, so the value is 0 ** beta:
-      beta > 0: 0, the limit of the formula;
-      beta < 0: the formula diverges; defined as 0;
-      beta = 0: `degenerate="limit"` reads 0 ** 0 as 1, so the group carries +1 or -1 (our reading of the paper:
-      REINFORCE has fixed advantages); `degenerate="zero"` gives 0, so that no degenerate group ever carries signal.
+      beta > 0: 0, the limit of the formula; beta < 0: the formula diverges; defined as 0; beta = 0:
+      `degenerate="limit"` reads 0 ** 0 as 1, so the group carries +1 or -1 (our reading of the paper:
+      REINFORCE has fixed advantages); `degenerate="zero"` gives 0, so that no degenerate group ever carries
+      signal.
     Thus positive-only (0.5, 0) under "limit" still lowers all-wrong groups with advantage -1.
 
     Source: arXiv:2604.04894, the parametric advantage and its asymmetric form.
 
-    >>> asymmetric(torch.tensor([[1.0, 0, 0, 0], [1, 1, 1, 1]]), beta_pos=1.0, beta_neg=0.5)[0].round(decimals=4)
-    tensor([ 3.0000, -0.5774, -0.5774, -0.5774])
-    >>> asymmetric(torch.tensor([[0.0, 0.0]]), 0.5, 0.0), asymmetric(torch.tensor([[0.0, 0.0]]), 0.5, 0.0, "zero")
+    >>> asymmetric(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), beta_pos=1.0, beta_neg=0.5)
+    tensor([[ 3.0000, -0.5774, -0.5774, -0.5774]])
+    >>> all_wrong = torch.tensor([[0.0, 0.0]])
+    >>> asymmetric(all_wrong, 0.5, 0.0), asymmetric(all_wrong, 0.5, 0.0, degenerate="zero")
     (tensor([[-1., -1.]]), tensor([[0., 0.]]))
     """
     if degenerate not in ("limit", "zero"):
@@ -60,7 +64,7 @@ def asymmetric(rewards: Tensor, beta_pos: float, beta_neg: float, degenerate: De
 
 
 def reinforce(rewards: Tensor) -> Tensor:
-    """REINFORCE with fixed advantages: +1 on correct, -1 on wrong rollouts, not centred; degenerate groups likewise.
+    """REINFORCE with fixed advantages: +1 on correct, -1 on wrong rollouts, in degenerate groups too.
 
     Binary rewards only. Equals `asymmetric(rewards, 0, 0)`. Source: arXiv:2604.04894, beta = 0.
 
@@ -72,7 +76,7 @@ def reinforce(rewards: Tensor) -> Tensor:
 
 
 def w_reinforce(rewards: Tensor, positive_weight: float) -> Tensor:
-    """W-REINFORCE: +positive_weight on correct, -1 on wrong rollouts, not centred; degenerate groups likewise.
+    """W-REINFORCE: +positive_weight on correct, -1 on wrong rollouts, in degenerate groups too.
 
     Binary rewards only. Source: arXiv:2506.01347 (its lambda is our `positive_weight`; it recommends 0.1).
 
@@ -86,8 +90,9 @@ def w_reinforce(rewards: Tensor, positive_weight: float) -> Tensor:
 def group_standardized(rewards: Tensor, ddof: int, eps: float) -> Tensor:
     """GRPO: (r - mean) / (std + eps) within each group, std with divisor G - ddof (0: population, 1: sample).
 
-    Any finite rewards. A group whose rewards are all equal gives exactly 0. ddof = 1 only scales the result of
-    ddof = 0 by sqrt((G - 1) / G). Raises RewardError when G <= ddof. Source: arXiv:2402.03300, section 4.1.2.
+    Any finite rewards. A group whose rewards are all equal gives exactly 0. ddof = 1 only scales the result
+    of ddof = 0 by sqrt((G - 1) / G). Raises RewardError when G <= ddof. Source: arXiv:2402.03300, section
+    4.1.2.
 
     >>> group_standardized(torch.tensor([[1.0, 1.0, 0.0, 0.0]]), ddof=0, eps=0.0)
     tensor([[ 1.,  1., -1., -1.]])
@@ -127,10 +132,11 @@ def leave_one_out(rewards: Tensor) -> Tensor:
 
 
 def random_rewards(rewards: Tensor, seeds: Sequence[int]) -> Tensor:
-    """Control: a fair coin per rollout in place of its reward; only the shape and dtype of `rewards` are used.
+    """Control: a fair coin per rollout in place of its reward (of which only shape and dtype are used).
 
-    Row i is a function of seeds[i] alone (counter-based), hence the same for any batching, rank or resumption:
-    derive one seed per (run, step, prompt). Raises RewardError unless there is one seed per prompt.
+    Row i is a function of seeds[i] alone (counter-based), hence the same for any batching, rank or
+    resumption: derive one seed per (run, step, prompt). Raises RewardError unless there is one seed per
+    prompt.
 
     >>> coins = random_rewards(torch.zeros(2, 8), seeds=[11, 12])
     >>> bool((coins[1:] == random_rewards(torch.ones(1, 8), seeds=[12])).all())
@@ -150,8 +156,8 @@ def _binary(rewards: Tensor, estimator: str) -> Tensor:
     other = values[(values != 0) & (values != 1)]
     if other.numel():
         raise RewardError(
-            f"{estimator} is defined for rewards 0 and 1 only, got {other[0].item():g}; make the reward binary or use "
-            "group_standardized, mean_centered or leave_one_out."
+            f"{estimator} is defined for rewards 0 and 1 only, got {other[0].item():g}; make the reward "
+            "binary or use group_standardized, mean_centered or leave_one_out."
         )
     return values == 1
 
@@ -176,7 +182,7 @@ def _at_least(values: Tensor, group: int, estimator: str) -> None:
 
 
 def _all_equal(values: Tensor) -> Tensor:
-    """[prompts, 1] bool. Compared exactly: rounding in the mean must not turn an all-equal group into signal."""
+    """[prompts, 1] bool. Exact: rounding in the mean must not turn an all-equal group into signal."""
     return (values == values[:, :1]).all(dim=1, keepdim=True)
 
 

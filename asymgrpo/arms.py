@@ -1,21 +1,23 @@
-"""The one table of arms. An `Arm` is exactly what an arm is: whatever it does not hold is shared by all arms (config).
+"""The one table of arms. An `Arm` is all that an arm is; whatever it does not hold, all arms share (config).
 
-Every arm is written as its difference from GRPO. `python -m asymgrpo.arms asymgrpo` prints all conventions of an arm.
-No code asks for the name of an arm: the trainer calls `arm.advantage_fn`, `arm.select_tokens` and `loss_terms`.
+Every arm is written as its difference from GRPO. `python -m asymgrpo.arms asymgrpo` prints all conventions of
+an arm. No code asks for the name of an arm: the trainer calls `arm.advantage_fn`, `arm.select_tokens` and
+`loss_terms`.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -27,34 +29,67 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Advantage(Part):
-    """A function of asymgrpo.advantages by name, and every one of its parameters."""
+class Asymmetric(Part):
+    """The paper's family: one exponent on correct, one on wrong rollouts."""
 
-    estimator: Literal[
-        "asymmetric", "reinforce", "w_reinforce", "group_standardized", "mean_centered", "leave_one_out"
-    ]
-    parameters: dict[str, float | int | str]
+    estimator: Literal["asymmetric"] = "asymmetric"
+    beta_pos: float
+    beta_neg: float
+    degenerate: Literal["limit", "zero"]
+    """An exponent of 0 in a group with p = 0 or 1: `limit` reads 0 ** 0 as 1, `zero` gives no signal."""
 
 
-class AdaptiveEntropy(Part):
-    """A coefficient steered towards a target entropy (Skywork-OR1, arXiv:2505.22312); starts at the arm's entropy_coef."""
+class GroupStandardized(Part):
+    estimator: Literal["group_standardized"] = "group_standardized"
+    ddof: Literal[0, 1]
+    """0: population, 1: sample standard deviation."""
+    eps: NonNegative
+    """Added to the standard deviation."""
+
+
+class WReinforce(Part):
+    estimator: Literal["w_reinforce"] = "w_reinforce"
+    positive_weight: NonNegative
+
+
+class Parameterless(Part):
+    estimator: Literal["reinforce", "mean_centered", "leave_one_out"]
+
+
+Advantage = Annotated[
+    Asymmetric | GroupStandardized | WReinforce | Parameterless, Field(discriminator="estimator")
+]
+"""A function of asymgrpo.advantages, by name, with every one of its parameters."""
+
+
+class Range(Part):
+    """Bounds low < high."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError("low must be below high")
+        return self
+
+
+class AdaptiveEntropy(Range):
+    """A coefficient in [low, high], starting at entropy_coef, steered to a target (arXiv:2505.22312)."""
 
     target: NonNegative
     """Nats per token."""
-    delta: NonNegative
+    delta: Positive
     """Change of the coefficient per step."""
-    low: NonNegative
-    high: NonNegative
 
 
-class ClipCov(Part):
-    """Drop the policy gradient of a few tokens of high covariance, drawn at random (arXiv:2505.22617)."""
+class ClipCov(Range):
+    """Drop the policy gradient of a few drawn tokens with low < covariance < high (arXiv:2505.22617)."""
 
     kind: Literal["clip_cov"] = "clip_cov"
     fraction: Fraction
     """Of the response tokens of an update batch (a fraction, not per cent)."""
-    low: float
-    high: float
 
 
 class KlCov(Part):
@@ -63,7 +98,7 @@ class KlCov(Part):
     kind: Literal["kl_cov"] = "kl_cov"
     fraction: Fraction
     """Of the response tokens of an update batch (a fraction, not per cent)."""
-    coef: NonNegative
+    coef: Positive
 
 
 class Arm(Part):
@@ -92,18 +127,26 @@ class Arm(Part):
         return Arm.model_validate(self.model_dump() | changes)
 
     def advantage_fn(self, rewards: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Rewards [prompts, group] -> advantages, same shape; one seed per prompt (only the random control uses them)."""
+        """Rewards [prompts, group] -> advantages, same shape. One seed per prompt, for the random control."""
+        from asymgrpo.advantages import random_rewards
+
+        return self.estimate(random_rewards(rewards, seeds) if self.reward == "random" else rewards)
+
+    def estimate(self, rewards: Tensor) -> Tensor:
+        """The arm's estimator applied to the given rewards [prompts, group]."""
         from asymgrpo import advantages
 
-        if self.reward == "random":
-            rewards = advantages.random_rewards(rewards, seeds)
-        return getattr(advantages, self.advantage.estimator)(rewards, **self.advantage.parameters)
+        return getattr(advantages, self.advantage.estimator)(rewards, **self.advantage_parameters)
+
+    @property
+    def advantage_parameters(self) -> dict[str, Any]:
+        return self.advantage.model_dump(exclude={"estimator"})
 
     def select_tokens(self, logp_old: Tensor, advantages: Tensor, mask: Tensor, seed: int) -> Tensor | None:
-        """Tokens [B, T] bool that the covariance method acts on, None without one: see `loss_terms(selected=...)`.
+        """Tokens [B, T] bool that the covariance method acts on (`selected` of `loss_terms`), or None.
 
-        Call it once per update on the tensors [B, T] of the *whole* update batch (all ranks, global order), before cutting
-        it into micro-batches: covariance and rank of a token depend on all others.
+        Call it once per update on the tensors [B, T] of the *whole* update batch (all ranks, global order),
+        before cutting it into micro-batches: covariance and rank of a token depend on all others.
         """
         from asymgrpo import losses
 
@@ -115,17 +158,28 @@ class Arm(Part):
         return None
 
 
-def asym(beta_pos: float, beta_neg: float) -> Advantage:
-    return Advantage(
-        estimator="asymmetric", parameters={"beta_pos": beta_pos, "beta_neg": beta_neg, "degenerate": "limit"}
-    )
+def exponents(beta_pos: float, beta_neg: float) -> dict[str, Any]:
+    return {"advantage": Asymmetric(beta_pos=beta_pos, beta_neg=beta_neg, degenerate="limit")}
+
+
+def fixed(estimator: Literal["reinforce", "mean_centered", "leave_one_out"]) -> dict[str, Any]:
+    return {"advantage": Parameterless(estimator=estimator)}
+
+
+def variant(name: str, about: str, **changes: Any) -> Arm:
+    return GRPO.but(name=name, about=about, **changes)
+
+
+def tag(value: float) -> str:
+    """A number inside a name: 0.25 -> "0p25", which is a word for file names and wildcards."""
+    return str(value).replace(".", "p")
 
 
 GRPO = Arm(
     name="grpo",
     about="GRPO: advantages standardised within the group, population std, no epsilon",
     reward="verifier",
-    advantage=Advantage(estimator="group_standardized", parameters={"ddof": 0, "eps": 0.0}),
+    advantage=GroupStandardized(ddof=0, eps=0.0),
     reduction="token",
     clip_low=0.2,
     clip_high=0.2,
@@ -135,78 +189,43 @@ GRPO = Arm(
     kl_coef=0.0,
     covariance=None,
 )
-ASYM = {"advantage": asym(0.9, 0.4)}
-CLIP_HIGHER = {"clip_high": 0.28}
+ENTROPY_COEF = 0.001
+"""Ours: the paper names none; it trains with verl, whose long-time default and examples have this value."""
+CLIP_HIGHER = 0.28
 
 MAIN = (
-    GRPO.but(
-        name="reinforce",
-        about="REINFORCE: fixed advantages +1 and -1 (beta = 0), in the same clipped surrogate",
-        advantage=Advantage(estimator="reinforce", parameters={}),
+    variant(
+        "reinforce", "Fixed advantages +1 and -1 (beta = 0), same clipped surrogate", **fixed("reinforce")
     ),
     GRPO,
-    # 0.001: the paper names none; it trains with verl, whose long-time default and Qwen3-4B examples have this value
-    GRPO.but(name="grpo_entropy", about="GRPO with an entropy bonus", entropy_coef=0.001),
-    GRPO.but(name="grpo_clip_higher", about="GRPO with the upper clip bound raised", **CLIP_HIGHER),
-    GRPO.but(
-        name="dr_grpo",
-        about="Dr.GRPO: mean-centred advantages, sums over tokens divided by a constant length",
-        advantage=Advantage(estimator="mean_centered", parameters={}),
-        reduction="constant",
-    ),
-    GRPO.but(name="asymgrpo", about="AsymGRPO: exponents 0.9 on correct, 0.4 on wrong rollouts", **ASYM),
-    GRPO.but(name="asymgrpo_clip_higher", about="AsymGRPO and Clip-higher together", **ASYM, **CLIP_HIGHER),
+    variant("grpo_entropy", "GRPO with an entropy bonus", entropy_coef=ENTROPY_COEF),
+    variant("grpo_clip_higher", "GRPO with the upper clip bound raised", clip_high=CLIP_HIGHER),
+    variant("dr_grpo", "Mean-centred, constant length", **fixed("mean_centered"), reduction="constant"),
+    variant("asymgrpo", "AsymGRPO: exponents 0.9 on correct, 0.4 on wrong rollouts", **exponents(0.9, 0.4)),
+    variant("asymgrpo_clip_higher", "Both together", **exponents(0.9, 0.4), clip_high=CLIP_HIGHER),
 )
+BETA_POS = (0.25, 0.75, 0.9)
+"""Swept with beta_neg = 0.5; the sweep's 0 is negative_only, its 0.5 is grpo."""
+BETA_NEG = (0.25, 0.4, 0.75)
+"""Swept with beta_pos = 0.5; the sweep's 0 is positive_only, its 0.5 is grpo."""
 ANALYSES = (
-    GRPO.but(
-        name="positive_only", about="Only correct rollouts are modulated by p", advantage=asym(0.5, 0.0)
-    ),
-    GRPO.but(name="negative_only", about="Only wrong rollouts are modulated by p", advantage=asym(0.0, 0.5)),
-    GRPO.but(name="ent_decrease", about="Positive modulation reversed", advantage=asym(-0.5, 0.0)),
-    GRPO.but(name="ent_increase", about="Negative modulation reversed", advantage=asym(0.0, -0.5)),
-    *(
-        GRPO.but(name=f"grpo_entropy_{c}".replace(".", "p"), about=f"Entropy bonus {c}", entropy_coef=c)
-        for c in (0.003, 0.01, 0.03)
-    ),
-    # The swept exponent's value 0.5 is grpo itself, its value 0 is negative_only (beta_pos) or positive_only (beta_neg).
-    *(
-        GRPO.but(
-            name=f"beta_pos_{b}".replace(".", "p"),
-            about=f"Sweep: exponents {b} / 0.5",
-            advantage=asym(b, 0.5),
-        )
-        for b in (0.25, 0.75, 0.9)
-    ),
-    *(
-        GRPO.but(
-            name=f"beta_neg_{b}".replace(".", "p"),
-            about=f"Sweep: exponents 0.5 / {b}",
-            advantage=asym(0.5, b),
-        )
-        for b in (0.25, 0.4, 0.75)
-    ),
-    GRPO.but(name="random_reward", about="Control: GRPO on coin flips instead of verdicts", reward="random"),
-    GRPO.but(
-        name="rloo",
-        about="RLOO: leave-one-out baseline, no scaling",
-        advantage=Advantage(estimator="leave_one_out", parameters={}),
-    ),
-    GRPO.but(
-        name="w_reinforce",
-        about="W-REINFORCE: fixed advantages, correct rollouts weighted 0.1",
-        advantage=Advantage(estimator="w_reinforce", parameters={"positive_weight": 0.1}),
-    ),
-    GRPO.but(
-        name="grpo_adaptive_entropy",
-        about="GRPO with an entropy coefficient steered to a target",
+    variant("positive_only", "Only correct rollouts are modulated by p", **exponents(0.5, 0.0)),
+    variant("negative_only", "Only wrong rollouts are modulated by p", **exponents(0.0, 0.5)),
+    variant("ent_decrease", "Positive-only with the modulation reversed", **exponents(-0.5, 0.0)),
+    variant("ent_increase", "Negative-only with the modulation reversed", **exponents(0.0, -0.5)),
+    *(variant(f"grpo_entropy_{tag(c)}", f"Entropy bonus {c}", entropy_coef=c) for c in (0.003, 0.01, 0.03)),
+    *(variant(f"beta_pos_{tag(b)}", f"Sweep: exponents {b} / 0.5", **exponents(b, 0.5)) for b in BETA_POS),
+    *(variant(f"beta_neg_{tag(b)}", f"Sweep: exponents 0.5 / {b}", **exponents(0.5, b)) for b in BETA_NEG),
+    variant("random_reward", "Control: GRPO on coin flips instead of verdicts", reward="random"),
+    variant("rloo", "RLOO: leave-one-out baseline, no scaling", **fixed("leave_one_out")),
+    variant("w_reinforce", "Fixed advantages +0.1 and -1", advantage=WReinforce(positive_weight=0.1)),
+    variant(
+        "grpo_adaptive_entropy",
+        "GRPO with an entropy coefficient steered to a target",
         adaptive_entropy=AdaptiveEntropy(target=0.2, delta=0.005, low=0.0, high=1.0),
     ),
-    GRPO.but(
-        name="clip_cov",
-        about="GRPO with Clip-Cov",
-        covariance=ClipCov(fraction=0.0002, low=1.0, high=5.0),
-    ),
-    GRPO.but(name="kl_cov", about="GRPO with KL-Cov", covariance=KlCov(fraction=0.002, coef=1.0)),
+    variant("clip_cov", "GRPO with Clip-Cov", covariance=ClipCov(fraction=0.0002, low=1.0, high=5.0)),
+    variant("kl_cov", "GRPO with KL-Cov", covariance=KlCov(fraction=0.002, coef=1.0)),
 )
 ARMS: dict[str, Arm] = {arm.name: arm for arm in (*MAIN, *ANALYSES)}
 
@@ -214,27 +233,24 @@ ARMS: dict[str, Arm] = {arm.name: arm for arm in (*MAIN, *ANALYSES)}
 def get_arm(name: str, overrides: Mapping[str, Any] | None = None) -> Arm:
     """The arm `name`, with named fields or parameters of its advantage changed. Raises ArmError.
 
-    >>> get_arm("asymgrpo", {"beta_pos": 0.8}).advantage.parameters["beta_pos"]
+    >>> get_arm("asymgrpo", {"beta_pos": 0.8}).advantage.beta_pos
     0.8
     """
     if name not in ARMS:
         close = difflib.get_close_matches(name, ARMS, n=1, cutoff=0.5)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ArmError(
-            f"arm {name!r} is unknown{hint} Known arms: {', '.join(ARMS)}.".replace("unknown ", "unknown. ")
-        )
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ArmError(f"arm {name!r} is unknown.{hint} Known arms: {', '.join(ARMS)}.")
     arm = ARMS[name]
     changes = dict(overrides or {})
-    parameters = {key: changes.pop(key) for key in list(changes) if key in arm.advantage.parameters}
+    parameters = {key: changes.pop(key) for key in list(changes) if key in arm.advantage_parameters}
+    if parameters and "advantage" in changes:
+        raise ArmError(f"arms.{name}: give either advantage or {' and '.join(parameters)}, not both.")
     if parameters:
-        changes["advantage"] = arm.advantage.model_dump() | {
-            "parameters": arm.advantage.parameters | parameters
-        }
-    fixed = {"name", "about"} & set(changes)
-    unknown = [*fixed, *(key for key in changes if key not in Arm.model_fields)]
-    if unknown:
-        known = [*(f for f in Arm.model_fields if f not in ("name", "about")), *arm.advantage.parameters]
-        raise ArmError(f"arms.{name}.{unknown[0]} cannot be changed; it must be one of {', '.join(known)}.")
+        changes["advantage"] = arm.advantage.model_dump() | parameters
+    known = [key for key in Arm.model_fields if key not in ("name", "about")] + list(arm.advantage_parameters)
+    for key in changes:
+        if key not in known:
+            raise ArmError(f"arms.{name}.{key} cannot be changed; choose from {', '.join(known)}.")
     try:
         return arm.but(**changes)
     except ValidationError as error:
@@ -244,32 +260,39 @@ def get_arm(name: str, overrides: Mapping[str, Any] | None = None) -> Arm:
 
 
 def check_arm(arm: Arm, updates_per_rollout: int) -> None:
-    """Raises ArmError if what the arm changes cannot act: with one update per rollout the ratio is always 1.
-
-    Clip bounds, dual clip and KL-Cov need a ratio other than 1. (Clip-Cov drops gradients at any ratio.)
-    """
+    """Raises ArmError if the changes that make the arm cannot act."""
     if arm.name != GRPO.name and not differences(arm):
         raise ArmError(
-            f"arm {arm.name!r} with these changes is grpo itself; undo arms.{arm.name} or run grpo instead."
+            f"arm {arm.name!r} with these changes is grpo itself; undo arms.{arm.name} or run grpo."
         )
-    if updates_per_rollout > 1:
-        return
-    idle = [key for key in ("clip_low", "clip_high", "dual_clip") if getattr(arm, key) != getattr(GRPO, key)]
-    if isinstance(arm.covariance, KlCov):
-        idle.append("covariance")
-    if idle:
+    idle = idle_with_one_update(arm)
+    if updates_per_rollout == 1 and idle:
         raise ArmError(
-            f"arm {arm.name!r}: {' and '.join(idle)} cannot act with train.updates_per_rollout = 1, where every ratio is 1; "
-            "set train.updates_per_rollout to at least 2 or leave the arm out."
+            f"arm {arm.name!r}: {' and '.join(idle)} cannot act with train.updates_per_rollout = 1, where "
+            "every ratio is 1; set train.updates_per_rollout to at least 2 or leave the arm out."
         )
+
+
+def idle_with_one_update(arm: Arm) -> list[str]:
+    """Fields in which the arm differs from GRPO but that act only where the ratio is not 1.
+
+    Clip-Cov is not among them: it drops gradients at any ratio.
+    """
+    idle: list[str] = [key for key in ("clip_low", "clip_high", "dual_clip") if key in differences(arm)]
+    return [*idle, "covariance"] if isinstance(arm.covariance, KlCov) else idle
 
 
 def differences(arm: Arm) -> dict[str, tuple[Any, Any]]:
     """Field -> (value in GRPO, value in this arm), for the fields that differ."""
-    ours, grpo = arm.model_dump(), GRPO.model_dump()
-    return {
-        key: (grpo[key], ours[key]) for key in ours if key not in ("name", "about") and ours[key] != grpo[key]
-    }
+    ours, grpo = (a.model_dump(mode="json", exclude={"name", "about"}) for a in (arm, GRPO))
+    return {key: (grpo[key], ours[key]) for key in ours if ours[key] != grpo[key]}
+
+
+def conventions(arm: Arm) -> dict[str, Any]:
+    """Every resolved convention of the arm and what differs from GRPO, JSON-ready: `asymgrpo.conventions`."""
+    from asymgrpo.conventions import describe
+
+    return describe(arm)
 
 
 def loss_terms(
@@ -288,35 +311,42 @@ def loss_terms(
 
         loss = w * policy_loss(...) - entropy_coef * H + kl_coef * k3
 
-    All tensors share one shape ([tokens] or [B, T]; advantages may broadcast). entropy_coef: arm.entropy_coef, or the
-    current value of the adaptive controller. logp_ref is needed iff arm.kl_coef > 0. importance_weights: `tis_weights`.
-    selected: the part of `arm.select_tokens` that belongs to these tokens, needed iff arm.covariance.
+    All tensors share one shape ([tokens] or [B, T]; advantages may broadcast). entropy_coef:
+    arm.entropy_coef, or the current value of the adaptive controller. logp_ref is needed iff arm.kl_coef > 0.
+    importance_weights (w): `tis_weights`, or None for 1. selected: the part of `arm.select_tokens` that
+    belongs to these tokens, needed iff arm.covariance. Under the importance weights fall the policy loss and
+    what a covariance method does to it.
 
-    Returns the loss and detached diagnostics per token: `clipped_low`, `clipped_high` (bool).
+    Returns the loss and, per token and without gradient, `clipped_low` and `clipped_high` (bool).
     Raises ArmError when a tensor that the arm needs is missing.
     """
     from asymgrpo import losses
 
-    _need(arm, "selected", selected, arm.covariance is not None)
-    _need(arm, "logp_ref", logp_ref, arm.kl_coef > 0)
     low, high = losses.clipped(logp, logp_old, advantages, arm.clip_low, arm.clip_high)
     loss = losses.policy_loss(logp, logp_old, advantages, arm.clip_low, arm.clip_high)
     if arm.dual_clip is not None:
         loss = losses.dual_clip(loss, advantages, arm.dual_clip)
     match arm.covariance:
         case ClipCov():
-            loss = losses.drop(loss, selected)
+            loss = losses.drop(loss, _given(arm, "selected", selected))
         case KlCov(coef=coef):
-            loss = loss + losses.old_policy_penalty(logp, logp_old, selected, coef)
+            loss = loss + losses.old_policy_penalty(logp, logp_old, _given(arm, "selected", selected), coef)
     if importance_weights is not None:
         loss = loss * importance_weights
     if entropy_coef:
         loss = loss + losses.entropy_bonus(entropy, entropy_coef)
     if arm.kl_coef:
-        loss = loss + arm.kl_coef * losses.k3_kl(logp, logp_ref)
+        loss = loss + arm.kl_coef * losses.k3_kl(logp, _given(arm, "logp_ref", logp_ref))
     return loss, {"clipped_low": low, "clipped_high": high}
 
 
-def _need(arm: Arm, name: str, value: Any, needed: bool) -> None:
-    if needed and value is None:
+def _given(arm: Arm, name: str, value: Tensor | None) -> Tensor:
+    if value is None:
         raise ArmError(f"arm {arm.name!r} needs the argument {name}; pass it to loss_terms.")
+    return value
+
+
+if __name__ == "__main__":
+    from asymgrpo.conventions import app
+
+    app()

@@ -1,8 +1,8 @@
 """Log-probabilities of the sampled tokens and full-vocabulary entropies, at the sampling temperature.
 
-Both are taken in float32 (float64 when the logits are) whatever the precision of the model: chunks of a log-softmax in
-bfloat16 move ratios by more than the clip range. Entropies are in nats, over the whole vocabulary, never -logp of the
-sampled token.
+Both are taken in float32 (float64 when the logits are) whatever the precision of the model: chunks of a
+log-softmax in bfloat16 move ratios by more than the clip range. Entropies are in nats, over the whole
+vocabulary, never -logp of the sampled token.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch.utils.checkpoint import checkpoint
 
 
 def token_logprobs_and_entropy(logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """logits [N, V], targets [N] -> (logp [N], entropy [N]) of softmax(logits / temperature), differentiable (once).
+    """logits [N, V], targets [N] -> (logp [N], entropy [N]) of softmax(logits / temperature).
 
         logp_n = log pi(targets_n)        H_n = -sum_v pi(v) log pi(v)   [nats]
 
-    A logit of -inf has probability 0 and adds nothing to the entropy. The entropy costs no backward work unless it is
-    used. Raises ValueError unless temperature > 0.
+    A logit of -inf has probability 0 and adds nothing to the entropy. Differentiable once; the entropy costs
+    no backward work unless it is used. Raises ValueError unless temperature > 0.
 
     >>> logp, entropy = token_logprobs_and_entropy(torch.zeros(1, 4), torch.tensor([2]), temperature=1.0)
     >>> round(logp.item(), 4), round(entropy.item(), 4)
@@ -39,9 +39,10 @@ def chunked_token_logprobs_and_entropy(
 ) -> tuple[Tensor, Tensor]:
     """The same from hidden states [N, H] and the output layer [n, H] -> [n, V], `chunk` tokens at a time.
 
-    Only one chunk of logits exists at any moment; each is computed again in the backward pass. For small vocabularies
-    (N * V numbers fit easily) `token_logprobs_and_entropy(lm_head(hidden), ...)` is faster and equal. The precision of
-    the matrix product is that of `lm_head`; for exact ratios under bfloat16 let it compute in float32.
+    Only one chunk of logits exists at any moment; each is computed again in the backward pass. For small
+    vocabularies (N * V numbers fit easily) `token_logprobs_and_entropy(lm_head(hidden), ...)` is faster and
+    equal. The precision of the matrix product is that of `lm_head`; for exact ratios under bfloat16 let it
+    compute in float32.
 
     >>> head = torch.nn.Linear(3, 5)
     >>> states, targets = torch.randn(7, 3), torch.arange(7) % 5
