@@ -99,7 +99,7 @@ def entropy_bonus(entropy: Tensor, coef: float | Tensor) -> Tensor:
 def next_entropy_coef(
     coef: float, entropy: float, target: float, delta: float, low: float, high: float
 ) -> float:
-    """The adaptive coefficient after a step of mean entropy `entropy`, nats: +delta below target, else -delta.
+    """The adaptive coefficient after a step of mean entropy `entropy`, nats: +delta below target, else -delta
 
     Kept in [low, high]; the state of the controller is this one number. Source: Skywork-OR1,
     arXiv:2505.22312.
