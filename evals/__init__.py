@@ -1,1 +1,1 @@
-"""Evaluation: grading, estimates with intervals, tables and figures. Imports `asymgrpo`, never the other way."""
+"""Grading, estimates with intervals, tables and figures. Imports `asymgrpo`, never the other way."""

@@ -157,7 +157,7 @@ _SUMS = ("c", "truncated", "unparsed", "disagreed")
 
 
 def _vote_codes(samples: pa.Table) -> pd.DataFrame:
-    """Samples with `vote`: a code per distinct normalised answer, -1 for no answer or a truncated response."""
+    """Samples with `vote`: a code per distinct normalised answer, -1 for none or a truncated response."""
     spelled = samples["extracted"].combine_chunks().dictionary_encode()
     if isinstance(spelled, pa.ChunkedArray):
         spelled = spelled.combine_chunks()

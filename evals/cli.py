@@ -9,7 +9,7 @@ from evals.io import DataError
 
 
 def repeat_options(arguments: Sequence[str]) -> list[str]:
-    """Repeat an option before each further value, so that `--graded a b` may be written for `--graded a --graded b`.
+    """Repeat an option before each further value: `--graded a b` becomes `--graded a --graded b`.
 
     >>> repeat_options(["--graded", "a", "b", "--out", "x"])
     ['--graded', 'a', '--graded', 'b', '--out', 'x']

@@ -2,9 +2,9 @@
 
     python -m evals.grade --samples S.parquet ... --problems P.parquet ... --out graded.parquet
 
-With `--previous graded.parquet` the verdicts that changed are listed. A response that ran into the token limit
-(finish_reason `length`) is `truncated` and wrong, whatever it contains; the second grader follows the same rule,
-so that the two differ only where they judge an answer differently.
+With `--previous graded.parquet` the verdicts that changed are listed. A response that ran into the token
+limit (finish_reason `length`) is `truncated` and wrong, whatever it contains; the second grader follows
+the same rule, so that the two differ only where they judge an answer differently.
 """
 
 from collections.abc import Iterable
@@ -48,14 +48,16 @@ def grade_samples(samples: pa.Table, golds: dict[str, str], workers: int) -> pa.
     Raises:
         DataError: a sample names a problem that has no gold.
     """
-    from asymgrpo.verifier import Verdict, extract_boxed, verify_many
     from asymgrpo.verifier.second import second_correct
+
+    from asymgrpo.verifier import Verdict, extract_boxed, verify_many
 
     names = samples["problem_id"].to_pylist()
     unknown = sorted(set(names) - golds.keys())
     if unknown:
         raise DataError(
-            f"no gold answer for problem {unknown[0]} (and {len(unknown) - 1} more); add its table to --problems"
+            f"no gold answer for problem {unknown[0]} (and {len(unknown) - 1} more); "
+            "add the table that holds it to --problems"
         )
     answers = [golds[name] for name in names]
     responses = samples["response"].to_pylist()

@@ -34,8 +34,8 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> NDArray[np.float64]:
     Chen et al. 2021 (arXiv:2107.03374), equation 1. With m = min(c, k) and M = max(c, k) the ratio equals the
     product over i < m of 1 - M / (n - i), because C(n-c, k) / C(n, k) = C(n-k, c) / C(n, c). It is summed as
     log1p with compensation and returned as -expm1, so that every term has the same sign and nothing cancels:
-    the *relative* error is below 1e-13 for n up to 100,000, also where pass@k is tiny. Results above 1 - e^-40
-    are 1.0, which is the nearest double.
+    the *relative* error is below 1e-13 for n up to 100,000, also where pass@k is tiny. Results above
+    1 - e^-40 are 1.0, which is the nearest double.
 
     Args:
         n: samples per problem. c: correct samples. k: subset size. All three broadcast.
@@ -57,7 +57,8 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> NDArray[np.float64]:
     if np.any(k_ > n_):
         at = int(np.argmax(k_ > n_))
         raise ValueError(
-            f"pass@k: k = {k_.flat[at]} is larger than n = {n_.flat[at]} samples; draw more samples or lower k"
+            f"pass@k: k = {k_.flat[at]} is larger than n = {n_.flat[at]} samples; "
+            "draw more samples or lower k"
         )
     triples = np.stack([n_.ravel(), c_.ravel(), k_.ravel()], axis=1)
     unique, inverse = _unique_rows(triples)
@@ -101,15 +102,17 @@ def maj_at_k(answers: NDArray[np.int64], correct: NDArray[np.bool_], k: int) -> 
     """Majority vote of k samples, estimated over disjoint blocks.
 
     Estimator: the n samples, in the order of their sample_id, are cut into floor(n / k) blocks of k (a
-    remainder is left out); each block votes, and the credits are averaged. Samples are independent, so this is
-    unbiased for maj@k; unlike an average over all size-k subsets it is cheap and needs no random numbers.
+    remainder is left out); each block votes, and the credits are averaged. Samples are independent, so
+    this is unbiased for maj@k; unlike an average over all size-k subsets it is cheap and needs no random
+    numbers.
 
-    Convention: -1 is no vote; a block without votes earns 0. In a tie every leading answer is equally likely to
-    be named, so the block earns the mean worth of the leading answers. An answer is worth the mean verdict of
-    the samples in the block that gave it (0 or 1 unless equal spellings were judged differently).
+    Convention: -1 is no vote; a block without votes earns 0. In a tie every leading answer is equally
+    likely to be named, so the block earns the mean worth of the leading answers. An answer is worth the
+    mean verdict of the samples in the block that gave it (0 or 1 unless equal spellings were judged
+    differently).
 
     Args:
-        answers: [..., n] codes of the final answers, equal where the answers are equal, -1 where there is none.
+        answers: [..., n] codes of the final answers, equal where the answers are, -1 where there is none.
         correct: [..., n] verdicts.
         k: votes per block.
 
@@ -119,7 +122,8 @@ def maj_at_k(answers: NDArray[np.int64], correct: NDArray[np.bool_], k: int) -> 
     Raises:
         ValueError: k > n or k < 1.
 
-    >>> answers, correct = np.array([[7, 7, 9, 8], [7, 9, -1, 8]]), np.array([[1, 1, 0, 0], [1, 0, 0, 0]], bool)
+    >>> answers = np.array([[7, 7, 9, 8], [7, 9, -1, 8]])
+    >>> correct = np.array([[1, 1, 0, 0], [1, 0, 0, 0]], bool)
     >>> maj_at_k(answers, correct, 4), maj_at_k(answers, correct, 2)
     (array([1.        , 0.33333333]), array([0.5 , 0.25]))
     """

@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from evals.bootstrap import SeedVariance
 from evals.cells import Counts, count_cells, read_graded, read_selection, select_samples
 from evals.cli import run
 from evals.io import DataError, data_hash, provenance, read_metadata, write_table
-from evals.stats import SeedVariance, mean_interval, own_seed_variance, pooled_seed_variance
+from evals.stats import mean_intervals, own_seed_variance, pooled_seed_variance
 
 AVERAGE = "average"
 SCHEMA = pa.schema(
@@ -94,19 +95,32 @@ def score_selection(
         for group in groups:
             present = [arm for arm in arms if all((model, arm, name) in counts for name in group)]
             mine = {arm: [counts[model, arm, name] for name in group] for arm in present}
-            for metric in metrics_of([item for items in mine.values() for item in items], ks, maj_ks):
-                cells = {arm: [item.metric(*metric) for item in items] for arm, items in mine.items()}
-                variances = seed_variances(cells, rule)
-                for arm in present:
-                    interval = mean_interval(cells[arm], variances[arm], seed=seed, draws=draws, level=0.95)
-                    name = group[0] if len(group) == 1 else AVERAGE
-                    yield {
-                        "model": model,
-                        "arm": arm,
-                        "benchmark": name,
-                        **_row(mine[arm], metric, variances[arm]),
-                        **{field: getattr(interval, field) for field in _FROM_INTERVAL},
-                    }
+            name = group[0] if len(group) == 1 else AVERAGE
+            for row in _score_group(mine, ks, maj_ks, rule, seed, draws):
+                yield {"model": model, "benchmark": name, **row}
+
+
+def _score_group(
+    mine: Mapping[str, list[Counts]],
+    ks: Sequence[int],
+    maj_ks: Sequence[int],
+    rule: SeedVarianceRule,
+    seed: int,
+    draws: int,
+) -> Iterator[dict[str, Any]]:
+    """Rows of one benchmark, or of the average over several, for every arm and metric."""
+    keys, cells, variances = [], [], []
+    for metric in metrics_of([item for items in mine.values() for item in items], ks, maj_ks):
+        values = {arm: [item.metric(*metric) for item in items] for arm, items in mine.items()}
+        by_arm = seed_variances(values, rule)
+        for arm, blocks in values.items():
+            keys.append((arm, metric))
+            cells.append(blocks)
+            variances.append(by_arm[arm])
+    intervals = mean_intervals(cells, variances, seed=seed, draws=draws, level=0.95)
+    for (arm, metric), variance, interval in zip(keys, variances, intervals, strict=True):
+        estimates = {field: getattr(interval, field) for field in _FROM_INTERVAL}
+        yield {"arm": arm, **_row(mine[arm], metric, variance), **estimates}
 
 
 _FROM_INTERVAL = ("estimate", "ci_low", "ci_high", "std_error", "n_problems", "n_seeds")

@@ -1,4 +1,4 @@
-"""Table 1: the tidy Parquet and its Markdown form, the paper's selection rule and an untainted one side by side.
+"""Table 1 as tidy Parquet and as Markdown, the paper's selection rule and an untainted one side by side.
 
 python -m evals.tables --scores scores.parquet --out table1.parquet --markdown table1.md
 """
@@ -83,7 +83,7 @@ def table_1(scores: pa.Table) -> pa.Table:
     """
     frame = scores.to_pandas()
     frame["paper_value"] = [
-        paper_values.paper_value(row.model, row.arm, row.benchmark, row.metric) for row in frame.itertuples()
+        paper_values.paper_value(row.model, row.arm, row.benchmark, row.metric) for row in _rows(frame)
     ]
     frame["k"] = frame["k"].astype("Int32")
     for column, first in (("arm", ARMS), ("benchmark", paper_values.BENCHMARKS)):
@@ -140,8 +140,8 @@ def _rules(rules: Iterable[str]) -> list[str]:
 def _block(frame: pd.DataFrame) -> str:
     benchmarks = in_order(frame["benchmark"], paper_values.BENCHMARKS)
     arms = in_order(frame["arm"], ARMS)
-    with_paper = frame["paper_value"].notna().any()
-    cells = {(row.arm, row.benchmark): row for row in frame.itertuples()}
+    with_paper = bool(frame["paper_value"].notna().any())
+    cells = {(row.arm, row.benchmark): row for row in _rows(frame)}
     header = ["arm", "seeds", *(TITLES.get(name, name) for name in benchmarks)]
     lines = [_line(header), _line(["---"] + ["--:"] * (len(header) - 1))]
     for arm in arms:
@@ -153,6 +153,11 @@ def _block(frame: pd.DataFrame) -> str:
             )
         )
     return "\n".join(lines) + "\n"
+
+
+def _rows(frame: pd.DataFrame) -> Iterable[Any]:
+    """Rows as named tuples; `Any`, since their fields are known only to the frame."""
+    return frame.itertuples(index=False)
 
 
 def _cell(row: Any, with_paper: bool) -> str:
@@ -171,16 +176,17 @@ def _line(cells: Sequence[str]) -> str:
 def _caption(frame: pd.DataFrame) -> str:
     sizes = frame[frame["benchmark"] != "average"].groupby("benchmark", sort=False)
     counts = [
-        f"{TITLES.get(name, name)} {rows['n_problems'].iloc[0]} problems × "
+        f"{TITLES.get(str(name), str(name))} {rows['n_problems'].iloc[0]} problems × "
         + (f"{int(rows['k'].iloc[0])} samples" if pd.notna(rows["k"].iloc[0]) else "varying samples")
         for name, rows in sizes
     ]
     worst = frame[["truncated_share", "unparsed_share", "grader_disagreement"]].max() * 100
     return (
-        f"avg@n in per cent with 95 % intervals over problems, samples and training seeds. {'; '.join(counts)}; per "
-        "training seed. A row with one seed has an interval over problems and samples only. Largest shares in any "
-        f"cell: truncated {worst['truncated_share']:.1f} %, unparsed {worst['unparsed_share']:.1f} %, graders "
-        f"disagree {worst['grader_disagreement']:.1f} %. Paper: {paper_values.SOURCE}.\n"
+        "avg@n in per cent with 95 % intervals over problems, samples and training seeds. "
+        f"{'; '.join(counts)}; per training seed. A row with one seed has an interval over problems and "
+        "samples only, unless the seed variance is pooled. Largest shares in any cell: truncated "
+        f"{worst['truncated_share']:.1f} %, unparsed {worst['unparsed_share']:.1f} %, graders disagree "
+        f"{worst['grader_disagreement']:.1f} %. Paper: {paper_values.SOURCE}.\n"
     )
 
 
