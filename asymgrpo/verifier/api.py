@@ -7,20 +7,23 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from asymgrpo.verifier.extract import extract_boxed
+from asymgrpo.verifier.extract import extract_answer
 from asymgrpo.verifier.pool import CPU_SECONDS, MEMORY_BYTES, WALL_SECONDS, Pool
 from asymgrpo.verifier.verdict import Verdict
 
 MAX_ANSWER_CHARS = 2000
-"""A longer answer is unparsed: no gold of any benchmark has more than a few hundred characters."""
+"""A longer answer is unparsed; the longest gold of the benchmarks has under 300 characters."""
 CACHE_PAIRS = 1 << 18
+"""Verdicts kept; the one that was used longest ago goes first."""
 
-# No leading zero, no minus zero, at most 15 digits: where comparing strings and comparing numbers is the same.
+# No leading zero, no minus zero, at most 15 digits: here equal strings and equal numbers are the same thing.
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,14}")
+
+Key = tuple[str | None, str]  # the boxed answer, or None, and the bare gold: all that a verdict depends on
 
 
 def fast_verdict(answer: str, gold: str) -> Verdict | None:
-    """The verdict where it is plain without math-verify (both are integers), else None.
+    """The verdict of two plain integers, without math-verify; None for everything else.
 
     >>> fast_verdict("12", "12"), fast_verdict("12", "-12"), fast_verdict("12", "12.0")
     (<Verdict.correct: 'correct'>, <Verdict.wrong: 'wrong'>, None)
@@ -31,7 +34,7 @@ def fast_verdict(answer: str, gold: str) -> Verdict | None:
 
 
 class Verifier:
-    """A pool of workers behind a cache of verdicts. Safe to call from several threads."""
+    """A pool of workers behind a cache of verdicts; safe to call from several threads."""
 
     def __init__(
         self,
@@ -41,41 +44,31 @@ class Verifier:
         wall_seconds: float = WALL_SECONDS,
     ):
         self.pool = Pool(workers, cpu_seconds, memory_bytes, wall_seconds)
-        self.cache: OrderedDict[tuple[str, str], Verdict] = OrderedDict()
+        self.cache: OrderedDict[Key, Verdict] = OrderedDict()
         self.lock = threading.Lock()
 
     def verify_many(self, pairs: Iterable[tuple[str, str]]) -> list[Verdict]:
-        """Verdicts of (response, gold) pairs, in their order; responses are complete, not truncated."""
-        keys = [(extract_boxed(response), gold.strip()) for response, gold in pairs]
+        """Verdicts of (response, gold) pairs, in their order, for responses that are not truncated."""
+        keys = [_key(response, gold) for response, gold in pairs]
         with self.lock:
-            verdicts: dict[tuple[str | None, str], Verdict] = {}
-            hard: list[tuple[str, str]] = []
-            for key in dict.fromkeys(keys):
-                known = self._known(key)
-                if known is not None:
-                    verdicts[key] = known
-                else:
-                    hard.append(key)  # type: ignore[arg-type]
+            verdicts = {key: self._known(key) for key in dict.fromkeys(keys)}
+            hard = [(answer or "", gold) for (answer, gold), verdict in verdicts.items() if verdict is None]
             for pair, verdict in zip(hard, self.pool.judge_many(hard), strict=True):
-                verdicts[pair] = verdict
-                self._remember(pair, verdict)
-        return [verdicts[key] for key in keys]
+                verdicts[pair] = self.cache[pair] = verdict
+            while len(self.cache) > CACHE_PAIRS:
+                self.cache.popitem(last=False)
+        return [verdict for key in keys if (verdict := verdicts[key]) is not None]
 
-    def _known(self, key: tuple[str | None, str]) -> Verdict | None:
+    def _known(self, key: Key) -> Verdict | None:
         """The verdict if it needs no worker."""
         answer, gold = key
-        if answer is None or not answer.strip() or len(answer) > MAX_ANSWER_CHARS:
+        if not answer or len(answer) > MAX_ANSWER_CHARS:
             return Verdict.unparsed
-        fast = fast_verdict(answer.strip(), gold)
+        fast = fast_verdict(answer, gold)
         if fast is None and key in self.cache:
-            self.cache.move_to_end(key)  # type: ignore[arg-type]
-            return self.cache[key]  # type: ignore[index]
+            self.cache.move_to_end(key)
+            return self.cache[key]
         return fast
-
-    def _remember(self, pair: tuple[str, str], verdict: Verdict) -> None:
-        self.cache[pair] = verdict
-        if len(self.cache) > CACHE_PAIRS:
-            self.cache.popitem(last=False)
 
     def close(self) -> None:
         """End the workers."""
@@ -88,11 +81,18 @@ class Verifier:
         self.close()
 
 
+def _key(response: str, gold: str) -> Key:
+    """The answer of the response and the gold without any box of its own."""
+    bare = (extract_answer(gold, gold) or gold).strip()
+    answer = extract_answer(response, bare)
+    return answer.strip() if answer else None, bare
+
+
 _shared: dict[tuple[int, int], Verifier] = {}
 
 
 def _shared_verifier(workers: int | None) -> Verifier:
-    """The verifier of this process for so many workers; a forked child gets its own."""
+    """The verifier of this process with so many workers; a forked child gets its own."""
     count = workers if workers is not None else len(os.sched_getaffinity(0))
     key = (os.getpid(), count)
     if key not in _shared:
@@ -104,7 +104,7 @@ def _shared_verifier(workers: int | None) -> Verifier:
 def verify(response: str, gold: str, truncated: bool = False) -> Verdict:
     r"""Verdict on one response; `truncated` says that it ran into the token limit.
 
-    The last complete ``\boxed{...}`` counts; without one the verdict is unparsed. Never raises on any pair of strings.
+    The last complete ``\boxed{...}`` counts; without one the verdict is unparsed. No pair of strings raises.
 
     >>> verify(r"so it is \boxed{42}", "42"), verify("so it is 42", "42")
     (<Verdict.correct: 'correct'>, <Verdict.unparsed: 'unparsed'>)

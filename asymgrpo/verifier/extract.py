@@ -1,16 +1,24 @@
 r"""The answer of a response: the content of its last complete ``\boxed{...}``."""
 
 import re
+from typing import NamedTuple
 
 # An escaped brace or backslash is text; every other brace opens or closes a group.
 _TOKEN = re.compile(r"(?P<box>\\+boxed\s*\{)|\\[{}\\]|(?P<open>\{)|(?P<close>\})")
 
 
+# Between the boxes of one enumeration: at least one of , ; and or, and otherwise only space and delimiters.
+_BETWEEN = re.compile(
+    r"(?:\s|\$|\\[()\[\]]|\\[ ,;:]|\\q?quad|[,;]|\\text\{|\}|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z])){1,40}"
+)
+_CONNECTOR = re.compile(r"(?<!\\)[,;]|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z])")
+
+
 def extract_boxed(response: str) -> str | None:
     r"""Content of the complete ``\boxed{...}`` that starts last, or None if there is none.
 
-    Braces are matched, escaped braces (``\{``) are text. Of nested boxes the inner one counts, since it starts
-    last. ``\boxed 5`` without braces is no box. Linear in the length of the response.
+    Braces are matched, escaped braces (``\{``) are text. Of nested boxes the inner one counts, since it
+    starts last. ``\boxed 5`` without braces is no box. Linear in the length of the response.
 
     >>> extract_boxed(r"First \boxed{1}, no: \boxed{\frac{1}{2}}.")
     '\\frac{1}{2}'
@@ -22,21 +30,59 @@ def extract_boxed(response: str) -> str | None:
     last = response.rfind("\\boxed")
     if last < 0:
         return None
-    found = _last_complete(response, last)
-    return found if found is not None or last == 0 else _last_complete(response, 0)
+    # Nearly always the last box is complete, and the text before it need not be read.
+    found = _boxes(response, last) or _boxes(response, 0)
+    return response[found[-1].content : found[-1].close] if found else None
 
 
-def _last_complete(text: str, start: int) -> str | None:
-    """The latest-starting complete box in text[start:], in one pass with a stack of open groups."""
-    stack: list[int] = []  # where a box's content starts, or -1 for a plain group
-    best: tuple[int, int] | None = None
+def extract_answer(response: str, gold: str) -> str | None:
+    r"""What is compared with the gold: the last box; if the gold is a list, the last enumeration of boxes.
+
+    >>> extract_answer(r"\boxed{1} and \boxed{2}", "1, 2"), extract_answer(r"\boxed{1} and \boxed{2}", "2")
+    ('1, 2', '2')
+    """
+    if response.count("\\boxed") < 2 or not is_list(gold):
+        return extract_boxed(response)
+    boxes = _boxes(response, 0)
+    run = boxes[-1:]
+    for box in reversed(boxes[:-1]):
+        between = response[box.close + 1 : run[0].start]
+        if not (_BETWEEN.fullmatch(between) and _CONNECTOR.search(between)):
+            break
+        run.insert(0, box)
+    return ", ".join(response[box.content : box.close] for box in run) if run else None
+
+
+def is_list(gold: str) -> bool:
+    r"""Does the gold enumerate several values? A comma outside of all brackets, or "and", "or".
+
+    >>> is_list("(1, 2), (3, 4)"), is_list("(1, 2)"), is_list("12,345"), is_list(r"2 \text{ or } 3")
+    (True, False, False, True)
+    """
+    if re.fullmatch(r"\d{1,3}(?:,\d{3})+", gold):
+        return False
+    flat, depth = "", 0
+    for character in gold:
+        depth += (character in "([{") - (character in ")]}")
+        flat += character if depth <= 0 else ""
+    return "," in flat or bool(re.search(r"\b(?:and|or)\b", gold))
+
+
+class _Box(NamedTuple):
+    start: int  # of the backslash
+    content: int  # after the opening brace
+    close: int  # of the closing brace
+
+
+def _boxes(text: str, start: int) -> list[_Box]:
+    """All complete boxes of text[start:], by start, in one pass with a stack of open groups."""
+    stack: list[re.Match[str]] = []
+    found: list[_Box] = []
     for token in _TOKEN.finditer(text, start):
-        if token["box"]:
-            stack.append(token.end())
-        elif token["open"]:
-            stack.append(-1)
+        if token["box"] or token["open"]:
+            stack.append(token)
         elif token["close"] and stack:
             opened = stack.pop()
-            if opened >= 0 and (best is None or opened > best[0]):
-                best = (opened, token.start())
-    return text[best[0] : best[1]] if best else None
+            if opened["box"]:
+                found.append(_Box(opened.start(), opened.end(), token.start()))
+    return sorted(found)

@@ -12,7 +12,7 @@ class Verdict(StrEnum):
     correct    the answer in the last complete box equals the gold
     wrong      it does not
     unparsed   there is no complete box, it is empty or too long, or no mathematics is found in it
-    timeout    the comparison used up its processor time or memory (a limit of ours, not of the response's author)
+    timeout    the comparison used up its processor time or its memory
     truncated  the response ran into the token limit; what it contains is not looked at
     """
 

@@ -1,12 +1,12 @@
 """A worker: a small supervisor and the process that it forks, which judges pairs until a limit ends it.
 
-Limits are the kernel's: processor time by ITIMER_PROF (load on the machine does not shorten it, arithmetic in C
-cannot put it off, no `except` swallows it) and address space by RLIMIT_AS. The supervisor has the libraries
+Limits are the kernel's: processor time by ITIMER_PROF (load on the machine does not shorten it, arithmetic in
+C cannot put it off, no `except` swallows it) and address space by RLIMIT_AS. The supervisor has the libraries
 loaded and a little warm, so that a replacement costs one fork. Before every pair the judge forgets sympy's
 caches and reseeds sympy's random numbers: a verdict is a function of its pair, not of what came before.
 
-Protocol: one JSON array [answer, gold] a line on standard input, one verdict a line on standard output, the next
-pair only after the verdict. "ready" comes first.
+Protocol: one JSON array [answer, gold, mended] a line on standard input, one verdict a line on standard
+output, the next pair only after the verdict. "ready" comes first.
 """
 
 import gc
@@ -37,7 +37,7 @@ def main(cpu_seconds: float, memory_bytes: int) -> None:
     from asymgrpo.verifier.judge import judge
 
     for answer, gold in WARM_UP:
-        judge(answer, gold)
+        judge(answer, gold, True)
     gc.freeze()  # keep the collector from touching, and so copying, the shared pages
     os.write(reply, b"ready\n")
     while True:
@@ -51,9 +51,7 @@ def main(cpu_seconds: float, memory_bytes: int) -> None:
             os.write(reply, b"timeout\n")
 
 
-def serve(
-    reply: int, judge: Callable[[str, str], str], cpu_seconds: float, memory_bytes: int
-) -> None:
+def serve(reply: int, judge: Callable[[str, str, bool], str], cpu_seconds: float, memory_bytes: int) -> None:
     """Judge pairs until input ends (exit status 0), enough of them (RENEW) or a limit; does not return."""
     size = _address_space() + memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
@@ -75,7 +73,7 @@ def serve(
 
 def _read_line() -> bytes:
     """One line of standard input without reading ahead: a successor must find what this process left."""
-    parts = []
+    parts: list[bytes] = []
     while not (parts and parts[-1].endswith(b"\n")):
         part = os.read(0, 1 << 16)
         if not part:
