@@ -17,23 +17,23 @@ Row = dict[str, Any]
 
 
 def content_sha256(rows: Iterable[Row]) -> str:
-    """sha256 over the (problem, answer) pairs in order, each string normalised: line ends to \\n, outer blanks off.
+    """sha256 over the sorted (problem, answer) pairs, blanks collapsed: the same for every order and every spacing.
 
     Pairs are written as JSON arrays, one a line, so that no text can imitate a border. Identifiers and levels do not count:
     two sources of the same benchmark differ in those.
 
-    >>> content_sha256([{"problem": "1+1 ", "answer": "2"}]) == content_sha256([{"problem": "1+1", "answer": "2", "level": "1"}])
+    >>> a, b = {"problem": "1 + 1", "answer": "2"}, {"problem": "3 - 2", "answer": "1", "level": "1"}
+    >>> content_sha256([a, b]) == content_sha256([b, a | {"problem": " 1  + 1"}])
     True
     """
-    digest = hashlib.sha256()
-    for row in rows:
-        pair = [normalise(row["problem"]), normalise(row["answer"])]
-        digest.update((json.dumps(pair, ensure_ascii=True) + "\n").encode())
-    return digest.hexdigest()
+    pairs = sorted([collapse(row["problem"]), collapse(row["answer"])] for row in rows)
+    lines = "".join(json.dumps(pair, ensure_ascii=True) + "\n" for pair in pairs)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def normalise(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+def collapse(text: str) -> str:
+    """Every run of blanks becomes one space; none at either end."""
+    return " ".join(text.split())
 
 
 def problem_table(rows: list[Row], metadata: dict[str, Any]) -> pa.Table:

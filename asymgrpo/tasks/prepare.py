@@ -1,0 +1,92 @@
+"""Write the problem table of a data set: `python -m asymgrpo.tasks.prepare --dataset math500 --source directory --data-dir D …`.
+
+A training set is divided once, by a hash of each problem's identifier: `--split validation` holds `--validation-size` problems,
+`--split train` all others. `--limit` cuts after that.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asymgrpo.tasks.table import Row
+
+
+class SourceName(str, Enum):
+    embedded = "embedded"
+    directory = "directory"
+    hub = "hub"
+
+
+class Split(str, Enum):
+    all = "all"
+    train = "train"
+    validation = "validation"
+
+
+def split_rows(rows: list[Row], split: Split, validation_size: int) -> list[Row]:
+    """The rows of one split, in their order. Raises ValueError when nothing would be left to train on.
+
+    >>> rows = [{"problem_id": str(i)} for i in range(10)]
+    >>> parts = [split_rows(rows, s, 3) for s in (Split.train, Split.validation)]
+    >>> [len(part) for part in parts], len({row["problem_id"] for part in parts for row in part})
+    ([7, 3], 10)
+    """
+    from asymgrpo.seeds import derive
+
+    if split is Split.all:
+        return rows
+    if not 0 < validation_size < len(rows):
+        raise ValueError(f"validation size {validation_size} must lie between 1 and {len(rows) - 1}, the rows but one.")
+    ranked = sorted(rows, key=lambda row: derive("validation", row["problem_id"]))
+    held_out = {row["problem_id"] for row in ranked[:validation_size]}
+    return [row for row in rows if (row["problem_id"] in held_out) is (split is Split.validation)]
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(help=__doc__)
+def main(
+    dataset: Annotated[str, typer.Option(help="Name of a training set or a benchmark.")],
+    source: Annotated[SourceName, typer.Option(help="Where the rows come from.")],
+    lock: Annotated[Path, typer.Option(help="The data lock.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the files, for source directory.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Keep the first rows only.")] = None,
+    split: Annotated[Split, typer.Option(help="Part of a training set.")] = Split.all,
+    validation_size: Annotated[int | None, typer.Option(min=1, help="Problems of the validation split.")] = None,
+    embedded_n: Annotated[int | None, typer.Option(min=1, help="Rows of a generated set, before splitting.")] = None,
+    embedded_seed: Annotated[int | None, typer.Option(help="Seed of a generated set.")] = None,
+) -> None:
+    from asymgrpo.tasks.sources import EmbeddedSize, load_dataset_rows
+    from asymgrpo.tasks.table import content_sha256, write_problems
+
+    size = None if embedded_n is None or embedded_seed is None else EmbeddedSize(embedded_n, embedded_seed)
+    try:
+        loaded = load_dataset_rows(dataset, source.value, data_dir, lock, size)
+        if split is not Split.all and validation_size is None:
+            raise ValueError(f"--split {split.value} needs --validation-size.")
+        rows = split_rows(loaded.rows, split, validation_size or 0)[:limit]
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+    kept = {row["problem_id"] for row in rows}
+    metadata = {
+        "dataset": dataset,
+        "source": source.value,
+        "revision": loaded.revision,
+        "split": split.value,
+        "rows": len(rows),
+        "content_sha256": content_sha256(rows),
+        "patched": [patch for patch in loaded.patched if patch["problem_id"] in kept],
+    }
+    write_problems(out, rows, metadata)
+
+
+if __name__ == "__main__":
+    app()
