@@ -57,7 +57,7 @@ class Verifier:
                 verdicts[pair] = self.cache[pair] = verdict
             while len(self.cache) > CACHE_PAIRS:
                 self.cache.popitem(last=False)
-        return [verdict for key in keys if (verdict := verdicts[key]) is not None]
+        return [known for key in keys if (known := verdicts[key]) is not None]
 
     def _known(self, key: Key) -> Verdict | None:
         """The verdict if it needs no worker."""

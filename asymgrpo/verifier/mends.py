@@ -13,16 +13,20 @@ from fractions import Fraction
 
 
 def drop_delimiters(text: str) -> str:
-    r"""Math delimiters around the whole content, and display style, mean nothing.
+    r"""Math delimiters inside the box mean nothing, nor do display style and plain words around one formula.
 
-    >>> drop_delimiters(r"$\displaystyle 5$"), drop_delimiters(r"\(5\)"), drop_delimiters("$5$ and $6$")
-    ('5', '5', '$5$ and $6$')
+    >>> drop_delimiters(r"$\displaystyle 5$"), drop_delimiters(r"Therefore $x \gt 5$ holds.")
+    ('5', 'x \\gt 5')
+    >>> drop_delimiters(r"\(5\)"), drop_delimiters("$5$ and $6$"), drop_delimiters("not $5$")
+    ('5', '$5$ and $6$', 'not $5$')
     """
-    match = re.fullmatch(
-        r"\$\$?([^$]*)\$\$?|\\\(((?:(?!\\\)).)*)\\\)|\\\[((?:(?!\\\]).)*)\\\]", text.strip(), re.DOTALL
-    )
-    inner = next((group for group in match.groups() if group is not None), "") if match else text
-    return re.sub(r"\\displaystyle(?![a-zA-Z])", "", inner).strip()
+    text = re.sub(r"\\displaystyle(?![a-zA-Z])", "", text).strip()
+    words = r"[A-Za-z',:;\s]*"
+    formula = r"\$\$?([^$]*)\$\$?|\\\(((?:(?!\\\)).)*)\\\)|\\\[((?:(?!\\\]).)*)\\\]"
+    match = re.fullmatch(rf"(?:{words}\s)?(?:{formula})(?:[.\s]{words}\.?)?", text, re.DOTALL)
+    if not match or re.search(r"\bnot?\b", text):
+        return text
+    return next(group for group in match.groups() if group is not None).strip()
 
 
 def drop_final_point(text: str) -> str:
@@ -81,7 +85,7 @@ def brace_arguments(text: str) -> str:
 
 
 def spell_repeating(text: str) -> str:
-    r"""A repeating decimal is the fraction it stands for: (all digits - digits before the period) / 99…900…0.
+    r"""A repeating decimal is the fraction it stands for: (all digits - those before the period) / 9…90…0.
 
     >>> spell_repeating(r"0.\overline{3}"), spell_repeating(r"-1.2\overline{45}")
     ('\\frac{1}{3}', '-\\frac{137}{110}')
@@ -97,11 +101,12 @@ def spell_repeating(text: str) -> str:
 
 
 def rename_symbols(text: str) -> str:
-    r"""Two commands that math-verify does not know.
+    r"""Signs that math-verify does not know, or takes for something else.
 
-    >>> rename_symbols(r"90\degree"), rename_symbols(r"\varnothing")
-    ('90^\\circ', '\\emptyset')
+    >>> rename_symbols(r"90\degree"), rename_symbols(r"\varnothing"), rename_symbols("x != 5")
+    ('90^\\circ', '\\emptyset', 'x \\neq 5')
     """
+    text = text.replace(" != ", r" \neq ")
     return re.sub(r"\^?\\degree\b", r"^\\circ", text).replace(r"\varnothing", r"\emptyset")
 
 

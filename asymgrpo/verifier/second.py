@@ -7,8 +7,10 @@ column of Table 1: a rise of it between two arms says that the grader, not the m
 import math
 import re
 
-RELATIVE_TOLERANCE = 1e-6
-"""Numbers closer than this are equal: six digits, what a hand-written decimal usually carries."""
+DECIMAL_TOLERANCE = 1e-6
+"""Relative: two numbers of which one is a decimal are equal within six digits."""
+EXACT_TOLERANCE = 1e-12
+"""Relative: for whole numbers, fractions and roots, room for the rounding of floats only."""
 MAX_CHARS = 500
 """Longer answers are compared as strings alone."""
 
@@ -37,10 +39,12 @@ def normalise(text: str) -> str:
     )
     text = re.sub(r"\\[dt]frac", r"\\frac", text)
     text = re.sub(r"\\text\{\s*(and|or)\s*\}|(?<=[\d)])\s+(and|or)\s+(?=[-\d(])", ",", text)
-    text = re.sub(r"(?<=[\d}])\s*\\text\{[^{}]*\}(?:\^\{?\d\}?)?", "", text)  # a unit
+    text = re.sub(r"(?<=[\d})])\s*\\text\{[^{}]*\}(?:\^\{?\d\}?)?", "", text)  # a unit
     text = re.sub(r"\\(?:text|mbox)\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\^\{?\\circ\}?|\\?%|\\\$", "", text)
-    text = re.sub(r"(?<=\d)(?:\{,\}|,(?=\d{3}(?:,\d{3})*(?:\D|$))(?<!\(\d,))(?=\d{3}(?!\d))", "", text)
+    text = re.sub(
+        r"(?<![\d,])\d{1,3}(?:(?:\{,\}|,)\d{3})+(?!,?\d)", lambda match: re.sub(r"\D", "", match[0]), text
+    )
     text = re.sub(r"\s+", "", text).rstrip(".").lower()
     return re.sub(r"^[a-z](?:\([a-z]\))?=(?=[^=]+$)", "", text)
 
@@ -50,7 +54,7 @@ def _equal(answer: str, wanted: str) -> bool:
         return True
     x, y = number(answer), number(wanted)
     if x is not None and y is not None:
-        return math.isclose(x, y, rel_tol=RELATIVE_TOLERANCE)
+        return math.isclose(x, y, rel_tol=DECIMAL_TOLERANCE if "." in answer + wanted else EXACT_TOLERANCE)
     opened, parts = _parts(answer)
     opened_wanted, parts_wanted = _parts(wanted)
     if opened != opened_wanted or len(parts) != len(parts_wanted) or len(parts) < 2:
@@ -67,7 +71,7 @@ def _equal(answer: str, wanted: str) -> bool:
 
 
 def _parts(text: str) -> tuple[str, list[str]]:
-    r"""The pair of brackets around everything ("" for a list or a set) and what the commas outside of others part."""
+    r"""The brackets around everything ("" for a list or a set) and what the outer commas part."""
     if text.startswith("\\{") and text.endswith("\\}"):
         text = text[2:-2]
     pieces = _split(text)

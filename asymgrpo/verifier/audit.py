@@ -1,0 +1,189 @@
+r"""How good is the verifier? Labelled pairs under math-verify alone, the verifier and the second grader.
+
+    python -m asymgrpo.verifier.audit --cases verifier_cases.jsonl --golden tests/verifier/golden.jsonl \
+        --out docs/verifier.md
+
+`cases` has the fields gold, response, label; `golden` has gold, answer, label, section.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+
+from asymgrpo.verifier import mends
+from asymgrpo.verifier.api import CPU_SECONDS, MAX_ANSWER_CHARS, MEMORY_BYTES, WALL_SECONDS, Verifier
+from asymgrpo.verifier.extract import extract_boxed
+from asymgrpo.verifier.second import second_correct
+from asymgrpo.verifier.verdict import VERIFIER_VERSION
+
+
+class Case(NamedTuple):
+    """One labelled pair; response and gold as `verify` takes them."""
+
+    section: str
+    response: str
+    gold: str
+    label: bool
+
+
+class Graded(NamedTuple):
+    """What the three graders say of one case."""
+
+    case: Case
+    plain: bool
+    mended: bool
+    second: bool
+
+
+def read_cases(path: Path) -> list[Case]:
+    """Cases of other projects' tests; a response without a box is put into one as a whole."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [Case("cases", boxed(row["response"]), row["gold"], row["label"]) for row in rows]
+
+
+def read_golden(path: Path) -> list[Case]:
+    """Our own pairs."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [Case(row["section"], f"\\boxed{{{row['answer']}}}", row["gold"], row["label"]) for row in rows]
+
+
+def boxed(response: str) -> str:
+    r"""The response itself if it has a box, else all of it in one.
+
+    >>> boxed("7"), boxed(r"it is \boxed{7}")
+    ('\\boxed{7}', 'it is \\boxed{7}')
+    """
+    return response if extract_boxed(response) is not None else f"\\boxed{{{response.strip()}}}"
+
+
+def grade(cases: Sequence[Case], workers: int) -> list[Graded]:
+    """All three graders on all cases."""
+    answers = [extract_boxed(case.response) or "" for case in cases]
+    golds = [extract_boxed(case.gold) or case.gold for case in cases]
+    with Verifier(workers) as verifier:
+        plain = verifier.pool.judge_many(list(zip(answers, golds, strict=True)), mended=False)
+        mended = verifier.verify_many([(case.response, case.gold) for case in cases])
+    return [
+        Graded(case, p == "correct", m == "correct", second_correct(answer, gold))
+        for case, p, m, answer, gold in zip(cases, plain, mended, answers, golds, strict=True)
+    ]
+
+
+def accuracy_table(graded: Sequence[Graded]) -> str:
+    """Markdown: right verdicts, wrong acceptances and wrong rejections by section and grader."""
+    lines = ["| pairs | n | math-verify alone | verifier | second grader |", "|---|---|---|---|---|"]
+    sections = list(dict.fromkeys(item.case.section for item in graded))
+    for section in sections:
+        rows = [item for item in graded if item.case.section == section]
+        cells = [
+            _score([(row.case.label, getattr(row, name)) for row in rows])
+            for name in ("plain", "mended", "second")
+        ]
+        lines.append(f"| {section} | {len(rows)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _score(pairs: Sequence[tuple[bool, bool]]) -> str:
+    right = sum(label == said for label, said in pairs)
+    accepted = sum(said and not label for label, said in pairs)
+    return f"{right} ({100 * right / len(pairs):.1f} %), +{accepted} −{len(pairs) - right - accepted}"
+
+
+def mistakes(graded: Sequence[Graded]) -> str:
+    """Markdown list of the cases in which the verifier disagrees with the label."""
+    lines = [
+        f"- {'accepted' if mended else 'rejected'}: gold `{_short(case.gold)}`, response `{_short(case.response)}`"
+        for case, _, mended, _ in graded
+        if mended != case.label
+    ]
+    return "\n".join(lines) or "none"
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split()).replace("`", "'")
+    return flat if len(flat) <= 120 else f"{flat[:50]} … {flat[-60:]}"
+
+
+def rules_table() -> str:
+    """Markdown: every mend with the first sentence of its docstring."""
+    lines = ["| rule | what it does |", "|---|---|"]
+    for rule in (*mends.REWRITES, *mends.SETTLERS, mends.readings):
+        lines.append(f"| `{rule.__name__}` | {(rule.__doc__ or '').strip().splitlines()[0]} |")
+    return "\n".join(lines)
+
+
+def report(cases: Sequence[Graded], golden: Sequence[Graded]) -> str:
+    """The whole of docs/verifier.md."""
+    pooled = [item._replace(case=item.case._replace(section="all of ours")) for item in golden]
+    differ = sum(item.mended != item.second for item in golden)
+    return f"""# Verifier {VERIFIER_VERSION}
+
+Written by `python -m asymgrpo.verifier.audit`; do not edit.
+
+Cells: right verdicts (share), + wrongly accepted, − wrongly rejected.
+
+{accuracy_table([*cases, *pooled, *golden])}
+
+*cases*: pairs from the tests of other verifiers, each with the label that its test expects. A response without
+a box is put into a box as a whole, prose included, since the verifier looks at nothing else; mistakes below that
+contain prose are of this kind. *all of ours* and the rows after it: `tests/verifier/golden.jsonl`, labelled by
+hand. The rules were written with both files in view: these are figures of fit, not of generalisation.
+
+The two graders disagree on {differ} of our {len(golden)} pairs, which were chosen to be hard.
+
+## Conventions
+
+- The content of the last complete `\\boxed{{...}}` is the answer. Of nested boxes the inner one counts. If
+  the gold is a list of values, boxes joined by a comma, "and" or "or" count together.
+- No box, an empty one, one of more than {MAX_ANSWER_CHARS} characters, or one without mathematics: unparsed.
+- A response cut at the token limit is truncated, whatever it contains. Only correct is worth a reward of 1.
+- timeout: {CPU_SECONDS:g} s of processor time or {MEMORY_BYTES >> 30} GiB of memory. Wall time plays no part,
+  except that after {WALL_SECONDS:g} s a silent worker is given up. A pair that needs almost exactly the limit can come
+  out either way: processors differ in speed.
+- math-verify catches a failed allocation like any error: an answer that is too large may be called wrong or
+  unparsed rather than timeout.
+
+## Rules on top of math-verify
+
+{rules_table()}
+
+Numbers that math-verify calls equal are compared once more: rationals exactly, decimals by relative
+difference. Inequalities equal the intervals they describe.
+
+## Where the verifier still differs from the label
+
+Cases of other projects:
+
+{mistakes(cases)}
+
+Ours:
+
+{mistakes(golden)}
+"""
+
+
+def main(
+    cases: Path = typer.Option(..., help="JSON lines with gold, response, label"),
+    golden: Path = typer.Option(..., help="JSON lines with gold, answer, label, section"),
+    out: Path = typer.Option(..., help="Markdown to write"),
+    workers: int = typer.Option(2, help="worker processes"),
+) -> None:
+    """Grade labelled pairs and write the report."""
+    for path in (cases, golden):
+        if not path.is_file():
+            raise typer.BadParameter(f"{path} does not exist; give the labelled pairs as a JSON lines file.")
+    text = report(grade(read_cases(cases), workers), grade(read_golden(golden), workers))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=out.parent, delete=False) as file:
+        file.write(text)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, out)
+
+
+if __name__ == "__main__":
+    typer.run(main)
