@@ -1,0 +1,116 @@
+"""pass@k against k, by arm and benchmark, with 95 % intervals.
+
+python -m evals.figures.passk_curves --scores scores.parquet --model M --selection last --out-prefix F
+"""
+
+import math
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import matplotlib as mpl
+import pandas as pd
+import typer
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evals import paper_values
+from evals.cli import run
+from evals.figures.style import RC, look, panels, save
+from evals.io import DataError, read_table
+from evals.tables import ARMS, TITLES, describe_rule, in_order
+
+COLUMNS = 3
+SPREAD = 0.3  # of an octave: how far the arms' bars are set apart so that they can be told
+
+
+def untainted_rule(rules: Iterable[str]) -> str:
+    """The selection rule to show when none is named: one that saw no benchmark, if there is one.
+
+    >>> untainted_rule(["best_on:math500", "last", "validation"])
+    'validation'
+    """
+    return min(set(rules), key=lambda rule: (rule.startswith("best_on:"), rule != "validation", rule))
+
+
+def passk_curves(scores: pd.DataFrame) -> Figure:
+    """One panel per model and benchmark, one line per arm.
+
+    Args:
+        scores: pass_at_k rows of one selection rule, as `evals.score` writes them.
+    """
+    arms, models = in_order(scores["arm"], ARMS), sorted(set(scores["model"]))
+    names = in_order(scores["benchmark"], paper_values.BENCHMARKS)
+    shown = [
+        (m, n) for m in models for n in names if ((scores[["model", "benchmark"]] == (m, n)).all(1)).any()
+    ]
+    columns = min(COLUMNS, len(shown))
+    with mpl.rc_context(RC):
+        figure, axes = panels(math.ceil(len(shown) / columns), columns, height=2.5)
+        for axis, (model, name) in zip(axes, shown, strict=False):
+            rows = scores[(scores["benchmark"] == name) & (scores["model"] == model)]
+            for position, arm in enumerate(arms):
+                shift = 2 ** (SPREAD * (position / max(1, len(arms) - 1) - 0.5))
+                _line(axis, rows[rows["arm"] == arm].sort_values("k"), shift, look(arm, arms))
+            _label(axis, name, rows, f"{model}\n" if len(models) > 1 else "")
+        for axis in axes[len(shown) :]:
+            axis.set_visible(False)
+        for axis in axes[: len(shown) : columns]:
+            axis.set_ylabel("pass@k (%)")
+        seeds = scores.groupby("arm")["n_seeds"].max()
+        rule = describe_rule(scores["selection"].iloc[0])
+        figure.legend(
+            [axes[0].containers[i][0] for i in range(len(arms))],
+            [f"{TITLES.get(arm, arm)} (n = {seeds[arm]})" for arm in arms],
+            loc="outside lower center",
+            ncols=3,
+            title=f"bars: 95 % intervals over problems, samples and the n training seeds; checkpoint: {rule}",
+            title_fontsize=7.5,
+            handlelength=3,
+        )
+    return figure
+
+
+def _line(axis: Axes, rows: pd.DataFrame, shift: float, look_: dict) -> None:
+    estimate = 100 * rows["estimate"]
+    below, above = estimate - 100 * rows["ci_low"], 100 * rows["ci_high"] - estimate
+    axis.errorbar(
+        rows["k"] * shift, estimate, yerr=[below, above], elinewidth=0.7, marker="o", markersize=2, **look_
+    )
+
+
+def _label(axis: Axes, name: str, rows: pd.DataFrame, above: str) -> None:
+    ks = sorted(set(rows["k"]))
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(ks, [str(k) for k in ks])
+    axis.minorticks_off()
+    axis.set_xlabel("k (samples)")
+    problems, samples = rows["n_problems"].max(), rows["n_samples"] / (rows["n_problems"] * rows["n_seeds"])
+    # The average weighs benchmarks equally, so its samples per problem mean nothing.
+    per_problem = "" if name == "average" else f" × {samples.max():.0f} samples"
+    axis.set_title(f"{above}{TITLES.get(name, name)}: {problems} problems{per_problem}")
+
+
+def main(
+    inputs: Annotated[Path, typer.Option(help="scores of evals.score (Parquet)")],
+    out_prefix: Annotated[Path, typer.Option(help="path of the pictures without ending")],
+    selection: Annotated[str | None, typer.Option(help="checkpoint rule; default: an untainted one")] = None,
+) -> None:
+    """Draw pass@k curves."""
+    table = read_table(inputs)
+    frame = table.to_pandas()
+    frame = frame[frame["metric"] == "pass_at_k"].astype({"k": int})
+    if frame.empty:
+        raise DataError(f"{inputs}: no pass@k in it; score with --k")
+    rule = selection or untainted_rule(frame["selection"])
+    chosen = frame[frame["selection"] == rule]
+    if chosen.empty:
+        raise DataError(
+            f"{inputs}: no selection {rule!r}; there are {', '.join(sorted(set(frame['selection'])))}"
+        )
+    save(passk_curves(chosen), out_prefix, {"scores": table}, sys.modules[__name__], {"selection": rule})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,110 @@
+"""The one style of all figures, and how they are saved: the same data and code give the same bytes."""
+
+import hashlib
+import importlib.metadata
+import inspect
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import matplotlib as mpl
+import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evals.io import data_hash, file_hash, replace_atomically, write_json
+
+mpl.use("Agg")
+
+WIDTH = 7.0  # inches, the text width of a page
+
+# Okabe and Ito's colours, told apart with every common colour blindness; dashes help in grey print.
+LOOKS: dict[str, tuple[str, Any]] = {
+    "base": ("#555555", (0, (1, 1))),
+    "reinforce": ("#B8860B", "solid"),
+    "grpo": ("#000000", "solid"),
+    "grpo_entropy": ("#56B4E9", (0, (5, 1))),
+    "grpo_clip_higher": ("#009E73", (0, (3, 1, 1, 1))),
+    "dr_grpo": ("#CC79A7", (0, (5, 1, 1, 1))),
+    "asymgrpo": ("#D55E00", "solid"),
+    "asymgrpo_clip_higher": ("#0072B2", (0, (4, 1))),
+}
+SPARE = (("#0072B2", "solid"), ("#D55E00", "dashed"), ("#009E73", "dashdot"), ("#CC79A7", "dotted"))
+
+RC: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same letters
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.4,
+    "lines.linewidth": 1.3,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "asymgrpo",
+}
+FORMATS: dict[str, dict[str, Any]] = {
+    "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+}
+
+
+def look(arm: str, arms: Sequence[str]) -> dict[str, Any]:
+    """Colour and dashes of an arm: its own in every figure, a spare one for arms outside the main table."""
+    if arm not in LOOKS:
+        others = [name for name in arms if name not in LOOKS]
+        colour, dashes = SPARE[others.index(arm) % len(SPARE)]
+    else:
+        colour, dashes = LOOKS[arm]
+    return {"color": colour, "linestyle": dashes}
+
+
+def panels(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of text width with rows x columns panels of the given height in inches, in reading order."""
+    figure = Figure(figsize=(WIDTH, rows * height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, [axis for row in axes for axis in row]
+
+
+def save(
+    figure: Figure, prefix: Path, inputs: Mapping[str, pa.Table], module: ModuleType, notes: Mapping[str, Any]
+) -> None:
+    """Write prefix.pdf, .png and .svg, and prefix.json with the hashes of data, code and pictures.
+
+    Args:
+        figure: made within `mpl.rc_context(RC)`.
+        prefix: path without an ending.
+        inputs: tables the figure shows, by name; their data hashes enter the sidecar.
+        module: the module that drew it; its source and this one's enter the code hash.
+        notes: what else to say in the sidecar (sizes, selection rule, ...).
+    """
+    hashes = {}
+    with mpl.rc_context(RC):
+        for ending, metadata in FORMATS.items():
+            path = prefix.with_name(f"{prefix.name}.{ending}")
+            replace_atomically(path, partial(figure.savefig, format=ending, metadata=metadata))
+            hashes[path.name] = file_hash(path)
+    sources = inspect.getsource(module) + Path(__file__).read_text()
+    sidecar = {
+        "figure": module.__name__ if module.__name__ != "__main__" else Path(str(module.__file__)).stem,
+        "data_hashes": {name: data_hash(table) for name, table in inputs.items()},
+        "code_hash": hashlib.sha256(sources.encode()).hexdigest(),
+        "outputs": hashes,
+        "matplotlib": importlib.metadata.version("matplotlib"),
+        **notes,
+    }
+    write_json(sidecar, prefix.with_name(f"{prefix.name}.json"))
