@@ -84,7 +84,8 @@ def w_reinforce(rewards: Tensor, positive_weight: float) -> Tensor:
     tensor([[ 0.1000, -1.0000]])
     """
     correct = _binary(rewards, "w_reinforce")
-    return _like(rewards, torch.where(correct, float(positive_weight), -1.0).to(torch.float64))
+    weight = torch.tensor(positive_weight, dtype=torch.float64, device=rewards.device)
+    return _like(rewards, torch.where(correct, weight, -1.0))
 
 
 def group_standardized(rewards: Tensor, ddof: int, eps: float) -> Tensor:
