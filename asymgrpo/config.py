@@ -136,7 +136,10 @@ class Evaluation(Section):
     engine: Literal["torch", "vllm"]
     batch: Positive
     """Problems generated together."""
+    bootstrap_draws: Positive
     bootstrap_seed: int
+    seed_variance: Literal["own", "pooled"]
+    """Variance between training seeds: `own` seeds of each arm, or `pooled` over arms (more stable with few seeds)."""
 
     def n_samples(self, benchmark: str) -> int:
         return self.samples.get(benchmark, self.samples["default"])

@@ -38,6 +38,8 @@ class Engine:
     def __init__(self, model: torch.nn.Module, train: Train, micro_batches_per_update: int):
         import deepspeed
 
+        # Its shared-memory all-reduce is compiled at first use (a minute, and a C++ compiler); gloo serves a CPU as well.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         self.rank, self.world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if torch.cuda.is_available() else torch.device("cpu")
         if train.gradient_checkpointing:
@@ -58,7 +60,7 @@ class Engine:
             config=deepspeed_config(train, micro_batches_per_update, self.world_size),
             dist_init_required=False,
         )
-        self.updates = 0
+        self.updates, self._grad_norm = 0, float("nan")
 
     @torch.no_grad()
     def score(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -79,15 +81,18 @@ class Engine:
         """
         self._set_learning_rate()
         self._ds.backward(loss * self.world_size, scale_wrt_gas=False)
-        boundary = self._ds.is_gradient_accumulation_boundary()
+        if self._ds.is_gradient_accumulation_boundary():
+            self.updates += 1
+            if self._ds.zero_optimization_stage() == 0:  # there DeepSpeed clips without keeping the norm
+                grads = [p.grad for p in self._policy.parameters() if p.grad is not None]
+                self._grad_norm = float(torch.nn.utils.get_total_norm(grads))
         self._ds.step()
-        self.updates += int(boundary)
 
     @property
     def grad_norm(self) -> float:
         """Global L2 norm of the last update's gradient, before clipping."""
         norm = self._ds.get_global_grad_norm()
-        return float(norm) if norm is not None else float("nan")
+        return self._grad_norm if norm is None else float(norm)
 
     def _set_learning_rate(self) -> None:
         scale = min(1.0, (self.updates + 1) / (self._warmup + 1))

@@ -76,6 +76,7 @@ def run_training(
 ) -> None:
     """Build the parts, resume if there is something to resume, train, publish."""
     import torch
+    import transformers
 
     from asymgrpo import checkpoint as ck
     from asymgrpo.engine import Engine, start_process_group
@@ -84,6 +85,7 @@ def run_training(
     from asymgrpo.run import Run
     from asymgrpo.trainer import Trainer
 
+    transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(not torch.cuda.is_available())
     rank, world_size = start_process_group()

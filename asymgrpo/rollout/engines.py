@@ -31,3 +31,11 @@ def end_token_ids(model: Path, tokenizer) -> list[int]:
     if listed is None:
         listed = tokenizer.eos_token_id
     return sorted({listed} if isinstance(listed, int) else set(listed))
+
+
+def engine_from_directory(name: str, model: Path, tokenizer, dtype: str) -> RolloutEngine:
+    """The engine `name` on the weights of a model directory, for evaluation."""
+    from asymgrpo.models import load_model
+
+    loaded = load_model(model, dtype)
+    return make_engine(name, model, loaded.config, loaded.named_parameters(), tokenizer, dtype)

@@ -1,0 +1,40 @@
+# `make reproduce` and `make test` do everything from a fresh clone; each creates .venv first if it is missing.
+SHELL := /bin/bash
+PY := .venv/bin/python
+STUDY ?= config/default.yaml
+
+.PHONY: reproduce test lint lock clean
+
+reproduce: .venv/.complete
+	.venv/bin/snakemake all
+	@$(PY) -m workflow.finish results
+
+test: .venv/.complete lint
+	$(PY) -m pytest
+
+lint: .venv/.complete
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/snakefmt --check Snakefile workflow
+	.venv/bin/mypy
+	.venv/bin/snakemake --lint > /dev/null
+
+# torch first and with its own dependencies: they differ between its CPU and its CUDA wheel, the rest does not.
+# A CPU wheel saves gigabytes: set PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS to where you keep one.
+.venv/.complete: requirements/cpu.lock
+	@command -v python3.11 > /dev/null || command -v python3 > /dev/null || { echo "Python 3.11 or newer is needed"; exit 1; }
+	[ -d .venv ] || $$(command -v python3.11 || command -v python3) -m venv .venv
+	.venv/bin/pip install --quiet --upgrade pip
+	.venv/bin/pip install --quiet "$$(grep '^torch==' requirements/cpu.lock)"
+	.venv/bin/pip install --quiet --no-deps --requirement requirements/cpu.lock
+	touch $@
+
+# The GPU lock is resolved for Linux without installing anything.
+lock: .venv/.complete
+	.venv/bin/uv pip compile --quiet --upgrade --no-annotate --no-header --python-version 3.11 \
+	    requirements/cpu.in --output-file requirements/cpu.lock
+	.venv/bin/uv pip compile --quiet --upgrade --no-annotate --no-header --python-version 3.11 --no-config \
+	    --python-platform x86_64-manylinux_2_28 --generate-hashes requirements/gpu.in --output-file requirements/gpu.lock
+
+clean:
+	rm -rf results checkpoints .snakemake

@@ -1,0 +1,95 @@
+"""Paths, the expansion of arm x model x seed, and the command prefix of a job; nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from asymgrpo.config import Study
+
+BASE = "base"
+"""The name under which the untrained model appears among the arms."""
+
+
+class Layout:
+    """Where every file of a study lies, as patterns with Snakemake's wildcards in braces."""
+
+    def __init__(self, study: Study):
+        root = study.results
+        self.root = f"{root}"
+        self.logs, self.benchmarks = f"{root}/logs", f"{root}/benchmarks"
+        self.section = f"{root}/config/{{section}}.json"
+        self.arm = f"{root}/config/arms/{{arm}}.json"
+        self.spec = f"{root}/config/models/{{model}}.json"
+        self.problems = f"{root}/data/{{dataset}}.parquet"
+        self.base_model = f"{root}/models/{{model}}/base"
+        self.run = f"{root}/runs/{{model}}/{{arm}}/seed{{seed}}"
+        self.checkpoints = f"{study.checkpoints}"
+        self.samples = f"{root}/samples/{{model}}/{{arm}}/seed{{seed}}/{{benchmark}}.parquet"
+        self.graded = f"{root}/graded/{{model}}/{{arm}}/seed{{seed}}.parquet"
+        self.scores = f"{root}/scores.parquet"
+        self.selections = f"{root}/selections.json"
+        self.table1 = f"{root}/table1"
+        self.figures = f"{root}/figures"
+
+    def log(self, rule: str, *wildcards: str) -> str:
+        return "/".join([self.logs, rule, *(f"{{{w}}}" for w in wildcards)]) + ".log"
+
+    def benchmark(self, rule: str, *wildcards: str) -> str:
+        return "/".join([self.benchmarks, rule, *(f"{{{w}}}" for w in wildcards)]) + ".tsv"
+
+
+def trained_runs(study: Study) -> list[dict[str, str]]:
+    """Wildcards of every training run."""
+    return [
+        {"model": model, "arm": arm, "seed": str(seed)}
+        for model in study.study.models
+        for arm in study.study.arms
+        for seed in study.study.seeds
+    ]
+
+
+def evaluated_runs(study: Study) -> list[dict[str, str]]:
+    """The base models, then every training run."""
+    return [{"model": model, "arm": BASE, "seed": "0"} for model in study.study.models] + trained_runs(study)
+
+
+def selection_sets(study: Study) -> list[str]:
+    """Sets on which candidates are measured during training: validation and the benchmarks that a rule names."""
+    rules = study.evaluation.selection
+    return ["validation", *(rule.split(":", 1)[1] for rule in rules if rule.startswith("best_on:"))]
+
+
+def write_sections(study: Study, layout: Layout) -> None:
+    """Write each part of the configuration to its own file, only if it changed: a rule depends on the parts that it reads."""
+    dumped = study.model_dump(mode="json")
+    for section in ("train", "evaluation", "data"):
+        _write_if_changed(Path(layout.section.format(section=section)), dumped[section])
+    digest = hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
+    _write_if_changed(Path(layout.section.format(section="study")), {"config_sha256": digest, "config": dumped})
+    for arm in study.study.arms:
+        _write_if_changed(Path(layout.arm.format(arm=arm)), {"name": arm, "changes": dumped["arms"].get(arm, {})})
+    for model in study.study.models:
+        _write_if_changed(Path(layout.spec.format(model=model)), dumped["models"][model]["spec"])
+
+
+def _write_if_changed(path: Path, value: Any) -> None:
+    from asymgrpo.checkpoint import write_atomically
+
+    text = json.dumps(value, indent=1, sort_keys=True) + "\n"
+    if not path.exists() or path.read_text() != text:
+        write_atomically(path, text)
+
+
+def python(threads: str = "{threads}") -> str:
+    """How a job starts Python: with exactly the threads that its rule declares, and nothing of the user's own site.
+
+    Two OpenMP threads next to another job are slower than one; the cores are filled by running jobs side by side.
+    """
+    return (
+        f"env OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} PYTHONHASHSEED=0 PYTHONNOUSERSITE=1 TOKENIZERS_PARALLELISM=false "
+        f"HF_HUB_DISABLE_TELEMETRY=1 {sys.executable} -W ignore -m"
+    )

@@ -1,0 +1,84 @@
+# select -> sample (checkpoint x benchmark) -> grade (run) -> score (study). Only sampling is expensive.
+
+
+rule select:
+    input:
+        rules.train.output.evaluations,
+    output:
+        f"{PATHS.run}/selection.json",
+    params:
+        rules=" ".join(STUDY.evaluation.selection),
+    log:
+        PATHS.log("select", "model", "arm", "seed"),
+    benchmark:
+        PATHS.benchmark("select", "model", "arm", "seed")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        PYTHON + " evals.select --evaluations {input} --rule {params.rules} --model {wildcards.model}"
+        " --arm {wildcards.arm} --train-seed {wildcards.seed} --out {output} > {log} 2>&1"
+
+
+def checkpoint_inputs(wildcards):
+    """The weights to sample from: the base model, or a run's candidates with the selected steps."""
+    if wildcards.arm == common.BASE:
+        return {"checkpoints": PATHS.base_model.format(**wildcards)}
+    run = PATHS.run.format(**wildcards)
+    return {"checkpoints": f"{run}/candidates", "selection": f"{run}/selection.json"}
+
+
+rule sample:
+    input:
+        unpack(checkpoint_inputs),
+        config=PATHS.section.format(section="evaluation"),
+        problems=lambda w: PATHS.problems.format(dataset=w.benchmark),
+    output:
+        PATHS.samples,
+    params:
+        template=lambda w: STUDY.models[w.model].template,
+        selection=lambda w, input: f"--selection {input.selection}" if w.arm != common.BASE else "",
+        dtype=STUDY.train.dtype,
+    log:
+        PATHS.log("sample", "model", "arm", "seed", "benchmark"),
+    benchmark:
+        PATHS.benchmark("sample", "model", "arm", "seed", "benchmark")
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    shell:
+        PYTHON + " evals.sample --config {input.config} --problems {input.problems}"
+        " --benchmark {wildcards.benchmark} --template {params.template} --model {wildcards.model}"
+        " --arm {wildcards.arm} --train-seed {wildcards.seed} --checkpoints {input.checkpoints}"
+        " {params.selection} --dtype {params.dtype} --threads {threads} --out {output} 2>&1 | tee {log}"
+
+
+rule samples:
+    input:
+        [PATHS.samples.format(**run, benchmark=b) for run in EVALUATED for b in STUDY.evaluation.benchmarks],
+
+
+rule grade:
+    input:
+        samples=expand(PATHS.samples, benchmark=STUDY.evaluation.benchmarks, allow_missing=True),
+        problems=expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks),
+    output:
+        PATHS.graded,
+    log:
+        PATHS.log("grade", "model", "arm", "seed"),
+    benchmark:
+        PATHS.benchmark("grade", "model", "arm", "seed")
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        PYTHON + " evals.grade --samples {input.samples} --problems {input.problems} --workers {threads}"
+        " --out {output} > {log} 2>&1"
+
+
+rule graded:
+    input:
+        [PATHS.graded.format(**run) for run in EVALUATED],

@@ -1,0 +1,34 @@
+# One module and one function per figure (evals/figures); Parquet in, PDF, PNG and SVG out, with a sidecar of hashes.
+
+FIGURE_INPUTS = {
+    "training_curves": [rules.train.output.metrics.format(**run) for run in RUNS],
+    "passk_curves": [PATHS.scores],
+}
+FIGURES = list(FIGURE_INPUTS)
+
+
+rule figure:
+    input:
+        lambda w: FIGURE_INPUTS[w.figure],
+    output:
+        multiext(f"{PATHS.figures}/{{figure}}", ".pdf", ".svg", ".json"),
+        png=report(f"{PATHS.figures}/{{figure}}.png", category="figures"),
+    wildcard_constraints:
+        figure="|".join(FIGURES),
+    params:
+        prefix=f"{PATHS.figures}/{{figure}}",
+    log:
+        PATHS.log("figure", "figure"),
+    benchmark:
+        PATHS.benchmark("figure", "figure")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        PYTHON + " evals.figures.{wildcards.figure} --inputs {input} --out-prefix {params.prefix} > {log} 2>&1"
+
+
+rule figures:
+    input:
+        expand(f"{PATHS.figures}/{{figure}}.{{form}}", figure=FIGURES, form=["pdf", "png"]),

@@ -1,0 +1,50 @@
+# Estimates with intervals, and Table 1.
+
+
+rule score:
+    input:
+        graded=[PATHS.graded.format(**run) for run in EVALUATED],
+        selection=[f"{PATHS.run}/selection.json".format(**run) for run in RUNS],
+    output:
+        PATHS.scores,
+    params:
+        k=" ".join(map(str, STUDY.evaluation.k)),
+        draws=STUDY.evaluation.bootstrap_draws,
+        seed=STUDY.evaluation.bootstrap_seed,
+        variance=STUDY.evaluation.seed_variance,
+    log:
+        PATHS.log("score"),
+    benchmark:
+        PATHS.benchmark("score")
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    shell:
+        PYTHON + " evals.score --graded {input.graded} --selection {input.selection} --k {params.k}"
+        " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
+
+
+rule table1:
+    input:
+        scores=PATHS.scores,
+        study=PATHS.section.format(section="study"),
+    output:
+        parquet=f"{PATHS.table1}.parquet",
+        markdown=report(f"{PATHS.table1}.md", category="tables"),
+    log:
+        PATHS.log("table1"),
+    benchmark:
+        PATHS.benchmark("table1")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        PYTHON + " evals.tables --scores {input.scores} --metadata {input.study}"
+        " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
+
+
+rule tables:
+    input:
+        rules.table1.output,

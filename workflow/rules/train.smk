@@ -1,0 +1,50 @@
+# One job per model x arm x seed. Checkpoints lie outside the outputs: a killed job continues where it was.
+
+
+def selection_set_file(name):
+    return PATHS.problems.format(dataset=name)
+
+
+SELECTION_SETS = {name: selection_set_file(name) for name in common.selection_sets(STUDY)}
+
+
+rule train:
+    input:
+        config=PATHS.section.format(section="train"),
+        arm=PATHS.arm,
+        model=PATHS.base_model,
+        problems=PATHS.problems.format(dataset="train"),
+        sets=list(SELECTION_SETS.values()),
+        # every benchmark must be there and whole before days of training start; a change of one reruns nothing here
+        checked=ancient(expand(PATHS.problems, dataset=DATASETS)),
+    output:
+        done=f"{PATHS.run}/done.json",
+        conventions=f"{PATHS.run}/conventions.json",
+        metrics=f"{PATHS.run}/metrics.parquet",
+        timings=f"{PATHS.run}/timings.parquet",
+        evaluations=f"{PATHS.run}/eval.parquet",
+        rollouts=f"{PATHS.run}/rollouts.parquet",
+        candidates=directory(f"{PATHS.run}/candidates"),
+    params:
+        template=lambda w: STUDY.models[w.model].template,
+        sets=" ".join(f"--evaluate {name}={path}" for name, path in SELECTION_SETS.items()),
+        checkpoints=PATHS.checkpoints,
+        out=PATHS.run,
+    log:
+        PATHS.log("train", "model", "arm", "seed"),
+    benchmark:
+        PATHS.benchmark("train", "model", "arm", "seed")
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    priority: 10
+    shell:
+        PYTHON + " asymgrpo.train --config {input.config} --arm {input.arm} --model {input.model}"
+        " --template {params.template} --problems {input.problems} {params.sets} --seed {wildcards.seed}"
+        " --checkpoints {params.checkpoints} --out {params.out} --threads {threads} 2>&1 | tee {log}"
+
+
+rule trained:
+    input:
+        [rules.train.output.done.format(**run) for run in RUNS],
