@@ -123,12 +123,11 @@ def count_cells(samples: pa.Table, votes: bool) -> Mapping[tuple[str, str, str],
         table = table.append_column(name, values)
     grouped = table.group_by([*RUN, "problem_id"], use_threads=False)
     cells = grouped.aggregate([("c", "count"), *((name, "sum") for name in flags)]).to_pandas()
-    long = _vote_codes(samples) if votes else None
+    long = dict(list(_vote_codes(samples).groupby(["model", "arm", "benchmark"]))) if votes else {}
     result = {}
     for key, frame in cells.groupby(["model", "arm", "benchmark"], sort=True):
         named: tuple[str, str, str] = key  # type: ignore[assignment]
-        own = None if long is None else long[(long[["model", "arm", "benchmark"]] == named).all(axis=1)]
-        result[named] = _counts(named, frame, own)
+        result[named] = _counts(named, frame, long.get(named))
     return result
 
 

@@ -42,9 +42,8 @@ def passk_curves(scores: pd.DataFrame) -> Figure:
     """
     arms, models = in_order(scores["arm"], ARMS), sorted(set(scores["model"]))
     names = in_order(scores["benchmark"], paper_values.BENCHMARKS)
-    shown = [
-        (m, n) for m in models for n in names if ((scores[["model", "benchmark"]] == (m, n)).all(1)).any()
-    ]
+    there = set(zip(scores["model"], scores["benchmark"], strict=True))
+    shown = [(model, name) for model in models for name in names if (model, name) in there]
     columns = min(COLUMNS, len(shown))
     with mpl.rc_context(RC):
         figure, axes = panels(math.ceil(len(shown) / columns), columns, height=2.5)
