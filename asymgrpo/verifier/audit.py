@@ -97,7 +97,8 @@ def _score(pairs: Sequence[tuple[bool, bool]]) -> str:
 def mistakes(graded: Sequence[Graded]) -> str:
     """Markdown list of the cases in which the verifier disagrees with the label."""
     lines = [
-        f"- {'accepted' if mended else 'rejected'}: gold `{_short(case.gold)}`, response `{_short(case.response)}`"
+        f"- {'accepted' if mended else 'rejected'}: "
+        f"gold `{_short(case.gold)}`, response `{_short(case.response)}`"
         for case, _, mended, _ in graded
         if mended != case.label
     ]
@@ -129,10 +130,11 @@ Cells: right verdicts (share), + wrongly accepted, − wrongly rejected.
 
 {accuracy_table([*cases, *pooled, *golden])}
 
-*cases*: pairs from the tests of other verifiers, each with the label that its test expects. A response without
-a box is put into a box as a whole, prose included, since the verifier looks at nothing else; mistakes below that
-contain prose are of this kind. *all of ours* and the rows after it: `tests/verifier/golden.jsonl`, labelled by
-hand. The rules were written with both files in view: these are figures of fit, not of generalisation.
+*cases*: pairs from the tests of other verifiers, each with the label that its test expects. A response
+without a box is put into a box as a whole, prose included, since the verifier looks at nothing else; mistakes
+below that contain prose are of this kind. *all of ours* and the rows after it: `tests/verifier/golden.jsonl`,
+labelled by hand. The rules were written with both files in view: these are figures of fit, not of
+generalisation.
 
 The two graders disagree on {differ} of our {len(golden)} pairs, which were chosen to be hard.
 
@@ -143,8 +145,8 @@ The two graders disagree on {differ} of our {len(golden)} pairs, which were chos
 - No box, an empty one, one of more than {MAX_ANSWER_CHARS} characters, or one without mathematics: unparsed.
 - A response cut at the token limit is truncated, whatever it contains. Only correct is worth a reward of 1.
 - timeout: {CPU_SECONDS:g} s of processor time or {MEMORY_BYTES >> 30} GiB of memory. Wall time plays no part,
-  except that after {WALL_SECONDS:g} s a silent worker is given up. A pair that needs almost exactly the limit can come
-  out either way: processors differ in speed.
+  except that after {WALL_SECONDS:g} s a silent worker is given up. A pair that needs almost exactly the limit
+  can come out either way: processors differ in speed.
 - math-verify catches a failed allocation like any error: an answer that is too large may be called wrong or
   unparsed rather than timeout.
 

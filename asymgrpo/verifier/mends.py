@@ -22,7 +22,7 @@ def drop_delimiters(text: str) -> str:
     """
     text = re.sub(r"\\displaystyle(?![a-zA-Z])", "", text).strip()
     words = r"[A-Za-z',:;\s]*"
-    formula = r"\$\$?([^$]*)\$\$?|\\\(((?:(?!\\\)).)*)\\\)|\\\[((?:(?!\\\]).)*)\\\]"
+    formula = r"\$\$([^$]*)\$\$|\$([^$\n]*)\$|\\\(((?:(?!\\\)).)*)\\\)|\\\[((?:(?!\\\]).)*)\\\]"
     match = re.fullmatch(rf"(?:{words}\s)?(?:{formula})(?:[.\s]{words}\.?)?", text, re.DOTALL)
     if not match or re.search(r"\bnot?\b", text):
         return text

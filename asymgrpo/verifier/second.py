@@ -101,7 +101,7 @@ def number(text: str) -> float | None:
         return None
     try:
         return _Numeral(_TOKEN.findall(text)).value()
-    except (ValueError, ArithmeticError, IndexError, TypeError):
+    except (ValueError, ArithmeticError, IndexError, TypeError, RecursionError):
         return None
 
 

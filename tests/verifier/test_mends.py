@@ -1,0 +1,75 @@
+"""Every rule mends something, and none raises."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asymgrpo.verifier import mends
+
+# rule: (answer, gold, the right verdict, which math-verify alone does not give)
+MENDED = {
+    "drop_delimiters": (r"Therefore $x \gt 5$ holds", "x > 5", "correct"),
+    "drop_final_point": ("204.", "204", "correct"),
+    "join_thousands": (r"1\,000", "0", "wrong"),
+    "list_neighbours": (r"5 \quad 6", "11", "wrong"),
+    "spell_exponent": ("4.5e33", r"4.5 \times 10^{33}", "correct"),
+    "brace_arguments": (r"7^\frac{1}{2}", r"\sqrt{7}", "correct"),
+    "spell_repeating": (r"0.\overline{3}", r"\frac{1}{3}", "correct"),
+    "rename_symbols": (r"90\degree", r"90^\circ", "correct"),
+    "drop_word_units": ("1000 dollars", "1000", "correct"),
+    "turn_chain": ("2 > x > 1", "1 < x < 2", "correct"),
+    "unite_alternatives": (r"x<-1 \text{ or } x>3", r"(-\infty,-1)\cup(3,\infty)", "correct"),
+    "settle_numeral": ("2516_7", "2516_8", "wrong"),
+    "settle_choice": (r"\textbf{(C)}\ 42", r"\text{(C)}", "correct"),
+    "settle_words": ("seat", "east", "wrong"),
+    "settle_bound": ("> 5", "5", "wrong"),
+    "readings": (r"28\%", "28", "correct"),
+    "exact rationals": (
+        r"\frac{2^{2008}-1}{3\cdot 2^{2007}-1}",
+        r"\frac{2^{2009}-1}{3\cdot 2^{2008}-1}",
+        "wrong",
+    ),
+    "relative decimals": ("0.0000002", "0.0000001", "wrong"),
+    "intervals": (r"-4 < x \le 4", "(-4, 4]", "correct"),
+}
+
+
+def test_every_rule_has_its_pair():
+    rules = {rule.__name__ for rule in (*mends.REWRITES, *mends.SETTLERS, mends.readings)}
+    assert rules == {name for name in MENDED if " " not in name} - {"intervals"}
+
+
+@pytest.mark.parametrize("name", MENDED)
+def test_rule_corrects_math_verify(verifier, name):
+    answer, gold, right = MENDED[name]
+    assert verifier.pool.judge_many([(answer, gold)], mended=False)[0] != right
+    assert verifier.pool.judge_many([(answer, gold)])[0] == right
+
+
+TOKENS = re.findall(
+    r"\S+",
+    r"""
+    \frac \sqrt \left( \right) \text{ } { } ( ) [ ] , . ; $ % \% ^ _ < > \le = != 0 1 23 456 x or and e \, \quad
+    \\ \overline{3} \degree \begin{pmatrix} & \end{pmatrix} | dollars
+    """,
+)
+latex = st.lists(st.sampled_from([*TOKENS, " "]), max_size=12).map("".join)
+
+
+@given(latex | st.text(max_size=30), latex | st.text(max_size=30))
+def test_rules_never_raise(answer, gold):
+    rewritten = mends.rewrite(answer), mends.rewrite(gold)
+    assert mends.settle(*rewritten) in ("correct", "wrong", None)
+    assert len(mends.readings(*rewritten)) in (1, 2)
+
+
+@given(latex | st.text(max_size=30))
+def test_equal_texts_are_never_settled_as_wrong(text):
+    assert mends.settle(text, text) != "wrong"
+
+
+@given(st.from_regex(r"-?[1-9][0-9]{0,9}(\.[0-9]{1,6})?", fullmatch=True))
+def test_plain_numbers_pass_unchanged(number):
+    assert mends.rewrite(number) == number
