@@ -168,7 +168,7 @@ def named_rng(seed: int, *names: str) -> np.random.Generator:
 
 
 def check_cells(cells: Cells) -> None:
-    """Raise ValueError unless `cells` are finite, non-empty matrices over the same number of seeds."""
+    """Raise ValueError unless `cells` are non-empty matrices of fractions over the same seeds."""
     if not cells:
         raise ValueError("no benchmark given: pass at least one [seeds, problems] matrix")
     for block in cells:
@@ -176,5 +176,7 @@ def check_cells(cells: Cells) -> None:
             raise ValueError(f"cells must be a non-empty [seeds, problems] matrix, found {block.shape}")
         if not np.isfinite(block).all():
             raise ValueError("cells hold a value that is not finite: some problem lacks samples")
+        if block.min() < 0 or block.max() > 1:
+            raise ValueError("cells must be fractions between 0 and 1, not per cent")
         if block.shape[0] != cells[0].shape[0]:
             raise ValueError("every benchmark of an arm needs the same training seeds")

@@ -18,15 +18,17 @@ Resampling 2 to 8 seeds with replacement shows too little spread, which is why p
 4. the scale of each level is drawn anew as df / chi2_df, so that few seeds give Student's width (exactly
    so where one level is all there is: S - 1 or P - 1 degrees of freedom; Welch's for two arms).
 
-The interval is the percentile interval of the draws, cut at the range of the quantity. Problems and
-seeds are both random: it speaks about new problems of the same kind and new training seeds.
+The interval of a mean is the percentile interval of the draws on the logit scale (a draw d around the
+estimate m becomes logit(m) + d / (m (1 - m))): it stays inside (0, 1) and leans the right way where
+success is rare. The interval of a difference is the plain percentile interval. Problems and seeds are
+both random: the intervals speak about new problems of the same kind and new training seeds.
 
 **Limits, said aloud.** An arm with two seeds of its own has one degree of freedom and a very wide
 interval; `pooled_seed_variance` borrows from the other arms, at the price of an assumption. With one
 seed and no pooling the seed variance is unknown: the interval covers problems and samples only, and
 `n_seeds == 1` marks it. If every cell is 0 (or every cell 1) there is nothing to resample, and the exact
-binomial interval for P problems is used. Few problems with rare success give skewed means, and coverage
-below nominal.
+binomial interval for P problems is used. Few problems with very rare success (30 problems, mean 3 %)
+give coverage below nominal, about 92 %.
 """
 
 from collections.abc import Sequence
@@ -114,9 +116,7 @@ def mean_intervals(
     ]
 
 
-def mean_interval(
-    cells: Cells, seed_variance: SeedVariance | None, *, seed: int, draws: int, level: float
-) -> Interval:
+def mean_interval(cells: Cells, seed_variance: SeedVariance | None, *, seed: int, draws: int, level: float) -> Interval:
     """Mean over benchmarks of the mean over seeds and problems, with its hierarchical bootstrap interval.
 
     Args:
@@ -193,9 +193,10 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
 
 def _interval(cells: Cells, split: Levels, low: float, high: float, level: float) -> Interval:
     n_problems = sum(block.shape[1] for block in cells)
-    ends = (max(0.0, split.estimate + low), min(1.0, split.estimate + high))
     if split.estimate in (0.0, 1.0):
         ends = _exact_binomial(int(split.estimate) * n_problems, n_problems, level)
+    else:
+        ends = _on_logit_scale(split.estimate, low), _on_logit_scale(split.estimate, high)
     return Interval(
         round(split.estimate, DIGITS),
         round(ends[0], DIGITS),
@@ -204,6 +205,12 @@ def _interval(cells: Cells, split: Levels, low: float, high: float, level: float
         cells[0].shape[0],
         n_problems,
     )
+
+
+def _on_logit_scale(estimate: float, deviation: float) -> float:
+    """`estimate` moved by `deviation`, measured on the logit scale by the slope at the estimate."""
+    odds = np.log(estimate / (1 - estimate)) + deviation / (estimate * (1 - estimate))
+    return float(1 / (1 + np.exp(-np.clip(odds, -700, 700))))
 
 
 def _exact_binomial(successes: int, trials: int, level: float) -> tuple[float, float]:

@@ -43,9 +43,7 @@ def test_math_train_overlaps_as_documented() -> None:
     for name in ("aime24", "aime25", "amc23", "hmmt_feb25", "minerva", "gsm8k"):
         assert found[name] == (0, 0, 0, 0)
     same = [row for row in pairs.to_pylist() if row["normalised"]]
-    assert [(row["problem_id"], row["train_id"]) for row in same] == [
-        ("olympiadbench/2791", "math/train/04487")
-    ]
+    assert [(row["problem_id"], row["train_id"]) for row in same] == [("olympiadbench/2791", "math/train/04487")]
 
 
 words = st.lists(st.sampled_from(["a", "b", "c", "1", "+"]), min_size=1, max_size=12).map(" ".join)

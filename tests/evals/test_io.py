@@ -14,9 +14,7 @@ from evals.io import DataError
 TABLE = pa.table({"a": pa.array([1, 2, None], pa.int32()), "b": ["x", None, ""], "c": [True, False, None]})
 
 rows = st.lists(
-    st.fixed_dictionaries(
-        {"a": st.none() | st.integers(0, 2), "b": st.none() | st.sampled_from(["", "x", "xx"])}
-    ),
+    st.fixed_dictionaries({"a": st.none() | st.integers(0, 2), "b": st.none() | st.sampled_from(["", "x", "xx"])}),
     max_size=4,
 )
 SCHEMA = pa.schema([("a", pa.int64()), ("b", pa.string())])

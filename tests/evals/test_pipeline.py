@@ -84,9 +84,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     selections = sorted(home.glob("selection*.json"))
     ks = ("--k", 1, 2, 4, "--maj-k", 4)
     target = home / "scores.parquet"
-    run(
-        "score", "--graded", home / "graded.parquet", "--selection", *selections, *ks, *SCORE, "--out", target
-    )
+    run("score", "--graded", home / "graded.parquet", "--selection", *selections, *ks, *SCORE, "--out", target)
     return home
 
 
@@ -103,9 +101,7 @@ def test_verdicts_follow_the_conventions(study: Path) -> None:
 def test_grading_again_changes_nothing_and_shows_what_a_new_gold_changes(study: Path, tmp_path: Path) -> None:
     graded, again = study / "graded.parquet", tmp_path / "again.parquet"
     problems = [study / f"{name}.parquet" for name in BENCHMARKS]
-    told = run(
-        "grade", "--samples", graded, "--problems", *problems, "--previous", graded, "--out", again
-    ).stdout
+    told = run("grade", "--samples", graded, "--problems", *problems, "--previous", graded, "--out", again).stdout
     assert told.startswith("0 of ")
     assert data_hash(read_table(again)) == data_hash(read_table(graded))
 
@@ -271,9 +267,7 @@ def test_selection_rules() -> None:
         (("--selection", "missing step"), "no graded samples"),
     ],
 )
-def test_bad_input_is_one_sentence_and_no_file(
-    study: Path, tmp_path: Path, change: tuple, words: str
-) -> None:
+def test_bad_input_is_one_sentence_and_no_file(study: Path, tmp_path: Path, change: tuple, words: str) -> None:
     graded, selections = [study / "graded.parquet"], sorted(study.glob("selection*.json"))
     ks: list[int] = [1]
     if change[0] == "--k":
