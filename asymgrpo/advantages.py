@@ -144,9 +144,7 @@ def random_rewards(rewards: Tensor, seeds: Sequence[int]) -> Tensor:
     True
     """
     if len(seeds) != rewards.shape[0]:
-        raise RewardError(
-            f"random_rewards got {len(seeds)} seeds for {rewards.shape[0]} prompts; pass one for each."
-        )
+        raise RewardError(f"random_rewards got {len(seeds)} seeds for {rewards.shape[0]} prompts; pass one for each.")
     coins = uniforms(seeds, rewards.shape[1]) < 0.5
     return _like(rewards, torch.from_numpy(coins.astype(np.float64)).to(rewards.device))
 
@@ -166,9 +164,7 @@ def _binary(rewards: Tensor, estimator: str) -> Tensor:
 def _finite(rewards: Tensor) -> Tensor:
     """[prompts, group] float64, checked."""
     if rewards.ndim != 2 or rewards.shape[1] == 0:
-        raise RewardError(
-            f"rewards must have the shape [prompts, group], got {list(rewards.shape)}; reshape them."
-        )
+        raise RewardError(f"rewards must have the shape [prompts, group], got {list(rewards.shape)}; reshape them.")
     values = rewards.detach().to(torch.float64)
     if not torch.isfinite(values).all():
         raise RewardError("rewards hold a NaN or an infinity; a verdict must map to a finite reward.")

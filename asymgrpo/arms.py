@@ -56,9 +56,7 @@ class Parameterless(Part):
     estimator: Literal["reinforce", "mean_centered", "leave_one_out"]
 
 
-Advantage = Annotated[
-    Asymmetric | GroupStandardized | WReinforce | Parameterless, Field(discriminator="estimator")
-]
+Advantage = Annotated[Asymmetric | GroupStandardized | WReinforce | Parameterless, Field(discriminator="estimator")]
 """A function of asymgrpo.advantages, by name, with every one of its parameters."""
 
 
@@ -194,9 +192,7 @@ ENTROPY_COEF = 0.001
 CLIP_HIGHER = 0.28
 
 MAIN = (
-    variant(
-        "reinforce", "Fixed advantages +1 and -1 (beta = 0), same clipped surrogate", **fixed("reinforce")
-    ),
+    variant("reinforce", "Fixed advantages +1 and -1 (beta = 0), same clipped surrogate", **fixed("reinforce")),
     GRPO,
     variant("grpo_entropy", "GRPO with an entropy bonus", entropy_coef=ENTROPY_COEF),
     variant("grpo_clip_higher", "GRPO with the upper clip bound raised", clip_high=CLIP_HIGHER),
@@ -262,9 +258,7 @@ def get_arm(name: str, overrides: Mapping[str, Any] | None = None) -> Arm:
 def check_arm(arm: Arm, updates_per_rollout: int) -> None:
     """Raises ArmError if the changes that make the arm cannot act."""
     if arm.name != GRPO.name and not differences(arm):
-        raise ArmError(
-            f"arm {arm.name!r} with these changes is grpo itself; undo arms.{arm.name} or run grpo."
-        )
+        raise ArmError(f"arm {arm.name!r} with these changes is grpo itself; undo arms.{arm.name} or run grpo.")
     idle = idle_with_one_update(arm)
     if updates_per_rollout == 1 and idle:
         raise ArmError(

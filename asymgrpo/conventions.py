@@ -35,9 +35,7 @@ app = typer.Typer(add_completion=False)
 def main(
     arm: Annotated[str | None, typer.Argument(help="Name of an arm; without it all are listed.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    changes: Annotated[
-        str, typer.Option(help="JSON of changed fields, as under `arms:` in a config.")
-    ] = "{}",
+    changes: Annotated[str, typer.Option(help="JSON of changed fields, as under `arms:` in a config.")] = "{}",
 ) -> None:
     """Print what an arm is, convention by convention, and what differs from GRPO."""
     if arm is None:
@@ -79,15 +77,11 @@ def meaning(arm: Arm) -> dict[str, str]:
         "ratio": "per token, trainer over trainer: pi_old is the trainer's policy at the start of the step",
         "log_ratio": f"clamped to +-{LOG_RATIO_LIMIT:g} before exp",
         "clip": f"ratio of tokens with A > 0 at most {high:g}, of tokens with A < 0 at least {low:g}",
-        "dual_clip": "none"
-        if arm.dual_clip is None
-        else f"loss of tokens with A < 0 at most {arm.dual_clip:g} |A|",
+        "dual_clip": "none" if arm.dual_clip is None else f"loss of tokens with A < 0 at most {arm.dual_clip:g} |A|",
         "reduction": FORMULAS[arm.reduction] + "; counts over all micro-batches and ranks",
         "log_probabilities": "natural logarithm, at the sampling temperature, full vocabulary, float32",
         "entropy_bonus": _entropy(arm),
-        "kl_penalty": f"{arm.kl_coef:g} * k3 towards the base model, reduced like the loss"
-        if arm.kl_coef
-        else "none",
+        "kl_penalty": f"{arm.kl_coef:g} * k3 towards the base model, reduced like the loss" if arm.kl_coef else "none",
         "covariance_method": _covariance(arm),
         "updates_per_rollout": f"at least 2, else {' and '.join(idle)} cannot act" if idle else "any number",
     }
@@ -151,9 +145,7 @@ def _entropy(arm: Arm) -> str:
 def _covariance(arm: Arm) -> str:
     match arm.covariance:
         case ClipCov(fraction=fraction, low=low, high=high):
-            return (
-                f"Clip-Cov: drops {fraction:g} of all tokens, from those with {low:g} < covariance < {high:g}"
-            )
+            return f"Clip-Cov: drops {fraction:g} of all tokens, from those with {low:g} < covariance < {high:g}"
         case KlCov(fraction=fraction, coef=coef):
             return f"KL-Cov: {coef:g} * |log ratio| on the {fraction:g} of all tokens of highest covariance"
     return "none"
@@ -178,9 +170,7 @@ def _listing() -> str:
 
 def _page(found: dict[str, Any]) -> str:
     lines = [f"{found['arm']}: {found['about']}", "", "Differs from grpo in:"]
-    lines += [f"  {k}: {v['grpo']} -> {v['arm']}" for k, v in found["differs_from_grpo"].items()] or [
-        "  nothing"
-    ]
+    lines += [f"  {k}: {v['grpo']} -> {v['arm']}" for k, v in found["differs_from_grpo"].items()] or ["  nothing"]
     lines += ["", "Fields:", *(f"  {k:20}{v}" for k, v in found["fields"].items())]
     lines += ["", "Conventions:", *(f"  {k:20}{v}" for k, v in found["meaning"].items())]
     lines += ["", f"Advantages, G = {GROUP}:"]

@@ -28,9 +28,7 @@ def token_logprobs_and_entropy(logits: Tensor, targets: Tensor, temperature: flo
     (-1.3863, 1.3863)
     """
     if not temperature > 0:
-        raise ValueError(
-            f"temperature = {temperature} has no distribution to take ratios of; use one above 0."
-        )
+        raise ValueError(f"temperature = {temperature} has no distribution to take ratios of; use one above 0.")
     return _LogprobEntropy.apply(logits, targets, float(temperature))
 
 
@@ -83,9 +81,7 @@ class _LogprobEntropy(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(
-        ctx: Any, grad_logp: Tensor | None, grad_entropy: Tensor | None
-    ) -> tuple[Tensor | None, None, None]:
+    def backward(ctx: Any, grad_logp: Tensor | None, grad_entropy: Tensor | None) -> tuple[Tensor | None, None, None]:
         logps, targets, entropy = ctx.saved_tensors
         if grad_logp is None and grad_entropy is None:
             return None, None, None

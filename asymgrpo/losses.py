@@ -22,9 +22,7 @@ def ratio(logp: Tensor, logp_old: Tensor) -> Tensor:
     return (logp - logp_old).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
 
 
-def policy_loss(
-    logp: Tensor, logp_old: Tensor, advantages: Tensor, clip_low: float, clip_high: float
-) -> Tensor:
+def policy_loss(logp: Tensor, logp_old: Tensor, advantages: Tensor, clip_low: float, clip_high: float) -> Tensor:
     """The clipped surrogate of PPO with a bound for each side, per token.
 
         loss = -min(r A, clip(r, 1 - clip_low, 1 + clip_high) A)
@@ -96,9 +94,7 @@ def entropy_bonus(entropy: Tensor, coef: float | Tensor) -> Tensor:
     return -coef * entropy
 
 
-def next_entropy_coef(
-    coef: float, entropy: float, target: float, delta: float, low: float, high: float
-) -> float:
+def next_entropy_coef(coef: float, entropy: float, target: float, delta: float, low: float, high: float) -> float:
     """The adaptive coefficient after a step of mean entropy `entropy`, nats: +delta below target, else -delta
 
     Kept in [low, high]; the state of the controller is this one number. Source: Skywork-OR1,
@@ -155,9 +151,7 @@ def kl_cov(logp: Tensor, advantages: Tensor, mask: Tensor, fraction: float) -> T
     """
     covariance = token_covariance(logp, advantages, mask).flatten()
     candidates = mask.to(torch.bool).flatten()
-    return _top(torch.where(candidates, covariance, -np.inf), _count(fraction, mask), candidates).view(
-        mask.shape
-    )
+    return _top(torch.where(candidates, covariance, -np.inf), _count(fraction, mask), candidates).view(mask.shape)
 
 
 def drop(loss: Tensor, tokens: Tensor) -> Tensor:

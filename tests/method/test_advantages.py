@@ -19,9 +19,7 @@ exponents = st.floats(0.05, 2.0)
 binary = hnp.arrays(
     np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.sampled_from([0.0, 1.0])
 )
-real = hnp.arrays(
-    np.float64, st.tuples(st.integers(1, 5), st.integers(2, 9)), elements=st.floats(-3, 3, width=16)
-)
+real = hnp.arrays(np.float64, st.tuples(st.integers(1, 5), st.integers(2, 9)), elements=st.floats(-3, 3, width=16))
 
 
 def every_accuracy(group: int) -> torch.Tensor:
@@ -130,9 +128,7 @@ def test_standardisation_of_any_rewards_against_numpy(rewards, ddof, eps):
         if (row == row[0]).all():
             assert (result == 0).all()
         else:
-            np.testing.assert_allclose(
-                result, (row - row.mean()) / (row.std(ddof=ddof) + eps), rtol=1e-9, atol=1e-9
-            )
+            np.testing.assert_allclose(result, (row - row.mean()) / (row.std(ddof=ddof) + eps), rtol=1e-9, atol=1e-9)
 
 
 @given(real)

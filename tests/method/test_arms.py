@@ -42,9 +42,7 @@ class FixedBatch:
         logpi = torch.log_softmax(self.logits, dim=-1)
         self.logp = logpi.gather(-1, actions[..., None])[..., 0]
         self.entropy = -(logpi.exp() * logpi).sum(-1)
-        noise = (
-            torch.zeros_like(self.logp) if on_policy else 0.5 * torch.randn(shape[:2], generator=g).double()
-        )
+        noise = torch.zeros_like(self.logp) if on_policy else 0.5 * torch.randn(shape[:2], generator=g).double()
         self.logp_old = self.logp.detach() + noise
         self.logp_ref = self.logp.detach() - 0.3
         self.mask = torch.arange(TOKENS) <= torch.arange(PROMPTS * GROUP)[:, None] % TOKENS
@@ -173,9 +171,7 @@ def test_what_is_called_idle_with_one_update_is_exactly_what_does_not_act(name):
 
 @pytest.mark.parametrize("name", ["grpo_clip_higher", "asymgrpo_clip_higher", "kl_cov"])
 def test_an_arm_that_cannot_act_is_refused(name):
-    with pytest.raises(
-        ArmError, match=rf"{name}.*train\.updates_per_rollout = 1.*set train\.updates_per_rollout"
-    ):
+    with pytest.raises(ArmError, match=rf"{name}.*train\.updates_per_rollout = 1.*set train\.updates_per_rollout"):
         check_arm(ARMS[name], updates_per_rollout=1)
     check_arm(ARMS[name], updates_per_rollout=2)
 
@@ -280,10 +276,7 @@ def test_listed_advantages_are_those_of_the_estimator():
     assert rows["2 of 8 correct"]["wrong"] == pytest.approx(-((1 / 3) ** 0.4))
     assert rows["0 of 8 correct"] == {"wrong": 0}
     assert rows["8 of 8 correct"] == {"correct": 0}
-    assert (
-        describe(ARMS["positive_only"])["meaning"]["degenerate_groups"]
-        == "all wrong: A = -1; all correct: A = 0"
-    )
+    assert describe(ARMS["positive_only"])["meaning"]["degenerate_groups"] == "all wrong: A = -1; all correct: A = 0"
 
 
 @pytest.mark.parametrize("name", ARMS)

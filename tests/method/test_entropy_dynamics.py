@@ -98,9 +98,7 @@ def test_above_one_half_positive_modulation_slows_and_negative_speeds_the_loss_o
     """The paper's claim for p > 1/2 and a policy that is surer when right, through `asymmetric` itself."""
     group = 8
     rewards = (torch.arange(group) < n_correct).double()[None]
-    logits = torch.where(
-        rewards[0] == 1, 0.1, 0.0
-    ).double()  # rollouts as actions: p is close to the group accuracy
+    logits = torch.where(rewards[0] == 1, 0.1, 0.0).double()  # rollouts as actions: p is close to the group accuracy
 
     def falls(beta_pos: float, beta_neg: float) -> float:
         step = natural_gradient_step(logits, asymmetric(rewards, beta_pos, beta_neg)[0])

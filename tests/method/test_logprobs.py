@@ -97,9 +97,7 @@ def test_chunked_logits_do_not_all_exist_at_once():
         return states @ torch.ones(3, 5)
 
     hidden = torch.randn(10, 3, requires_grad=True)
-    logp, _ = chunked_token_logprobs_and_entropy(
-        hidden, head, torch.zeros(10, dtype=torch.long), 1.0, chunk=4
-    )
+    logp, _ = chunked_token_logprobs_and_entropy(hidden, head, torch.zeros(10, dtype=torch.long), 1.0, chunk=4)
     logp.sum().backward()
     assert sorted(seen) == [2, 2, 4, 4, 4, 4]
 

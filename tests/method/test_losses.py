@@ -113,9 +113,7 @@ def test_kl_estimators_are_unbiased_and_k3_descends_the_reverse_divergence(polic
     """Expectations over the policy are taken exactly, by enumerating actions."""
     logits = policy["logits"]
     logpi = torch.log_softmax(logits, -1)
-    logref = torch.log_softmax(
-        torch.randn(N, V, generator=torch.Generator().manual_seed(1), dtype=torch.float64), -1
-    )
+    logref = torch.log_softmax(torch.randn(N, V, generator=torch.Generator().manual_seed(1), dtype=torch.float64), -1)
     pi = logpi.detach().exp()
     kl = (pi * (logpi - logref)).sum(-1).detach()
     for estimator in (losses.k1_kl, losses.k3_kl):

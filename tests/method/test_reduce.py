@@ -18,9 +18,7 @@ def batches(draw):
     """(per-token losses [B, T], mask with every length from 0 to T, a cut of the rows into parts)."""
     lengths = draw(st.lists(st.integers(0, MAX_TOKENS), min_size=2, max_size=8).filter(any))
     seed = draw(st.integers(0, 2**31))
-    loss = torch.randn(
-        len(lengths), MAX_TOKENS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
+    loss = torch.randn(len(lengths), MAX_TOKENS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     mask = torch.arange(MAX_TOKENS) < torch.tensor(lengths)[:, None]
     owner = draw(st.lists(st.integers(0, 3), min_size=len(lengths), max_size=len(lengths)))
     parts = [[i for i, o in enumerate(owner) if o == part] for part in range(4)]
