@@ -43,9 +43,7 @@ class Counts:
         if name == "pass_at_k":
             return pass_at_k(self.n, self.c, k or 0)
         if self.votes is None or self.verdicts is None:
-            raise DataError(
-                "maj@k needs the same number of samples for every problem; sample the missing ones"
-            )
+            raise DataError("maj@k needs the same number of samples for every problem; sample the missing ones")
         return maj_at_k(self.votes, self.verdicts, k or 0)
 
 
@@ -72,10 +70,8 @@ def read_selection(paths: Sequence[str | Path]) -> pd.DataFrame:
     for path, part in zip(paths, parts, strict=True):
         missing = set(SELECTION_COLUMNS) - set(part.columns)
         if missing:
-            raise DataError(
-                f"{path}: column(s) {', '.join(sorted(missing))} missing; write it with evals.select"
-            )
-    table = pd.concat(parts, ignore_index=True)[list(SELECTION_COLUMNS)]
+            raise DataError(f"{path}: column(s) {', '.join(sorted(missing))} missing; write it with evals.select")
+    table = pd.concat(parts, ignore_index=True)[list(SELECTION_COLUMNS)].drop_duplicates()
     double = table.duplicated(["model", "arm", "train_seed", "selection"])
     if double.any():
         raise DataError(f"two checkpoints are selected for {table[double].iloc[0].to_dict()}; keep one")
@@ -99,9 +95,7 @@ def select_samples(graded: pa.Table, selection: pd.DataFrame) -> dict[str, pa.Ta
         found = {tuple(row.values()) for row in samples.group_by(keys).aggregate([]).select(keys).to_pylist()}
         for row in wanted.to_pylist():
             if tuple(row.values()) not in found:
-                raise DataError(
-                    f"selection {rule!r}: no graded samples for {row}; sample and grade that checkpoint"
-                )
+                raise DataError(f"selection {rule!r}: no graded samples for {row}; sample and grade that checkpoint")
         chosen[str(rule)] = pa.concat_tables([samples, base.select(samples.column_names)])
     return chosen
 
@@ -137,9 +131,7 @@ def _counts(key: tuple[str, str, str], frame: pd.DataFrame, votes: pd.DataFrame 
     if frame.groupby("train_seed")["step"].nunique().max() > 1:
         raise DataError(f"{where}: samples of several checkpoints of one seed; select one (evals.select)")
     if len(frame) != len(seeds) * len(problems):
-        raise DataError(
-            f"{where}: not every training seed has samples for every problem; sample the missing ones"
-        )
+        raise DataError(f"{where}: not every training seed has samples for every problem; sample the missing ones")
     frame = frame.sort_values(["train_seed", "problem_id"])
     shape = (len(seeds), len(problems))
     arrays = {name: frame[f"{name}_sum"].to_numpy(np.int64).reshape(shape) for name in _SUMS}

@@ -3,7 +3,7 @@
     python -m evals.compare results/ --draws 10000 --seed 0 --seed-variance pooled      # arms of one set
     python -m evals.compare mine/ theirs/ --draws 10000 --seed 0 --seed-variance own    # two sets, arm by arm
 
-A result set is a directory with graded tables (`*graded*.parquet`, at any depth), selections
+A result set is a directory with graded tables (Parquet files with verdicts, at any depth), selections
 (`selection*.json`, optional where every run has one checkpoint) and `conventions.json` files (optional).
 """
 
@@ -17,9 +17,10 @@ import pandas as pd
 import pyarrow as pa
 import typer
 
+from evals.cells import COLUMNS as GRADED
 from evals.cells import SELECTION_COLUMNS, Counts, count_cells, read_graded, read_selection, select_samples
 from evals.cli import run
-from evals.io import DataError, data_hash, provenance, read_json, write_table
+from evals.io import DataError, data_hash, provenance, read_json, read_schema, write_table
 from evals.score import AVERAGE, SeedVarianceRule, metrics_of, seed_variances
 from evals.stats import holm, paired_difference
 from evals.tables import ARMS, TITLES, in_order, percent
@@ -43,16 +44,16 @@ def read_result_set(directory: Path) -> ResultSet:
     Raises:
         DataError: no graded table is found, or selections are needed and missing.
     """
-    graded_files = sorted(directory.rglob("*graded*.parquet"))
+    tables = sorted(directory.rglob("*.parquet"))
+    graded_files = [path for path in tables if {*GRADED} <= set(read_schema(path).names)]
     if not graded_files:
-        raise DataError(f"{directory}: no graded table (*graded*.parquet) in it; name a directory of results")
+        raise DataError(f"{directory}: no graded table in it; name a directory of results")
     graded = read_graded(graded_files)
     selections = sorted(directory.rglob("selection*.json"))
     selection = read_selection(selections) if selections else _only_checkpoints(graded, directory)
     samples = select_samples(graded, selection)
     conventions = {
-        str(path.parent.relative_to(directory)): read_json(path)
-        for path in sorted(directory.rglob("conventions.json"))
+        str(path.parent.relative_to(directory)): read_json(path) for path in sorted(directory.rglob("conventions.json"))
     }
     counts = {rule: count_cells(table, votes=False) for rule, table in samples.items()}
     return ResultSet(directory.name, counts, conventions)
@@ -166,9 +167,7 @@ def _row(
 
 def _with_holm(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     adjusted = holm([row["p_value"] for row in rows])
-    return [
-        row | {"p_holm": float(p), "comparisons": len(rows)} for row, p in zip(rows, adjusted, strict=True)
-    ]
+    return [row | {"p_holm": float(p), "comparisons": len(rows)} for row, p in zip(rows, adjusted, strict=True)]
 
 
 def _need_same_problems(a: list[Counts], b: list[Counts], who: str) -> None:

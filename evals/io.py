@@ -79,9 +79,7 @@ def read_json(path: str | Path) -> Any:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; run the step that writes it first") from None
     except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}: not valid JSON ({error}); delete it and rerun the step that writes it"
-        ) from None
+        raise DataError(f"{path}: not valid JSON ({error}); delete it and rerun the step that writes it") from None
 
 
 def write_table(table: pa.Table, path: str | Path, metadata: dict[str, Any]) -> None:
@@ -106,15 +104,11 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pa.Tab
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; run the step that writes it first") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(
-            f"{path}: not a readable Parquet file ({error}); delete it and rerun its step"
-        ) from None
+        raise DataError(f"{path}: not a readable Parquet file ({error}); delete it and rerun its step") from None
     with file:
         missing = [name for name in columns or () if name not in file.schema_arrow.names]
         if missing:
-            raise DataError(
-                f"{path}: column(s) {', '.join(missing)} missing; rewrite it with this version's tools"
-            )
+            raise DataError(f"{path}: column(s) {', '.join(missing)} missing; rewrite it with this version's tools")
         return file.read(columns=None if columns is None else list(columns))
 
 
@@ -131,13 +125,23 @@ def table_metadata(table: pa.Table) -> dict[str, Any]:
     return json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
 
 
-def read_metadata(path: str | Path) -> dict[str, Any]:
-    """The metadata of a Parquet file, without reading its rows."""
+def read_schema(path: str | Path) -> pa.Schema:
+    """The schema of a Parquet file, without reading its rows.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
     try:
-        schema = pq.read_schema(path)
+        return pq.read_schema(path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; run the step that writes it first") from None
-    return json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}"))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({error}); delete it and rerun its step") from None
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """The metadata of a Parquet file, without reading its rows."""
+    return json.loads((read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
 
 
 def data_hash(table: pa.Table) -> str:

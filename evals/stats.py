@@ -85,6 +85,8 @@ def pooled_seed_variance(arms: Sequence[Cells]) -> SeedVariance | None:
     Assumes that training seeds matter equally in all these arms, as a one-way analysis of variance does.
     With 2 or 3 seeds per arm this is what makes intervals useful: 7 arms of 2 seeds have 7 degrees of
     freedom together instead of 1 each. An arm more erratic than the others gets too short an interval.
+    Where arms share their seeds' random numbers, their seed effects may be correlated: the variance stays
+    unbiased, but the degrees of freedom are then fewer than counted.
     None if no arm has two seeds.
     """
     own = [variance for variance in map(own_seed_variance, arms) if variance is not None]

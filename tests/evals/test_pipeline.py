@@ -213,8 +213,8 @@ def test_arms_and_sets_are_compared(study: Path, tmp_path: Path) -> None:
         assert row["p_value"] <= row["p_holm"] <= min(1, row["p_value"] * row["comparisons"]) + 1e-12
 
     for side, std in (("one", "population"), ("two", "sample")):
-        (tmp_path / side).mkdir()
-        (tmp_path / side / "graded.parquet").write_bytes((study / "graded.parquet").read_bytes())
+        (tmp_path / side / "graded").mkdir(parents=True)
+        (tmp_path / side / "graded" / "all.parquet").write_bytes((study / "graded.parquet").read_bytes())
         write_json({"advantage": {"std": std}}, tmp_path / side / "conventions.json")
     told = run("compare", tmp_path / "one", tmp_path / "two", *SCORE).stdout
     assert "0.0 [" in told
