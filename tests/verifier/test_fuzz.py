@@ -10,13 +10,15 @@ from asymgrpo.verifier import Verdict, Verifier
 
 INPUTS = 10_000
 CPU_SECONDS = 0.25
+GOLDS = ["5", r"\frac{1}{2}", "x^2", "(1, 2)", "1, 2", "[0, 1)", r"\sqrt{2}"]
 
 TOKENS = re.findall(
     r"\S+",
     r"""
     \frac \dfrac \sqrt \sqrt[3] \left( \right) \left[ \right) \text{or} \text{cm} \pi \infty \cup \cap \in \pm
-    \cdot \times \le \ge \neq \begin{pmatrix} \end{pmatrix} & \\ \{ \} \binom \sum \int \log \sin ^ ^ _ { } { } (
-    ) [ ] , , ; = < > + - * / ! | % \% \$ $ ' . 0 1 2 3 5 12 100 1{,}000 2.5 x y n a i e \circ \overline{3} \x
+    \cdot \times \le \ge \neq \begin{pmatrix} \end{pmatrix} & \\ \{ \} \binom \sum \int \log \sin ^ ^ _ { } { }
+    ( ) [ ] , , ; = < > + - * / ! | % \% \$ $ ' . 0 1 2 3 5 12 100 1{,}000 2.5 x y n a i e \circ \overline{3}
+    \x
     """,
 )
 SHAPES = [
@@ -29,8 +31,8 @@ SHAPES = [
 def random_latex(rng: random.Random) -> str:
     """Half of them well-formed expressions, half a heap of tokens."""
     if rng.random() < 0.5:
-        return "".join(rng.choice(TOKENS) + rng.choice(["", " "]) for _ in range(rng.randint(1, 9)))
-    return expression(rng, depth=rng.randint(0, 3))
+        return "".join(rng.choice(TOKENS) + rng.choice(["", " "]) for _ in range(rng.randint(1, 8)))
+    return expression(rng, depth=rng.randint(0, 2))
 
 
 def expression(rng: random.Random, depth: int) -> str:
@@ -44,7 +46,7 @@ def expression(rng: random.Random, depth: int) -> str:
 @pytest.mark.slow
 def test_random_latex():
     rng = random.Random(20260406)
-    pairs = [(f"\\boxed{{{random_latex(rng)}}}", random_latex(rng)) for _ in range(INPUTS)]
+    pairs = [(f"\\boxed{{{random_latex(rng)}}}", rng.choice(GOLDS)) for _ in range(INPUTS)]
     with Verifier(2, cpu_seconds=CPU_SECONDS) as verifier:
         start = time.perf_counter()
         verdicts = verifier.verify_many(pairs)
@@ -52,5 +54,4 @@ def test_random_latex():
     assert len(verdicts) == INPUTS
     assert all(isinstance(verdict, Verdict) for verdict in verdicts)
     assert {Verdict.wrong, Verdict.unparsed} <= set(verdicts)
-    # Two workers, each at most the limit and a fork a pair, on a machine that may be shared four ways.
-    assert seconds < 4 * INPUTS * CPU_SECONDS / 2
+    assert seconds < 500  # one pair that is waited for without limit would take longer

@@ -55,9 +55,7 @@ def test_verdicts_on_the_cases_of_others(verifier):
     assert len(rows) == 220
     verdicts = verifier.verify_many([(boxed(row["response"]), row["gold"]) for row in rows])
     differing = {
-        row["id"]
-        for row, verdict in zip(rows, verdicts, strict=True)
-        if (verdict == Verdict.correct) != row["label"]
+        row["id"] for row, verdict in zip(rows, verdicts, strict=True) if (verdict == Verdict.correct) != row["label"]
     }
     assert differing == set(OTHER_RULES)
 

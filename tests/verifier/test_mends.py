@@ -51,8 +51,8 @@ def test_rule_corrects_math_verify(verifier, name):
 TOKENS = re.findall(
     r"\S+",
     r"""
-    \frac \sqrt \left( \right) \text{ } { } ( ) [ ] , . ; $ % \% ^ _ < > \le = != 0 1 23 456 x or and e \, \quad
-    \\ \overline{3} \degree \begin{pmatrix} & \end{pmatrix} | dollars
+    \frac \sqrt \left( \right) \text{ } { } ( ) [ ] , . ; $ % \% ^ _ < > \le = != 0 1 23 456 x or and e \,
+    \quad \\ \overline{3} \degree \begin{pmatrix} & \end{pmatrix} | dollars
     """,
 )
 latex = st.lists(st.sampled_from([*TOKENS, " "]), max_size=12).map("".join)

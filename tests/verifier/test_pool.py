@@ -1,5 +1,6 @@
 """Workers are killable, and a verdict depends on its pair alone."""
 
+import contextlib
 import os
 import random
 import signal
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -73,19 +75,35 @@ def verifier_of_little_patience():
 
 
 def test_a_memory_bomb_stays_within_the_limit():
-    with small(cpu_seconds=20) as verifier:
-        verdict = verifier.verify_many([(r"\boxed{2^{2^{36}} + 1}", "5")])[0]
-        assert verdict in (Verdict.timeout, Verdict.wrong, Verdict.unparsed)
+    """Expanding this power takes gigabytes; the workers' whole group is watched from outside."""
+    limit = 1 << 27
+    with Verifier(1, cpu_seconds=5, memory_bytes=limit) as verifier:
         assert verifier.verify_many([(r"\boxed{\frac12}", "0.5")]) == [Verdict.correct]
+        supervisor = psutil.Process(verifier.pool.slots.queue[-1].process.pid)
+        before = supervisor.memory_info().rss
+        highest, done = [before], threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.05):
+                for process in supervisor.children():
+                    with contextlib.suppress(psutil.Error):
+                        highest.append(process.memory_info().rss)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        verdict = verifier.verify_many([(r"\boxed{(x+y+z+w)^{200}}", "(a+b+c+d)^{200}")])[0]
+        done.set()
+        watcher.join()
+        assert verdict in (Verdict.timeout, Verdict.wrong)
+        assert before + limit / 2 < max(highest) < before + 1.5 * limit
+        assert verifier.verify_many([(r"\boxed{\frac13}", "1/3")]) == [Verdict.correct]
 
 
 def test_a_megabyte_costs_little_and_needs_no_worker():
     with small() as verifier:
         start = time.process_time()
         long = "x" * 1_000_000
-        verdicts = verifier.verify_many(
-            [(f"{long}\\boxed{{7}}{long}", "7"), (f"\\boxed{{{long}}}", "7"), (long, "7")]
-        )
+        verdicts = verifier.verify_many([(f"{long}\\boxed{{7}}{long}", "7"), (f"\\boxed{{{long}}}", "7"), (long, "7")])
         assert verdicts == [Verdict.correct, Verdict.unparsed, Verdict.unparsed]
         assert time.process_time() - start < 1
         assert all(worker is None for worker in verifier.pool.slots.queue)
@@ -148,9 +166,7 @@ def test_no_workers_is_refused():
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.integers(-(10**15), 10**15), st.integers(-2, 2), st.sampled_from(["{}", "{}.0", "+{}", "0{}", " {} "])
-)
+@given(st.integers(-(10**15), 10**15), st.integers(-2, 2), st.sampled_from(["{}", "{}.0", "+{}", "0{}", " {} "]))
 def test_fast_path_agrees_with_the_worker(verifier, gold, offset, spelling):
     answer = spelling.format(gold + offset)
     fast = fast_verdict(answer.strip(), str(gold))
