@@ -24,6 +24,15 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Embedded(Section):
+    """Sizes of the generated sets."""
+
+    train_size: Positive
+    """Problems of the training set, its validation part included."""
+    benchmark_size: Positive
+    seed: int
+
+
 class Data(Section):
     """Where problems come from."""
 
@@ -37,8 +46,8 @@ class Data(Section):
     """Use only the first problems of the training set (small real-data runs)."""
     validation_size: Positive
     """Problems held out of the training set for the untainted checkpoint selection."""
-    embedded: dict[str, Any] = {}
-    """Sizes and seed of the generated tasks; meaningless for other sources."""
+    embedded: Embedded
+    """Of the generated tasks; not used by other sources."""
 
 
 class Model(Section):

@@ -35,13 +35,15 @@ def start_process_group() -> tuple[int, int]:
 class Engine:
     """A policy under ZeRO. Losses handed to `backward` must already be divided by global counts (asymgrpo.reduce)."""
 
-    def __init__(self, model: torch.nn.Module, train: Train, micro_batches_per_update: int):
+    def __init__(self, model: Any, train: Train, micro_batches_per_update: int):
         import deepspeed
 
         # Its shared-memory all-reduce is compiled at first use (a minute, and a C++ compiler); gloo serves a CPU as well.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         self.rank, self.world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if torch.cuda.is_available() else torch.device("cpu")
+        self.device = (
+            torch.device("cuda", int(os.environ["LOCAL_RANK"])) if torch.cuda.is_available() else torch.device("cpu")
+        )
         if train.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.hf_config = model.config
@@ -54,12 +56,12 @@ class Engine:
             eps=train.adam_eps,
             weight_decay=train.weight_decay,
         )
-        self._ds, *_ = deepspeed.initialize(
+        self._ds: Any = deepspeed.initialize(
             model=self._policy,
             optimizer=self._optimizer,
             config=deepspeed_config(train, micro_batches_per_update, self.world_size),
             dist_init_required=False,
-        )
+        )[0]
         self.updates, self._grad_norm = 0, float("nan")
 
     @torch.no_grad()
@@ -119,7 +121,9 @@ class Engine:
 
     def save_state(self, directory: Path) -> None:
         """Everything that the next update depends on, per rank."""
-        self._ds.save_checkpoint(str(directory), tag="engine", client_state={"updates": self.updates}, save_latest=False)
+        self._ds.save_checkpoint(
+            str(directory), tag="engine", client_state={"updates": self.updates}, save_latest=False
+        )
         self.barrier()
 
     def load_state(self, directory: Path) -> None:

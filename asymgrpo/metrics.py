@@ -46,7 +46,10 @@ DESCRIPTIONS: dict[str, tuple[pa.DataType, str]] = {
     "gap_mean": (pa.float64(), "mean over tokens of |log pi_trainer - log pi_sampler|"),
     "gap_p999": (pa.float64(), "99.9 % quantile of the same"),
     "gap_max": (pa.float64(), "largest of the same"),
-    "token_mult_prob_error": (pa.float64(), "mean over tokens of exp|log pi_trainer - log pi_sampler|; 1 is perfect"),
+    "token_mult_prob_error": (
+        pa.float64(),
+        "mean over tokens of exp|log pi_trainer - log pi_sampler|; 1 is perfect",
+    ),
     "kl_k1": (pa.float64(), "mean of log pi_sampler - log pi_trainer: k1 estimate of KL(sampler || trainer)"),
     "kl_k3": (pa.float64(), "k3 estimate of the same: mean of r - 1 - log r, r = pi_trainer / pi_sampler"),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -12,9 +14,9 @@ from asymgrpo.logprobs import chunked_token_logprobs_and_entropy, token_logprobs
 class Policy(nn.Module):
     """A causal language model whose logits are made for response tokens only."""
 
-    def __init__(self, model: nn.Module, temperature: float, logits_chunk: int | None):
+    def __init__(self, model: Any, temperature: float, logits_chunk: int | None):
         super().__init__()
-        self.model = model
+        self.model: Any = model
         self.temperature, self.logits_chunk = temperature, logits_chunk
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,9 +29,17 @@ EXIT_PREEMPTED = 75
 """Exit code after a checkpoint made on SIGTERM or SIGUSR1: nothing is wrong, start the same command again (EX_TEMPFAIL)."""
 
 EVALUATION_SCHEMA = pa.schema(
-    [("step", pa.int32()), ("set", pa.string()), ("n_problems", pa.int32()), ("n_samples", pa.int32()), ("accuracy", pa.float64())]
+    [
+        ("step", pa.int32()),
+        ("set", pa.string()),
+        ("n_problems", pa.int32()),
+        ("n_samples", pa.int32()),
+        ("accuracy", pa.float64()),
+    ]
 )
-TIMING_SCHEMA = pa.schema([("step", pa.int32()), *((phase, pa.float64()) for phase in PHASES), ("response_tokens", pa.int64())])
+TIMING_SCHEMA = pa.schema(
+    [("step", pa.int32()), *((phase, pa.float64()) for phase in PHASES), ("response_tokens", pa.int64())]
+)
 
 
 class Preempted(Exception):
@@ -49,7 +58,15 @@ class History:
 class Run:
     """`workspace` holds everything unfinished: resumable checkpoints, candidate models, stored rollouts."""
 
-    def __init__(self, trainer: Trainer, train: Train, workspace: Path, evaluation_sets: dict[str, Sequence[Problem]], decode, tokenizer):
+    def __init__(
+        self,
+        trainer: Trainer,
+        train: Train,
+        workspace: Path,
+        evaluation_sets: Mapping[str, Sequence[Problem]],
+        decode: Callable[[Sequence[int]], str],
+        tokenizer: Any,
+    ):
         self.trainer, self.train, self.workspace = trainer, train, workspace
         self.evaluation_sets, self.decode, self.tokenizer = evaluation_sets, decode, tokenizer
         self.engine, self.history = trainer.engine, History()
@@ -86,7 +103,9 @@ class Run:
                 self.save(step)
             progress.update(reward=row["reward_mean"], entropy=row["entropy"])
             if stop and step < self.train.steps:
-                raise Preempted(f"stopped after step {step} of {self.train.steps}; the same command continues from there.")
+                raise Preempted(
+                    f"stopped after step {step} of {self.train.steps}; the same command continues from there."
+                )
 
     def candidate(self, step: int) -> None:
         """Keep this step's model and measure it on the sets that checkpoint selection may look at."""
@@ -118,7 +137,8 @@ class Run:
         mine = problems[self.engine.rank :: self.engine.world_size]
         n, seed = self.train.evaluate_samples, self.trainer.run_seed
         requests = [
-            Request(p.prompt_ids, tuple(derive("candidate", seed, step, name, p.problem_id, i) for i in range(n))) for p in mine
+            Request(p.prompt_ids, tuple(derive("candidate", seed, step, name, p.problem_id, i) for i in range(n)))
+            for p in mine
         ]
         correct = 0
         if requests:
@@ -188,7 +208,9 @@ class Run:
             "metrics": pa.Table.from_pylist(self.history.metrics, SCHEMA),
             "timings": pa.Table.from_pylist(self.history.timings, TIMING_SCHEMA),
             "eval": pa.Table.from_pylist(self.history.evaluations, EVALUATION_SCHEMA),
-            "rollouts": pa.concat_tables(pq.read_table(p) for p in sorted((self.workspace / "rollouts").glob("step*.parquet"))),
+            "rollouts": pa.concat_tables(
+                pq.read_table(p) for p in sorted((self.workspace / "rollouts").glob("step*.parquet"))
+            ),
         }
         for name, table in tables.items():
             write_table(out / f"{name}.parquet", table, metadata)

@@ -102,7 +102,14 @@ def run_training(
     trainer = Trainer(arm, train, engine, sampler, make_grader(tokenizer), training_set, seed, reference)
     sets = {name: read_problems(Path(f), template, tokenizer, None) for name, f in evaluate.items()}
     workspace = checkpoints / out.parent.parent.name / arm.name / f"seed{seed}-{identity['sha256'][:12]}"
-    run = Run(trainer, train, workspace, sets, lambda ids: tokenizer.decode(ids, skip_special_tokens=True), tokenizer)
+    run = Run(
+        trainer,
+        train,
+        workspace,
+        sets,
+        lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True)),
+        tokenizer,
+    )
     run.install_signal_handlers()
     with ck.exclusive(workspace) if rank == 0 else _nothing():
         done = run.resume(lambda text: print(text, file=sys.stderr))
@@ -142,7 +149,7 @@ def conventions_of(arm: Arm, train: Train) -> dict[str, Any]:
     """The listing of `python -m asymgrpo.arms`, with the training section that all arms share."""
     from asymgrpo.arms import conventions
 
-    return {"arm": conventions(arm), "train": train.model_dump(mode="json")}
+    return {"arm": conventions(arm), "train": train.model_dump(mode="json", exclude=set(NO_EFFECT_ON_RESULTS))}
 
 
 def read_problems(path: Path, template: str, tokenizer, max_tokens: int | None) -> list[Problem]:
@@ -163,7 +170,10 @@ def read_problems(path: Path, template: str, tokenizer, max_tokens: int | None) 
     ]
     kept = [p for p in found if max_tokens is None or len(p.prompt_ids) <= max_tokens]
     if len(kept) < len(found):
-        print(f"{path}: {len(found) - len(kept)} of {len(found)} prompts exceed max_prompt_tokens and are left out", file=sys.stderr)
+        print(
+            f"{path}: {len(found) - len(kept)} of {len(found)} prompts exceed max_prompt_tokens and are left out",
+            file=sys.stderr,
+        )
     return kept
 
 
@@ -172,7 +182,7 @@ def make_grader(tokenizer) -> Callable[[Sequence[Rollout], Sequence[str]], list[
     from asymgrpo.verifier import Verdict, verify_many
 
     def grade(rollouts: Sequence[Rollout], golds: Sequence[str]) -> list[Verdict]:
-        texts = tokenizer.batch_decode([r.response_ids for r in rollouts], skip_special_tokens=True)
+        texts = tokenizer.batch_decode([list(r.response_ids) for r in rollouts], skip_special_tokens=True)
         whole = [i for i, r in enumerate(rollouts) if r.finish_reason == "stop"]
         verdicts = [Verdict.truncated] * len(rollouts)
         for i, verdict in zip(whole, verify_many([(texts[i], golds[i]) for i in whole], workers=1), strict=True):
@@ -196,7 +206,9 @@ def reference_policy(arm: Arm, train: Train, model: Path, device):
 
     if arm.kl_coef == 0:
         return None
-    return Policy(load_model(model, train.dtype), train.temperature, train.logits_chunk).to(device).requires_grad_(False)
+    return (
+        Policy(load_model(model, train.dtype), train.temperature, train.logits_chunk).to(device).requires_grad_(False)
+    )
 
 
 def _nothing():

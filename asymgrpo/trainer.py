@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,10 @@ class Trainer:
     def rollout(self, problems: Sequence[Problem], step: int) -> list[list[Rollout]]:
         """y_1 ... y_G ~ pi_old(. | x) for each problem; a sample's seed depends on (run, step, prompt, sample) only."""
         requests = [
-            Request(p.prompt_ids, tuple(rollout_seed(self.run_seed, step, p.problem_id, g) for g in range(self.train.group_size)))
+            Request(
+                p.prompt_ids,
+                tuple(rollout_seed(self.run_seed, step, p.problem_id, g) for g in range(self.train.group_size)),
+            )
             for p in problems
         ]
         self.sampler.wake()
@@ -141,7 +145,13 @@ class Trainer:
         return batch.mask * torch.from_numpy(verdicts.ravel() != Verdict.truncated.value)[:, None]
 
     def update(
-        self, batch: Batch, logp_old: Tensor, advantages: Tensor, trains: Tensor, entropy_coef: float, step: int
+        self,
+        batch: Batch,
+        logp_old: Tensor,
+        advantages: Tensor,
+        trains: Tensor,
+        entropy_coef: float,
+        step: int,
     ) -> UpdateTotals:
         """`updates_per_rollout` optimizer updates, each on its own share of the prompts."""
         totals, parts = UpdateTotals(), self.split(batch)
@@ -177,11 +187,12 @@ class Trainer:
                 self.engine.backward(loss)
                 clips = [float((diagnostics[name] * cells(trains)).sum()) for name in ("clipped_low", "clipped_high")]
                 sums += torch.tensor([float(loss.detach()), *clips], dtype=torch.float64)
-            totals.add(*self.engine.sum_over_ranks(sums.to(self.engine.device)).tolist(), n_tokens, self.engine.grad_norm)
+            loss_sum, low, high = self.engine.sum_over_ranks(sums.to(self.engine.device)).tolist()
+            totals.add(loss_sum, low, high, n_tokens, self.engine.grad_norm)
         return totals
 
-    def cells(self, batch: Batch, rows: Tensor) -> Callable[[Tensor | None], Tensor | None]:
-        """A function that cuts a [B, R] grid to one micro-batch on the engine's device."""
+    def cells(self, batch: Batch, rows: Tensor) -> Callable[[Any], Any]:
+        """A function that cuts a [B, R] grid, or None, to one micro-batch on the engine's device."""
         width = int(batch.mask[rows].sum(dim=1).max())
         return lambda grid: None if grid is None else grid[rows, :width].to(self.engine.device)
 
@@ -203,8 +214,10 @@ class Trainer:
             grids = self.engine.gather_objects([grid[rows] for grid in (logp_old, advantages, trains)])
             width = max(part[0].shape[1] for part in grids)
             pads = [[torch.nn.functional.pad(g, (0, width - g.shape[1])) for g in part] for part in grids]
-            everything = [torch.cat(part) for part in zip(*pads, strict=True)]
-            picked = self.arm.select_tokens(*everything, derive("select", self.run_seed, step, u))
+            all_logp, all_advantages, all_trains = (torch.cat(part) for part in zip(*pads, strict=True))
+            seed = derive("select", self.run_seed, step, u)
+            picked = self.arm.select_tokens(all_logp, all_advantages, all_trains, seed)
+            assert picked is not None
             mine = picked.split(per_update)[self.engine.rank]
             chosen[rows] = mine[:, : chosen.shape[1]]
         return chosen

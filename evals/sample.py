@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pyarrow as pa
 import typer
 
 from evals.cli import run
 from evals.io import provenance, read_json, read_table, write_table
+
+if TYPE_CHECKING:
+    from asymgrpo.models import Dtype
 
 SCHEMA = pa.schema(
     [
@@ -52,10 +55,8 @@ def main(
     train_seed: Annotated[int, typer.Option(help="training seed; 0 for base")],
     checkpoints: Annotated[Path, typer.Option(help="base model, or a run's folder of candidates")],
     out: Annotated[Path, typer.Option(help="sample table to write (Parquet)")],
-    selection: Annotated[
-        Path | None, typer.Option(help="selected steps of the run (JSON); none for base")
-    ] = None,
-    dtype: Annotated[str, typer.Option(help="dtype of the weights")] = "float32",
+    selection: Annotated[Path | None, typer.Option(help="selected steps of the run (JSON); none for base")] = None,
+    dtype: Annotated[Literal["float32", "bfloat16"], typer.Option(help="dtype of the weights")] = "float32",
     threads: Annotated[int, typer.Option(help="CPU threads")] = 1,
 ) -> None:
     """Sample one benchmark from the selected checkpoints of one run."""
@@ -76,9 +77,7 @@ def main(
         steps = {step: checkpoints / f"step{step:06d}" for step in wanted}
     found: list[dict[str, Any]] = []
     for step, directory in steps.items():
-        found += sample_checkpoint(
-            directory, rows, template, evaluation, n_samples, identity | {"step": step}, dtype
-        )
+        found += sample_checkpoint(directory, rows, template, evaluation, n_samples, identity | {"step": step}, dtype)
     metadata = provenance() | {
         "evaluation": {
             "temperature": evaluation.temperature,
@@ -102,7 +101,7 @@ def sample_checkpoint(
     evaluation: Any,
     n_samples: int,
     identity: dict[str, Any],
-    dtype: str,
+    dtype: Dtype,
 ) -> Iterator[dict[str, Any]]:
     """Rows of SCHEMA: every problem, every sample."""
     from tqdm import tqdm
@@ -119,14 +118,12 @@ def sample_checkpoint(
         part = problems[start : start + evaluation.batch]
         requests = []
         for problem in part:
-            ids = tokenizer(render(template, problem["problem"], tokenizer), add_special_tokens=False)[
-                "input_ids"
-            ]
+            ids = tokenizer(render(template, problem["problem"], tokenizer), add_special_tokens=False)["input_ids"]
             key = (identity["train_seed"], identity["step"], identity["benchmark"], problem["problem_id"])
             requests.append(Request(tuple(ids), tuple(sample_seed(*key, i) for i in range(n_samples))))
         groups = engine.generate(requests, evaluation.temperature, evaluation.top_p, evaluation.max_tokens)
         for problem, group in zip(part, groups, strict=True):
-            texts = tokenizer.batch_decode([r.response_ids for r in group], skip_special_tokens=True)
+            texts = tokenizer.batch_decode([list(r.response_ids) for r in group], skip_special_tokens=True)
             for i, (rollout, text) in enumerate(zip(group, texts, strict=True)):
                 yield identity | {
                     "problem_id": problem["problem_id"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from asymgrpo.config import ConfigError, Study, parse
@@ -81,16 +82,18 @@ def _evaluation(study: Study) -> Iterator[str]:
     if "default" not in evaluation.samples:
         yield "config: evaluation.samples needs a key 'default'; add the number of samples per problem."
         return
-    for benchmark in evaluation.benchmarks:
-        if benchmark not in BENCHMARKS:
-            yield f"config: evaluation.benchmarks names {benchmark!r}; known are {sorted(BENCHMARKS)}."
-            continue
-        n, k = evaluation.n_samples(benchmark), max(evaluation.k)
-        if k > n:
-            yield (
-                f"config: evaluation.k has {k}, more than the n = {n} samples of benchmark {benchmark!r}; lower k or raise "
-                f"evaluation.samples to at least {2 * k}."
-            )
+    unknown = [name for name in evaluation.benchmarks if name not in BENCHMARKS]
+    if unknown:
+        yield f"config: evaluation.benchmarks names {', '.join(unknown)}; known are {', '.join(BENCHMARKS)}."
+    k = max(evaluation.k)
+    short = [
+        f"{name} (n = {evaluation.n_samples(name)})" for name in evaluation.benchmarks if evaluation.n_samples(name) < k
+    ]
+    if short:
+        yield (
+            f"config: evaluation.k has {k}, more than the samples per problem of {', '.join(short)}; lower k or raise "
+            f"evaluation.samples, best to {2 * k} or more."
+        )
 
 
 def _selection(study: Study) -> Iterator[str]:
@@ -103,8 +106,27 @@ def _selection(study: Study) -> Iterator[str]:
 
 
 def _data(study: Study) -> Iterator[str]:
-    if study.data.source == "directory":
-        if study.data.dir is None:
-            yield "config: data.source is 'directory' but data.dir is not set; give the folder with the data files."
-        elif not study.data.dir.is_dir():
-            yield f"config: data.dir = {str(study.data.dir)!r} is not a folder; give the folder with the data files."
+    from asymgrpo.tasks.spec import dataset_spec, known_names
+
+    if study.data.source == "directory" and study.data.dir is None:
+        yield "config: data.source is 'directory' but data.dir is not set; give the folder with the data files."
+        return
+    if study.data.train not in known_names():
+        yield f"config: data.train names {study.data.train!r}; known are {', '.join(known_names())}."
+        return
+    names = [name for name in [study.data.train, *study.evaluation.benchmarks] if name in known_names()]
+    expected = "generated" if study.data.source == "embedded" else "files"
+    foreign = [name for name in names if dataset_spec(name).source != expected]
+    if foreign:
+        yield f"config: data.source {study.data.source!r} does not have {', '.join(foreign)}; use other data sets or another source."
+    elif study.data.source == "directory":
+        yield from _files(study, names)
+
+
+def _files(study: Study, names: list[str]) -> Iterator[str]:
+    from asymgrpo.tasks.spec import dataset_spec
+
+    for name in names:
+        path = Path(study.data.dir or "") / (dataset_spec(name).file or name)
+        if not path.is_file():
+            yield f"config: data.dir: the file {str(path)!r} of data set {name!r} is missing; put it there or correct data.dir."

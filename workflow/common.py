@@ -63,10 +63,28 @@ def selection_sets(study: Study) -> list[str]:
     return ["validation", *(rule.split(":", 1)[1] for rule in rules if rule.startswith("best_on:"))]
 
 
+def prepare_options(study: Study, dataset: str) -> str:
+    """Options of asymgrpo.tasks.prepare for `train`, `validation` or a benchmark."""
+    data, training = study.data, dataset in ("train", "validation")
+    options: dict[str, object] = {
+        "dataset": data.train if training else dataset,
+        "source": data.source,
+        "data-dir": data.dir,
+    }
+    limit = data.train_limit if dataset == "train" else None if training else study.evaluation.limit
+    if training:
+        options |= {"split": dataset, "validation-size": data.validation_size}
+    if data.source == "embedded":
+        size = data.embedded.train_size if training else data.embedded.benchmark_size
+        options |= {"embedded-n": size, "embedded-seed": data.embedded.seed}
+    options["limit"] = limit
+    return " ".join(f"--{name} {value}" for name, value in options.items() if value is not None)
+
+
 def write_sections(study: Study, layout: Layout) -> None:
     """Write each part of the configuration to its own file, only if it changed: a rule depends on the parts that it reads."""
     dumped = study.model_dump(mode="json")
-    for section in ("train", "evaluation", "data"):
+    for section in ("train", "evaluation"):
         _write_if_changed(Path(layout.section.format(section=section)), dumped[section])
     digest = hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
     _write_if_changed(Path(layout.section.format(section="study")), {"config_sha256": digest, "config": dumped})

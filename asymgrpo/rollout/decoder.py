@@ -51,7 +51,9 @@ class Decoder:
         self.n_layers, self.eps = config.num_hidden_layers, config.rms_norm_eps
         rope = config.rope_parameters
         if rope.get("rope_type", "default") != "default":
-            raise ValueError(f"the torch rollout engine knows the default rotary embedding, not {rope['rope_type']!r}; use vllm")
+            raise ValueError(
+                f"the torch rollout engine knows the default rotary embedding, not {rope['rope_type']!r}; use vllm"
+            )
         exponents = torch.arange(0, self.head_dim, 2, dtype=torch.float32) / self.head_dim
         self.inv_freq = 1.0 / rope["rope_theta"] ** exponents
         self.load(weights)
@@ -67,24 +69,23 @@ class Decoder:
 
     @staticmethod
     def _layer(weights: dict[str, Tensor], prefix: str) -> Layer:
-        def stack(names: list[str]) -> Tensor | None:
-            found = [weights[prefix + name] for name in names if prefix + name in weights]
-            return torch.cat(found) if found else None
+        def stack(names: list[str]) -> Tensor:
+            return torch.cat([weights[prefix + name] for name in names])
 
-        def one(name: str) -> Tensor | None:
-            return stack([name])
+        def optional(names: list[str]) -> Tensor | None:
+            return stack(names) if prefix + names[0] in weights else None
 
         qkv = [f"self_attn.{x}_proj" for x in "qkv"]
         return Layer(
-            norm_in=one("input_layernorm.weight"),
+            norm_in=stack(["input_layernorm.weight"]),
             qkv=stack([f"{name}.weight" for name in qkv]),
-            qkv_bias=stack([f"{name}.bias" for name in qkv]),
-            q_norm=one("self_attn.q_norm.weight"),
-            k_norm=one("self_attn.k_norm.weight"),
-            out=one("self_attn.o_proj.weight"),
-            norm_post=one("post_attention_layernorm.weight"),
+            qkv_bias=optional([f"{name}.bias" for name in qkv]),
+            q_norm=optional(["self_attn.q_norm.weight"]),
+            k_norm=optional(["self_attn.k_norm.weight"]),
+            out=stack(["self_attn.o_proj.weight"]),
+            norm_post=stack(["post_attention_layernorm.weight"]),
             gate_up=stack(["mlp.gate_proj.weight", "mlp.up_proj.weight"]),
-            down=one("mlp.down_proj.weight"),
+            down=stack(["mlp.down_proj.weight"]),
         )
 
     def prefill(self, tokens: Tensor, lengths: Tensor, slots: int) -> tuple[Tensor, Cache]:
@@ -115,7 +116,9 @@ class Decoder:
         for i, layer in enumerate(self.layers):
             q, k, v = self._project(layer, x, cos, sin)
             cache.keys[i][rows, :, positions], cache.values[i][rows, :, positions] = k[:, :, 0], v[:, :, 0]
-            grouped = q.view(batch, self.kv_heads, -1, self.head_dim)  # the queries that share a key head, as if a sequence
+            grouped = q.view(
+                batch, self.kv_heads, -1, self.head_dim
+            )  # the queries that share a key head, as if a sequence
             attended = F.scaled_dot_product_attention(
                 grouped, cache.keys[i][:, :, :used], cache.values[i][:, :, :used], attn_mask=mask
             )

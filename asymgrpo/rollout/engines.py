@@ -7,11 +7,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from asymgrpo.models import Dtype
 from asymgrpo.rollout.base import RolloutEngine
 
 
 def make_engine(
-    name: str, model: Path, config, weights: Iterable[tuple[str, Tensor]], tokenizer, dtype: str
+    name: str, model: Path, config, weights: Iterable[tuple[str, Tensor]], tokenizer, dtype: Dtype
 ) -> RolloutEngine:
     """The engine `name` (torch | vllm) on the given weights. A model may have several end tokens: all of them stop."""
     if name == "torch":
@@ -33,7 +34,7 @@ def end_token_ids(model: Path, tokenizer) -> list[int]:
     return sorted({listed} if isinstance(listed, int) else set(listed))
 
 
-def engine_from_directory(name: str, model: Path, tokenizer, dtype: str) -> RolloutEngine:
+def engine_from_directory(name: str, model: Path, tokenizer, dtype: Dtype) -> RolloutEngine:
     """The engine `name` on the weights of a model directory, for evaluation."""
     from asymgrpo.models import load_model
 

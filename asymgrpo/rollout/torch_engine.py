@@ -32,9 +32,7 @@ class TorchEngine:
         self, requests: Sequence[Request], temperature: float, top_p: float, max_tokens: int
     ) -> list[list[Rollout]]:
         lengths = torch.tensor([len(r.prompt_ids) for r in requests])
-        tokens = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(r.prompt_ids) for r in requests], batch_first=True
-        )
+        tokens = torch.nn.utils.rnn.pad_sequence([torch.tensor(r.prompt_ids) for r in requests], batch_first=True)
         logits, cache = self.decoder.prefill(tokens, lengths, slots=int(lengths.max()) + max_tokens)
         copies = torch.tensor([len(r.seeds) for r in requests])
         owner = torch.repeat_interleave(torch.arange(len(requests)), copies)
@@ -58,7 +56,13 @@ class TorchEngine:
         return [flat[end - n : end] for end, n in zip(ends, copies.tolist(), strict=True)]
 
     def _decode(
-        self, logits: Tensor, cache: Cache, positions: Tensor, uniform: Tensor, temperature: float, top_p: float
+        self,
+        logits: Tensor,
+        cache: Cache,
+        positions: Tensor,
+        uniform: Tensor,
+        temperature: float,
+        top_p: float,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Sample until every row has stopped or is full -> ids, log-probabilities, token counts, stopped: [rows, max_tokens] and [rows]."""
         rows, max_tokens = uniform.shape

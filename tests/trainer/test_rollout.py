@@ -37,7 +37,12 @@ def test_greedy_is_that_of_transformers(any_model):
     for rollout in ours:
         ids = torch.tensor([rollout.prompt_ids])
         theirs = any_model.generate(
-            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12, eos_token_id=[1, 2], pad_token_id=0
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=12,
+            eos_token_id=[1, 2],
+            pad_token_id=0,
         )
         assert tuple(theirs[0, ids.shape[1] :].tolist()) == rollout.response_ids
 
@@ -74,7 +79,9 @@ def test_top_p_keeps_the_smallest_sufficient_set():
     uniform = torch.linspace(0, 0.9999, 1000, dtype=torch.float64)
     tokens, logp = sample(logits.expand(1000, -1), uniform, 1.0, 0.7)
     assert set(tokens.tolist()) == {0, 1}
-    assert torch.allclose(logp.exp().unique(), torch.tensor([0.3, 0.5])), "log-probabilities are of the full distribution"
+    assert torch.allclose(logp.exp().unique(), torch.tensor([0.3, 0.5])), (
+        "log-probabilities are of the full distribution"
+    )
 
 
 def test_new_weights_reach_the_sampler(model):

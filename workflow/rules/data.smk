@@ -17,16 +17,11 @@ rule data:
 
 rule problems:
     input:
-        config=PATHS.section.format(section="data"),
-        lock="config/data.lock.yaml" if DOWNLOADS else ancient("config/data.lock.yaml"),
+        lock=ancient("config/data.lock.yaml"), # the first fetch writes revisions into it
     output:
         PATHS.problems,
     params:
-        limit=lambda w: (
-            f"--limit {STUDY.evaluation.limit}"
-            if STUDY.evaluation.limit and w.dataset in STUDY.evaluation.benchmarks
-            else ""
-        ),
+        options=lambda w: common.prepare_options(STUDY, w.dataset),
     log:
         PATHS.log("problems", "dataset"),
     benchmark:
@@ -37,6 +32,4 @@ rule problems:
         runtime=30,
     priority: 100
     shell:
-        PYTHON + " asymgrpo.tasks.prepare --config {input.config} --dataset {wildcards.dataset}"
-        " {params.limit} --lock {input.lock} --out {output} > {log} 2>&1"
-        " || {{ cat {log} >&2; exit 1; }}"
+        PYTHON + " asymgrpo.tasks.prepare {params.options} --lock {input.lock} --out {output} 2>&1 | tee {log}"

@@ -1,0 +1,84 @@
+"""Small training runs as real processes, on a random tiny model: what a cluster starts is what is tested."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TRAIN = yaml.safe_load((ROOT / "config/default.yaml").read_text())["train"] | {
+    "steps": 6,
+    "prompts_per_step": 4,
+    "group_size": 4,
+    "micro_batch": 4,
+    "max_tokens": 12,
+    "evaluate_every": 3,
+    "evaluate_samples": 2,
+    "evaluate_max_tokens": 12,
+    "checkpoint_every": 1,
+    "displacement_every": 2,
+    "rollouts_every": 2,
+    "learning_rate": 3e-3,
+}
+
+
+def prepare(folder: Path, model: Path, arm: str = "grpo", changes: dict | None = None, **train) -> list[str]:
+    """Write the inputs of one run into `folder` -> the command that trains it."""
+    from asymgrpo.tasks.chain_sum import rows
+    from asymgrpo.tasks.table import write_problems
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_problems(folder / "train.parquet", rows("chain_train", 24, 1), {})
+    write_problems(folder / "chain2.parquet", rows("chain2", 6, 1), {})
+    (folder / "train.json").write_text(json.dumps(TRAIN | train))
+    (folder / "arm.json").write_text(json.dumps({"name": arm, "changes": changes or {}}))
+    options = {
+        "config": folder / "train.json",
+        "arm": folder / "arm.json",
+        "model": model,
+        "template": "plain",
+        "problems": folder / "train.parquet",
+        "evaluate": f"chain2={folder / 'chain2.parquet'}",
+        "seed": 0,
+        "checkpoints": folder / "checkpoints",
+        "out": folder / "runs" / "tiny" / arm / "seed0",
+    }
+    return [sys.executable, "-W", "ignore", "-m", "asymgrpo.train", *(f"--{k}={v}" for k, v in options.items())]
+
+
+def start(command: list[str]) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def finish(command: list[str]) -> str:
+    """Run to the end -> what it said; fails the test if it fails."""
+    process = start(command)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return said
+
+
+def out_of(command: list[str]) -> Path:
+    return Path(next(part.split("=", 1)[1] for part in command if part.startswith("--out=")))
+
+
+def workspace_of(command: list[str]) -> Path:
+    checkpoints = next(part.split("=", 1)[1] for part in command if part.startswith("--checkpoints="))
+    (found,) = Path(checkpoints).glob("*/*/seed*")
+    return found
+
+
+def digests(out: Path) -> dict[str, str]:
+    """sha256 of every result that must not depend on interruptions (seconds are in timings.parquet)."""
+    return {
+        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.name != "timings.parquet"
+    }

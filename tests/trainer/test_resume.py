@@ -1,0 +1,149 @@
+"""A run that was killed and started again ends with the same bytes as one that was left alone."""
+
+import json
+import random
+import shutil
+import signal
+import time
+
+import pytest
+import runs
+
+from asymgrpo.run import EXIT_PREEMPTED
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def model_directory(tmp_path_factory):
+    import torch
+    from conftest import SHAPE
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    from asymgrpo.tasks.tokenizer import build_tokenizer
+
+    directory = tmp_path_factory.mktemp("model") / "base"
+    tokenizer = build_tokenizer()
+    torch.manual_seed(0)
+    shape = SHAPE | {"vocab_size": len(tokenizer)}
+    config = Qwen3Config(**shape, head_dim=16, tie_word_embeddings=False, eos_token_id=tokenizer.eos_token_id)
+    Qwen3ForCausalLM(config).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, model_directory):
+    command = runs.prepare(tmp_path_factory.mktemp("undisturbed"), model_directory)
+    runs.finish(command)
+    return runs.digests(runs.out_of(command))
+
+
+def wait_for_steps(process, command, n: int) -> None:
+    """Until n checkpoints were made (or the run ended)."""
+    deadline = time.time() + 200
+    while process.poll() is None and time.time() < deadline:
+        newest = sorted(p.name for p in runs.Path(command_checkpoints(command)).glob("*/*/seed*/checkpoints/step*"))
+        if newest and int(newest[-1][4:]) >= n:
+            return
+        time.sleep(0.02)
+
+
+def command_checkpoints(command) -> str:
+    return next(part.split("=", 1)[1] for part in command if part.startswith("--checkpoints="))
+
+
+def test_same_bytes_again(tmp_path, model_directory, undisturbed):
+    command = runs.prepare(tmp_path, model_directory)
+    runs.finish(command)
+    assert runs.digests(runs.out_of(command)) == undisturbed
+    assert not (runs.workspace_of(command) / "checkpoints").exists(), "a finished run leaves no checkpoints"
+
+
+@pytest.mark.parametrize("point", range(3))
+def test_killed_and_resumed(tmp_path, model_directory, undisturbed, point):
+    """SIGKILL at an arbitrary moment after a random step, several times over."""
+    rng = random.Random(point)
+    command = runs.prepare(tmp_path, model_directory)
+    for step in sorted(rng.sample(range(1, 5), 2)):
+        process = runs.start(command)
+        wait_for_steps(process, command, step)
+        time.sleep(rng.random() * 0.3)
+        process.kill()
+        process.communicate()
+    runs.finish(command)
+    assert runs.digests(runs.out_of(command)) == undisturbed
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_saves_and_says_so(tmp_path, model_directory, undisturbed, number):
+    command = runs.prepare(tmp_path, model_directory, checkpoint_every=100)
+    quiet = runs.prepare(tmp_path, model_directory, checkpoint_every=1)
+    process = runs.start(quiet)
+    wait_for_steps(process, quiet, 2)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == EXIT_PREEMPTED, said
+    assert "the same command continues" in said
+    runs.prepare(tmp_path, model_directory, checkpoint_every=100)
+    runs.finish(command)
+    assert runs.digests(runs.out_of(command)) == undisturbed
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "missing", "manifest"])
+def test_a_broken_checkpoint_is_named_and_skipped(tmp_path, model_directory, undisturbed, damage):
+    command = runs.prepare(tmp_path, model_directory)
+    process = runs.start(command)
+    wait_for_steps(process, command, 3)
+    process.kill()
+    process.communicate()
+    newest = sorted((runs.workspace_of(command) / "checkpoints").glob("step*"))[-1]
+    victim = max((p for p in newest.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    if damage == "truncate":
+        victim.write_bytes(victim.read_bytes()[:-100])
+    elif damage == "flip":
+        content = bytearray(victim.read_bytes())
+        content[len(content) // 2] ^= 1
+        victim.write_bytes(bytes(content))
+    elif damage == "missing":
+        victim.unlink()
+    else:
+        (newest / "manifest.json").write_text("{")
+    said = runs.finish(command)
+    assert f"checkpoint {newest.name} is skipped" in said
+    assert damage == "manifest" or victim.name in said
+    assert runs.digests(runs.out_of(command)) == undisturbed
+
+
+def test_two_jobs_cannot_train_one_run(tmp_path, model_directory):
+    command = runs.prepare(tmp_path, model_directory, steps=500)
+    first = runs.start(command)
+    wait_for_steps(first, command, 1)
+    second = runs.start(command)
+    _, said = second.communicate(timeout=200)
+    first.kill()
+    first.communicate()
+    assert second.returncode == 1
+    assert "is in use by another job" in said
+
+
+def test_a_changed_configuration_does_not_resume_from_the_old_state(tmp_path, model_directory, undisturbed):
+    command = runs.prepare(tmp_path, model_directory, learning_rate=1e-5)
+    process = runs.start(command)
+    wait_for_steps(process, command, 2)
+    process.kill()
+    process.communicate()
+    runs.finish(runs.prepare(tmp_path, model_directory))
+    assert runs.digests(runs.out_of(command)) == undisturbed
+
+
+def test_retention_is_bounded(tmp_path, model_directory):
+    command = runs.prepare(tmp_path, model_directory, steps=500, keep_checkpoints=2)
+    process = runs.start(command)
+    wait_for_steps(process, command, 5)
+    process.kill()
+    process.communicate()
+    kept = sorted((runs.workspace_of(command) / "checkpoints").glob("step*"))
+    assert 2 <= len(kept) <= 3, "the newest two, and one more between sealing and pruning"
+    assert json.loads((kept[-1] / "manifest.json").read_text())["step"] >= 5
+    shutil.rmtree(tmp_path / "checkpoints")
