@@ -109,7 +109,7 @@ def group_standardized(rewards: Tensor, ddof: int, eps: float) -> Tensor:
 def mean_centered(rewards: Tensor) -> Tensor:
     """Dr.GRPO: r - mean of the group, no scaling. Any finite rewards; all-equal groups give exactly 0.
 
-    Source: arXiv:2503.20783, section 3.2 (its other half, the constant length, is `reduce(mode="constant")`).
+    Source: arXiv:2503.20783 (its other half, the constant length, is `reduce(mode="constant")`).
 
     >>> mean_centered(torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
     tensor([[ 0.7500, -0.2500, -0.2500, -0.2500]])
@@ -121,7 +121,7 @@ def mean_centered(rewards: Tensor) -> Tensor:
 def leave_one_out(rewards: Tensor) -> Tensor:
     """RLOO: r - mean of the *other* rollouts of the group = G / (G - 1) times `mean_centered`.
 
-    Any finite rewards, G >= 2; all-equal groups give exactly 0. Source: arXiv:2402.14740, section 3.
+    Any finite rewards, G >= 2; all-equal groups give exactly 0. Source: arXiv:2402.14740.
 
     >>> leave_one_out(torch.tensor([[1.0, 0.0, 0.0]]))
     tensor([[ 1.0000, -0.5000, -0.5000]])

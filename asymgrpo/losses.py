@@ -51,7 +51,7 @@ def clipped(
 def dual_clip(loss: Tensor, advantages: Tensor, cap: float) -> Tensor:
     """Bounds the policy loss of tokens with A < 0 from above by -cap A, cap > 1.
 
-    Source: arXiv:1912.09729, eq. 5.
+    Source: arXiv:1912.09729.
 
     >>> dual_clip(torch.tensor([9.0, 9.0]), torch.tensor([-1.0, 1.0]), cap=3.0)
     tensor([3., 9.])
@@ -118,7 +118,7 @@ def token_covariance(logp: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:
     """[B, T]: (logp - mean logp)(A - mean A), a token's part of Cov(log pi, A); means over the masked tokens.
 
     0 outside the mask; no gradient. A high value marks a token whose update lowers entropy fastest.
-    Source: arXiv:2505.22617, section 4.1.
+    Source: arXiv:2505.22617.
     """
     mask = mask.to(torch.bool)
     n_tokens = mask.sum().clamp(min=1)
@@ -135,7 +135,7 @@ def clip_cov(
     From the masked tokens with low < covariance < high, max(1, floor(fraction * masked tokens)) are drawn
     without replacement (fewer if there are not as many). Tensors hold the *whole* update batch, in an order
     that does not depend on ranks. The draw is a function of `seed` and position alone. Source:
-    arXiv:2505.22617, section 4.2.
+    arXiv:2505.22617.
     """
     covariance = token_covariance(logp, advantages, mask)
     candidates = ((covariance > low) & (covariance < high) & mask.to(torch.bool)).flatten()
@@ -147,7 +147,7 @@ def kl_cov(logp: Tensor, advantages: Tensor, mask: Tensor, fraction: float) -> T
     """KL-Cov's choice of tokens [B, T] bool: those of highest covariance; they pay `old_policy_penalty`.
 
     max(1, floor(fraction * masked tokens)) of the whole update batch; ties by position. Source:
-    arXiv:2505.22617, section 4.2.
+    arXiv:2505.22617.
     """
     covariance = token_covariance(logp, advantages, mask).flatten()
     candidates = mask.to(torch.bool).flatten()

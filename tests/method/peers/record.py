@@ -198,7 +198,7 @@ def trl_trainer(folder: str, group: int, rows: int, **options: Any) -> Any:
 
     words = Tokenizer(models.WordLevel({"<pad>": 0, "<eos>": 1, "a": 2}, unk_token="a"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>")
-    size = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    size: dict[str, Any] = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     model = Qwen3ForCausalLM(Qwen3Config(vocab_size=3, num_key_value_heads=1, head_dim=8, **size))
     args = GRPOConfig(
         output_dir=folder,
