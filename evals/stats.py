@@ -5,8 +5,9 @@
 nested in the cell.
 
 **Model.** y[s, p] = mean + seed[s] + problem[p] + rest[s, p]. Sampling noise is inside `rest`:
-resampling samples *and* problems would count it twice, which is why nested bootstraps over-cover.
-Resampling 2 to 8 seeds with replacement shows too little spread, which is why plain ones under-cover.
+resampling samples *and* problems counts it twice (nominal 95 % covered 100 % of studies with 5 seeds and
+nothing but sampling noise). Resampling a few seeds with replacement shows too little spread (51 % with 2
+seeds and nothing but seed variance). Both were measured on the studies of tests/evals/test_stats.py.
 
 **Method.** A hierarchical bootstrap in which each level is drawn with the variance of its own:
 

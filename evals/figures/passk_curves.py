@@ -50,7 +50,7 @@ def passk_curves(scores: pd.DataFrame) -> Figure:
         for axis, (model, name) in zip(axes, shown, strict=False):
             rows = scores[(scores["benchmark"] == name) & (scores["model"] == model)]
             for position, arm in enumerate(arms):
-                shift = 2 ** (SPREAD * (position / max(1, len(arms) - 1) - 0.5))
+                shift = 2 ** (SPREAD * ((position + 0.5) / len(arms) - 0.5))
                 _line(axis, rows[rows["arm"] == arm].sort_values("k"), shift, look(arm, arms))
             _label(axis, name, rows, f"{model}\n" if len(models) > 1 else "")
         for axis in axes[len(shown) :]:
@@ -74,9 +74,7 @@ def passk_curves(scores: pd.DataFrame) -> Figure:
 def _line(axis: Axes, rows: pd.DataFrame, shift: float, look_: dict) -> None:
     estimate = 100 * rows["estimate"]
     below, above = estimate - 100 * rows["ci_low"], 100 * rows["ci_high"] - estimate
-    axis.errorbar(
-        rows["k"] * shift, estimate, yerr=[below, above], elinewidth=0.7, marker="o", markersize=2, **look_
-    )
+    axis.errorbar(rows["k"] * shift, estimate, yerr=[below, above], elinewidth=0.7, marker="o", markersize=2, **look_)
 
 
 def _label(axis: Axes, name: str, rows: pd.DataFrame, above: str) -> None:
@@ -105,9 +103,7 @@ def main(
     rule = selection or untainted_rule(frame["selection"])
     chosen = frame[frame["selection"] == rule]
     if chosen.empty:
-        raise DataError(
-            f"{inputs}: no selection {rule!r}; there are {', '.join(sorted(set(frame['selection'])))}"
-        )
+        raise DataError(f"{inputs}: no selection {rule!r}; there are {', '.join(sorted(set(frame['selection'])))}")
     save(passk_curves(chosen), out_prefix, {"scores": table}, sys.modules[__name__], {"selection": rule})
 
 

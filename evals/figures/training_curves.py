@@ -16,6 +16,7 @@ import pyarrow as pa
 import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
@@ -69,6 +70,15 @@ def moving_average(values: NDArray[np.float64], window: int) -> NDArray[np.float
     return (total[..., last] - total[..., first]) / (last - first)
 
 
+def default_window(steps: int) -> int:
+    """The odd window nearest below a sixteenth of the run, at least 1.
+
+    >>> [default_window(steps) for steps in (2, 80, 150)]
+    [1, 5, 9]
+    """
+    return max(1, (steps // 16 - 1) // 2 * 2 + 1)
+
+
 def seed_band(values: NDArray[np.float64], band: Band) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lower and upper edge of the band at each step, from values [S seeds, steps]."""
     n_seeds = len(values)
@@ -97,14 +107,14 @@ def training_curves(runs: pd.DataFrame, band: Band, smooth: int) -> Figure:
                 axis.set(xlabel="training step (rollout batches)", ylabel=label)
                 if len(models) > 1:
                     axis.set_title(model)
+                axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+                axis.set_ylim(bottom=max(0.0, axis.get_ylim()[0]))
             axes[2 * row].set_ylim(bottom=0)
         _legend(figure, axes[0], runs, arms, band, smooth)
     return figure
 
 
-def _legend(
-    figure: Figure, axis: Axes, runs: pd.DataFrame, arms: Sequence[str], band: Band, smooth: int
-) -> None:
+def _legend(figure: Figure, axis: Axes, runs: pd.DataFrame, arms: Sequence[str], band: Band, smooth: int) -> None:
     seeds = runs.groupby("arm")["train_seed"].nunique()
     shading = "lowest to highest seed" if band is Band.range else "95 % interval of the mean (Student)"
     smoothing = f"; moving average over {smooth} steps" if smooth > 1 else ""
@@ -119,9 +129,7 @@ def _legend(
     )
 
 
-def _line(
-    axis: Axes, runs: pd.DataFrame, column: str, factor: float, band: Band, smooth: int, look_: dict
-) -> None:
+def _line(axis: Axes, runs: pd.DataFrame, column: str, factor: float, band: Band, smooth: int, look_: dict) -> None:
     if runs.empty:  # an arm that was not run on this model keeps its place in the legend
         axis.plot([], [], **look_)
         return
@@ -137,13 +145,16 @@ def main(
     inputs: Annotated[list[Path], typer.Option(help="metrics.parquet of the runs")],
     out_prefix: Annotated[Path, typer.Option(help="path of the pictures without ending")],
     band: Annotated[Band, typer.Option(help="range of the seeds, or 95 % Student interval")] = Band.range,
-    smooth: Annotated[int, typer.Option(help="moving average over so many steps (odd; 1 for none)")] = 9,
+    smooth: Annotated[
+        int | None, typer.Option(help="steps of the moving average (odd); default: a sixteenth of the run")
+    ] = None,
 ) -> None:
     """Draw entropy and accuracy over training."""
     table = read_runs(inputs)
     runs = table.to_pandas()
     if runs.duplicated(["model", "arm", "train_seed", "step"]).any():
         raise DataError("the same run was given twice; pass each metrics file once")
+    smooth = default_window(int(runs["step"].max())) if smooth is None else smooth
     figure = training_curves(runs, band, smooth)
     seeds = runs.groupby("arm")["train_seed"].nunique()
     notes = {"band": band.value, "smooth": smooth, "seeds": {arm: int(n) for arm, n in seeds.items()}}
