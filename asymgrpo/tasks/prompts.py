@@ -39,9 +39,7 @@ def _chat(turns: list[dict[str, str]], tokenizer: Any) -> str:
             "the model's tokenizer has no chat template; use the prompt template 'plain' or 'plain_boxed' for it."
         )
     # A template that does not know `enable_thinking` ignores it.
-    return tokenizer.apply_chat_template(
-        turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
-    )
+    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, enable_thinking=False)
 
 
 TEMPLATES: dict[str, Callable[[str, Any], str]] = {

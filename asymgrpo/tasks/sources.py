@@ -7,6 +7,7 @@ locked revision. The check is over content, so it holds for every source: rows a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -19,6 +20,8 @@ from asymgrpo.tasks.table import Row, content_sha256
 Source = Literal["embedded", "directory", "hub"]
 RELAY_LEVEL = "relay"
 """Level of OlympiadBench problems that need another problem's answer ("Let T = TNYWR") and cannot be solved alone."""
+RELAY = re.compile(r"T\s*=\s*T\s*N\s*Y\s*W\s*R")
+"""Problem 2608 is not one of them: there T N Y W R is the name of a pentagon."""
 
 
 class EmbeddedSize(NamedTuple):
@@ -48,7 +51,7 @@ def load_dataset_rows(
         return _generated(spec, source, lock, embedded)
     if source == "embedded":
         raise DataError(f"{name}: this data set is not generated; set data.source to directory or hub.")
-    entry = read_lock(lock).get(name)
+    entry = read_lock(lock).datasets.get(name)
     if entry is None:
         raise DataError(f"{name}: {lock} has no entry for it; add one with python -m asymgrpo.tasks.lock.")
     revision = None
@@ -68,12 +71,14 @@ def _generated(spec: DatasetSpec, source: Source, lock: Path, embedded: Embedded
     from asymgrpo.tasks.chain_sum import ChainSumError, rows
 
     if source != "embedded" or embedded is None:
-        raise DataError(f"{spec.name}: this data set is generated; set data.source to embedded and give its size and seed.")
+        raise DataError(
+            f"{spec.name}: this data set is generated; set data.source to embedded and give its size and seed."
+        )
     try:
         made = rows(spec.name, embedded.n, embedded.seed)
     except ChainSumError as error:
         raise DataError(str(error)) from None
-    entry = read_lock(lock).get(spec.name)
+    entry = read_lock(lock).datasets.get(spec.name)
     if entry is not None and (entry.rows, entry.seed) == embedded:
         verify_content(spec.name, made, entry, "the generator (reasoning-gym)")
     return Loaded(made, [], None)
@@ -105,7 +110,7 @@ def normalised(spec: DatasetSpec, raw: Iterable[dict[str, Any]]) -> Loaded:
 
 
 def _level(spec: DatasetSpec, record: dict[str, Any], problem: str) -> str | None:
-    if "TNYWR" in problem:
+    if RELAY.search(problem):
         return RELAY_LEVEL
     return str(record[spec.level]) if spec.level and record.get(spec.level) is not None else None
 
@@ -114,13 +119,17 @@ def _first(spec: DatasetSpec, record: dict[str, Any], fields: list[str]) -> Any:
     for field in fields:
         if record.get(field) is not None:
             return record[field]
-    raise DataError(f"{spec.name}: a row has none of the fields {fields}; it has {sorted(record)}; is it the right file?")
+    raise DataError(
+        f"{spec.name}: a row has none of the fields {fields}; it has {sorted(record)}; is it the right file?"
+    )
 
 
 def read_directory(spec: DatasetSpec, data_dir: Path | None) -> list[dict[str, Any]]:
     """Raw rows of the data set's file (.jsonl or .parquet) in a local directory."""
     if data_dir is None:
-        raise DataError(f"{spec.name}: data.source is directory, but data.dir is not set; name the folder of {spec.file}.")
+        raise DataError(
+            f"{spec.name}: data.source is directory, but data.dir is not set; name the folder of {spec.file}."
+        )
     path = Path(data_dir) / str(spec.file)
     if not path.is_file():
         raise DataError(f"{path} is missing; put {spec.title} there, or set data.source to hub.")
@@ -137,7 +146,9 @@ def read_directory(spec: DatasetSpec, data_dir: Path | None) -> list[dict[str, A
 def read_hub(spec: DatasetSpec, revision: str | None) -> tuple[list[dict[str, Any]], str]:
     """Raw rows from the hub and the commit that they come from; revision null means the newest one."""
     if spec.hub is None:
-        raise DataError(f"{spec.name}: no hub copy is known to hold the same rows; set data.source to directory for it.")
+        raise DataError(
+            f"{spec.name}: no hub copy is known to hold the same rows; set data.source to directory for it."
+        )
     commit = revision or _hub_call(spec, lambda hub: _newest_commit(hub))
     return _hub_call(spec, lambda hub: _download(hub, commit)), commit
 
