@@ -68,9 +68,9 @@ def parse_spec(mapping: dict[str, Any]) -> TinySpec:
 def build_model(spec: TinySpec, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
     """Freshly initialised Qwen3 in float32.
 
-    Embeddings are not tied: a tied output head costs a fix in some inference engines after a weight update, and untying adds only
-    vocabulary x hidden parameters (2,352 at hidden size 112). Initial standard deviation 1/sqrt(hidden): transformers' 0.02 is meant for
-    widths in the thousands and learns an order of magnitude more slowly here.
+    Embeddings are not tied: a tied output head costs a fix in some inference engines after a weight update, and untying adds
+    only vocabulary x hidden parameters (2,352 at hidden size 112). Initial standard deviation 1/sqrt(hidden): transformers'
+    0.02 is meant for widths in the thousands and learns far more slowly here.
     """
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -134,10 +134,10 @@ def batches(lengths: list[int], size: int, epochs: int, seed: int) -> list[list[
 
 
 def optimizers(model: Qwen3ForCausalLM, spec: TinySpec, updates: int) -> list[tuple[Any, Any]]:
-    """(optimizer, schedule) of the matrices inside the layers (Muon, momentum 0.95) and of all else (AdamW, betas 0.9, 0.98).
+    """(optimizer, schedule) of the layers' matrices (Muon, momentum 0.95) and of all else (AdamW, betas 0.9, 0.98).
 
-    Muon reaches in a minute what AdamW alone needs several for; this is about the base model only, RLVR uses AdamW. No weight decay.
-    Both rates: linear warm-up over the first 5 % of the updates, then a cosine to a tenth.
+    Muon learns the task in clearly fewer updates than AdamW alone; this concerns the base model only, RLVR uses AdamW.
+    No weight decay. Both rates: linear warm-up over the first 5 % of the updates, then a cosine to a tenth.
     """
     import math
 

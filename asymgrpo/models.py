@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -78,7 +78,7 @@ def load_tokenizer(directory: str | Path) -> PreTrainedTokenizerFast:
     from transformers import AutoTokenizer
 
     _require(Path(directory), "tokenizer_config.json")
-    tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    tokenizer: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
@@ -174,7 +174,7 @@ def _save(model: Any, tokenizer: Any, out: Path, **manifest: Any) -> dict[str, A
         return write_manifest(work, **manifest)
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     gguf = "gguf"
     hub = "hub"
 

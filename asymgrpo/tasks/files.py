@@ -27,7 +27,7 @@ def whole_directory(out: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def write_whole(out: Path, write: Callable[[Path], None]) -> None:
+def write_whole(out: Path, write: Callable[[Path], object]) -> None:
     """Call write(temporary path) and move what it wrote to `out`."""
     out.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
@@ -43,4 +43,4 @@ def write_whole(out: Path, write: Callable[[Path], None]) -> None:
 
 def write_json(out: Path, content: Any) -> None:
     """Sorted keys, so that equal content gives equal bytes."""
-    write_whole(out, lambda path: path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n") and None)
+    write_whole(out, lambda path: path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n"))

@@ -7,7 +7,7 @@ A training set is divided once, by a hash of each problem's identifier: `--split
 from __future__ import annotations
 
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,13 +16,13 @@ import typer
 from asymgrpo.tasks.table import Row
 
 
-class SourceName(str, Enum):
+class SourceName(StrEnum):
     embedded = "embedded"
     directory = "directory"
     hub = "hub"
 
 
-class Split(str, Enum):
+class Split(StrEnum):
     all = "all"
     train = "train"
     validation = "validation"

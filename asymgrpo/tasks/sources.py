@@ -1,7 +1,7 @@
 """Rows of any data set from any source, checked against config/data.lock.yaml before anything uses them.
 
-embedded: generated here; directory: files of a local folder; hub: the Hugging Face hub (or the mirror that HF_ENDPOINT names) at the
-locked revision. The check is over content, so it holds for every source: rows and a sha256 over the (problem, gold) pairs.
+embedded: generated here; directory: files of a local folder; hub: the Hugging Face hub, or the mirror that HF_ENDPOINT names, at
+the locked revision. The check is over content, so it holds for every source: rows and a sha256 over the (problem, gold) pairs.
 """
 
 from __future__ import annotations
