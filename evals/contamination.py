@@ -99,9 +99,7 @@ class TrainingIndex:
         return nearest, exact is not None, normalised is not None, jaccard
 
 
-def overlap(
-    train: Sequence[Problem], benchmarks: Mapping[str, Sequence[Problem]], threshold: float
-) -> pa.Table:
+def overlap(train: Sequence[Problem], benchmarks: Mapping[str, Sequence[Problem]], threshold: float) -> pa.Table:
     """Pairs that are exact, normalised or have jaccard >= threshold; at most one per benchmark problem.
 
     Args:
@@ -184,9 +182,7 @@ def main(
     pairs = overlap(training.to_pylist(), rows, NEAR)
     counts = count_pairs(pairs, {name: len(problems) for name, problems in rows.items()})
     hashes = {name: data_hash(table) for name, table in {train.stem: training, **tables}.items()}
-    write_table(
-        pairs, out, {"counts": counts, "data_hash": data_hash(pairs), "inputs": hashes, **provenance()}
-    )
+    write_table(pairs, out, {"counts": counts, "data_hash": data_hash(pairs), "inputs": hashes, **provenance()})
     text = render(counts, pairs)
     if markdown:
         write_text(text, markdown)

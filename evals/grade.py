@@ -48,9 +48,8 @@ def grade_samples(samples: pa.Table, golds: dict[str, str], workers: int) -> pa.
     Raises:
         DataError: a sample names a problem that has no gold.
     """
-    from asymgrpo.verifier.second import second_correct
-
     from asymgrpo.verifier import Verdict, extract_boxed, verify_many
+    from asymgrpo.verifier.second import second_correct
 
     names = samples["problem_id"].to_pylist()
     unknown = sorted(set(names) - golds.keys())
@@ -63,9 +62,7 @@ def grade_samples(samples: pa.Table, golds: dict[str, str], workers: int) -> pa.
     responses = samples["response"].to_pylist()
     complete = [reason != "length" for reason in samples["finish_reason"].to_pylist()]
     pairs = list(zip(responses, answers, strict=True))
-    judged = iter(
-        verify_many([pair for pair, whole in zip(pairs, complete, strict=True) if whole], workers=workers)
-    )
+    judged = iter(verify_many([pair for pair, whole in zip(pairs, complete, strict=True) if whole], workers=workers))
     verdicts = [next(judged) if whole else Verdict.truncated for whole in complete]
     extracted = [extract_boxed(response) or "" for response in responses]
     second = [
@@ -95,15 +92,11 @@ def changed_verdicts(previous: pa.Table, current: pa.Table) -> pa.Table:
     """
     for name, table in (("previous", previous), ("current", current)):
         if table.select(KEY).group_by(KEY).aggregate([]).num_rows != table.num_rows:
-            raise DataError(
-                f"the {name} graded table holds the same sample twice; pass each sample file once"
-            )
+            raise DataError(f"the {name} graded table holds the same sample twice; pass each sample file once")
     before = previous.select([*KEY, "verdict"]).rename_columns([*KEY, "verdict_before"])
     after = current.select([*KEY, "extracted", "answer", "verdict"])
     joined = after.join(before, keys=list(KEY), join_type="inner")
-    joined = joined.rename_columns(
-        ["verdict_after" if name == "verdict" else name for name in joined.column_names]
-    )
+    joined = joined.rename_columns(["verdict_after" if name == "verdict" else name for name in joined.column_names])
     differs = pc.not_equal(joined["verdict_before"], joined["verdict_after"])
     return joined.filter(differs).sort_by([(name, "ascending") for name in KEY])
 
@@ -111,9 +104,7 @@ def changed_verdicts(previous: pa.Table, current: pa.Table) -> pa.Table:
 def _describe_changes(changes: pa.Table, total: int) -> str:
     lines = [f"{changes.num_rows} of {total} verdicts changed"]
     for row in changes.to_pylist():
-        where = (
-            f"{row['model']} {row['arm']} {row['benchmark']} {row['problem_id']} sample {row['sample_id']}"
-        )
+        where = f"{row['model']} {row['arm']} {row['benchmark']} {row['problem_id']} sample {row['sample_id']}"
         lines.append(
             f"  {where}: {row['verdict_before']} -> {row['verdict_after']}"
             f"  (answer {row['extracted']!r}, gold {row['answer']!r})"
@@ -122,18 +113,12 @@ def _describe_changes(changes: pa.Table, total: int) -> str:
 
 
 def main(
-    samples: Annotated[
-        list[Path], typer.Option(help="sample tables (Parquet), or graded ones to grade again")
-    ],
+    samples: Annotated[list[Path], typer.Option(help="sample tables (Parquet), or graded ones to grade again")],
     problems: Annotated[list[Path], typer.Option(help="problem tables (Parquet) with the gold answers")],
     out: Annotated[Path, typer.Option(help="graded table to write (Parquet)")],
     workers: Annotated[int, typer.Option(help="verifier processes")] = 1,
-    previous: Annotated[
-        Path | None, typer.Option(help="earlier graded table to compare the verdicts with")
-    ] = None,
-    changes: Annotated[
-        Path | None, typer.Option(help="where to write the changed verdicts (Parquet)")
-    ] = None,
+    previous: Annotated[Path | None, typer.Option(help="earlier graded table to compare the verdicts with")] = None,
+    changes: Annotated[Path | None, typer.Option(help="where to write the changed verdicts (Parquet)")] = None,
 ) -> None:
     """Grade samples with the shared verifier."""
     from asymgrpo.verifier import VERIFIER_VERSION

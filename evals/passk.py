@@ -57,8 +57,7 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> NDArray[np.float64]:
     if np.any(k_ > n_):
         at = int(np.argmax(k_ > n_))
         raise ValueError(
-            f"pass@k: k = {k_.flat[at]} is larger than n = {n_.flat[at]} samples; "
-            "draw more samples or lower k"
+            f"pass@k: k = {k_.flat[at]} is larger than n = {n_.flat[at]} samples; draw more samples or lower k"
         )
     triples = np.stack([n_.ravel(), c_.ravel(), k_.ravel()], axis=1)
     unique, inverse = _unique_rows(triples)
@@ -129,9 +128,7 @@ def maj_at_k(answers: NDArray[np.int64], correct: NDArray[np.bool_], k: int) -> 
     """
     n = answers.shape[-1]
     if not 1 <= k <= n:
-        raise ValueError(
-            f"maj@k: k = {k} must be between 1 and n = {n} samples; draw more samples or lower k"
-        )
+        raise ValueError(f"maj@k: k = {k} must be between 1 and n = {n} samples; draw more samples or lower k")
     kept = n // k * k
     votes = np.sort(answers[..., :kept].reshape(-1, k), axis=1)
     order = np.argsort(answers[..., :kept].reshape(-1, k), axis=1, kind="stable")

@@ -65,9 +65,7 @@ def metrics_of(counts: Sequence[Counts], ks: Sequence[int], maj_ks: Sequence[int
     return [("avg_at_n", None), *passes, *majorities]
 
 
-def seed_variances(
-    cells: Mapping[str, list[np.ndarray]], rule: SeedVarianceRule
-) -> dict[str, SeedVariance | None]:
+def seed_variances(cells: Mapping[str, list[np.ndarray]], rule: SeedVarianceRule) -> dict[str, SeedVariance | None]:
     """arm -> seed variance of its mean; None for the base model, which is not trained."""
     trained = {arm: blocks for arm, blocks in cells.items() if arm != "base"}
     if rule is SeedVarianceRule.pooled:
@@ -162,9 +160,7 @@ def score(
         rows += [row | {"selection": name} for row in score_selection(counts, ks, maj_ks, rule, seed, draws)]
     for k in (*ks, *maj_ks):
         if not 1 <= k <= largest:
-            raise DataError(
-                f"k = {k}: no benchmark has that many samples per problem (largest n = {largest})"
-            )
+            raise DataError(f"k = {k}: no benchmark has that many samples per problem (largest n = {largest})")
     order = ("model", "selection", "benchmark", "metric", "k", "arm")
     return pa.Table.from_pylist(rows, schema=SCHEMA).sort_by([(name, "ascending") for name in order])
 
@@ -173,9 +169,7 @@ def main(
     graded: Annotated[list[Path], typer.Option(help="graded tables (Parquet)")],
     selection: Annotated[list[Path], typer.Option(help="checkpoint selections (JSON or Parquet)")],
     k: Annotated[list[int], typer.Option(help="k of pass@k")],
-    seed_variance: Annotated[
-        SeedVarianceRule, typer.Option(help="whose seeds the seed variance is taken from")
-    ],
+    seed_variance: Annotated[SeedVarianceRule, typer.Option(help="whose seeds the seed variance is taken from")],
     draws: Annotated[int, typer.Option(help="bootstrap draws; 10000 for published numbers")],
     seed: Annotated[int, typer.Option(help="names the random streams of the bootstrap")],
     out: Annotated[Path, typer.Option(help="scores to write (Parquet)")],

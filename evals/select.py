@@ -37,9 +37,7 @@ def select_step(evaluations: pa.Table, rule: str) -> int:
     """
     steps, sets = evaluations["step"].to_pylist(), evaluations["set"].to_pylist()
     if not steps:
-        raise SelectionError(
-            "the evaluation table has no rows; evaluate at least one checkpoint during training"
-        )
+        raise SelectionError("the evaluation table has no rows; evaluate at least one checkpoint during training")
     if rule == "last":
         return max(steps)
     name = rule if rule == "validation" else rule.removeprefix("best_on:")
@@ -49,9 +47,7 @@ def select_step(evaluations: pa.Table, rule: str) -> int:
     for step, evaluated, accuracy in zip(steps, sets, evaluations["accuracy"].to_pylist(), strict=True):
         if evaluated == name:
             if step in scores:
-                raise SelectionError(
-                    f"step {step} was evaluated twice on {name!r}; keep one row per step and set"
-                )
+                raise SelectionError(f"step {step} was evaluated twice on {name!r}; keep one row per step and set")
             scores[step] = accuracy
     if not scores:
         raise SelectionError(

@@ -127,9 +127,7 @@ def describe_rule(rule: str) -> str:
     if rule.startswith("best_on:"):
         name = rule.removeprefix("best_on:")
         return f"best on {TITLES.get(name, name)} (selected on a reported benchmark)"
-    return {"last": "last step", "validation": "best on the held-out split of the training set"}.get(
-        rule, rule
-    )
+    return {"last": "last step", "validation": "best on the held-out split of the training set"}.get(rule, rule)
 
 
 def _rules(rules: Iterable[str]) -> list[str]:
@@ -148,9 +146,7 @@ def _block(frame: pd.DataFrame) -> str:
         rows = [cells.get((arm, name)) for name in benchmarks]
         seeds = sorted({int(row.n_seeds) for row in rows if row is not None})
         lines.append(
-            _line(
-                [TITLES.get(arm, arm), ", ".join(map(str, seeds)), *(_cell(row, with_paper) for row in rows)]
-            )
+            _line([TITLES.get(arm, arm), ", ".join(map(str, seeds)), *(_cell(row, with_paper) for row in rows)])
         )
     return "\n".join(lines) + "\n"
 
