@@ -18,19 +18,24 @@ CACHE_PAIRS = 1 << 18
 
 # No leading zero, no minus zero, at most 15 digits: here equal strings and equal numbers are the same thing.
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,14}")
+# Forms that math-verify always reads, so that equal strings are correct (of unequal ones nothing is said).
+_SIMPLE = re.compile(
+    r"-?(?:[0-9]{1,15}\.[0-9]{1,15}|[1-9][0-9]{0,9}/[1-9][0-9]{0,9}"
+    r"|\\[dt]?frac\{[1-9][0-9]{0,9}\}\{[1-9][0-9]{0,9}\}|[1-9]?[0-9]{0,9}\\(?:pi|sqrt\{[1-9][0-9]{0,9}\}))"
+)
 
 Key = tuple[str | None, str]  # the boxed answer, or None, and the bare gold: all that a verdict depends on
 
 
 def fast_verdict(answer: str, gold: str) -> Verdict | None:
-    """The verdict of two plain integers, without math-verify; None for everything else.
+    """The verdict of two plain integers or two equal simple numbers, without math-verify; else None.
 
     >>> fast_verdict("12", "12"), fast_verdict("12", "-12"), fast_verdict("12", "12.0")
     (<Verdict.correct: 'correct'>, <Verdict.wrong: 'wrong'>, None)
     """
     if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(gold):
         return Verdict.correct if answer == gold else Verdict.wrong
-    return None
+    return Verdict.correct if answer == gold and _SIMPLE.fullmatch(answer) else None
 
 
 class Verifier:

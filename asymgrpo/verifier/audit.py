@@ -81,8 +81,7 @@ def accuracy_table(graded: Sequence[Graded]) -> str:
     for section in sections:
         rows = [item for item in graded if item.case.section == section]
         cells = [
-            _score([(row.case.label, getattr(row, name)) for row in rows])
-            for name in ("plain", "mended", "second")
+            _score([(row.case.label, getattr(row, name)) for row in rows]) for name in ("plain", "mended", "second")
         ]
         lines.append(f"| {section} | {len(rows)} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -97,8 +96,7 @@ def _score(pairs: Sequence[tuple[bool, bool]]) -> str:
 def mistakes(graded: Sequence[Graded]) -> str:
     """Markdown list of the cases in which the verifier disagrees with the label."""
     lines = [
-        f"- {'accepted' if mended else 'rejected'}: "
-        f"gold `{_short(case.gold)}`, response `{_short(case.response)}`"
+        f"- {'accepted' if mended else 'rejected'}: gold `{_short(case.gold)}`, response `{_short(case.response)}`"
         for case, _, mended, _ in graded
         if mended != case.label
     ]

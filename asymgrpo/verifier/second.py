@@ -34,17 +34,13 @@ def normalise(text: str) -> str:
     >>> normalise(r"$x = \left(1{,}000,\ \dfrac{1}{2}\right)\text{ cm}$."), normalise(r"90^{\circ}")
     ('(1000,\\frac{1}{2})', '90')
     """
-    text = re.sub(
-        r"\\(?:left|right|displaystyle|mathrm|mathbf|textbf|,|!|;|:|quad|qquad)(?![a-zA-Z])|\\ |\$", "", text
-    )
+    text = re.sub(r"\\(?:left|right|displaystyle|mathrm|mathbf|textbf|,|!|;|:|quad|qquad)(?![a-zA-Z])|\\ |\$", "", text)
     text = re.sub(r"\\[dt]frac", r"\\frac", text)
     text = re.sub(r"\\text\{\s*(and|or)\s*\}|(?<=[\d)])\s+(and|or)\s+(?=[-\d(])", ",", text)
     text = re.sub(r"(?<=[\d})])\s*\\text\{[^{}]*\}(?:\^\{?\d\}?)?", "", text)  # a unit
     text = re.sub(r"\\(?:text|mbox)\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\^\{?\\circ\}?|\\?%|\\\$", "", text)
-    text = re.sub(
-        r"(?<![\d,])\d{1,3}(?:(?:\{,\}|,)\d{3})+(?!,?\d)", lambda match: re.sub(r"\D", "", match[0]), text
-    )
+    text = re.sub(r"(?<![\d,])\d{1,3}(?:(?:\{,\}|,)\d{3})+(?!,?\d)", lambda match: re.sub(r"\D", "", match[0]), text)
     text = re.sub(r"\s+", "", text).rstrip(".").lower()
     return re.sub(r"^[a-z](?:\([a-z]\))?=(?=[^=]+$)", "", text)
 

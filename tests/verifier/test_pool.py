@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asymgrpo.verifier import Verdict, Verifier, reward, verify, verify_many
-from asymgrpo.verifier.api import MAX_ANSWER_CHARS, fast_verdict
+from asymgrpo.verifier.api import _SIMPLE, MAX_ANSWER_CHARS, fast_verdict
 from asymgrpo.verifier.pool import Pool
 
 HANG = (r"\boxed{9^{9^{9^9}}}", "5")
@@ -152,6 +152,7 @@ def test_time_in_which_a_worker_does_not_run_does_not_count():
         assert verifier.verify_many([(r"\boxed{\frac13}", "1/3")]) == [Verdict.correct]
 
 
+@pytest.mark.slow
 def test_a_silent_worker_is_replaced():
     with small(wall_seconds=6) as verifier:
         verifier.verify_many([(r"\boxed{\frac12}", "0.5")])
@@ -172,6 +173,14 @@ def test_fast_path_agrees_with_the_worker(verifier, gold, offset, spelling):
     fast = fast_verdict(answer.strip(), str(gold))
     if fast is not None:
         assert verifier.pool.judge_many([(answer.strip(), str(gold))])[0] == fast
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.from_regex(_SIMPLE, fullmatch=True))
+def test_equal_simple_numbers_are_correct_for_the_worker_too(verifier, number):
+    assert fast_verdict(number, number) is Verdict.correct
+    assert fast_verdict(number, number + "0") is None
+    assert verifier.pool.judge_many([(number, number)])[0] is Verdict.correct
 
 
 def test_fast_path_takes_integers_both_ways_and_little_else():
