@@ -132,8 +132,10 @@ def group_metrics(record: StepRecord) -> dict:
 
 
 def entropy_metrics(record: StepRecord) -> dict:
-    """
-    >>> record = StepRecord(*[np.array([[1.0, 0.0]])] * 3, np.array([[2, 1]]), np.array([0.1, 0.3, 0.8]), np.zeros(3), np.zeros(3))
+    """Entropy over all tokens, over those of correct and over those of wrong rollouts.
+
+    >>> grid, tokens = np.array([[1.0, 0.0]]), np.array([0.1, 0.3, 0.8])
+    >>> record = StepRecord(grid, grid, grid, np.array([[2, 1]]), tokens, tokens, tokens)
     >>> [round(value, 6) for value in entropy_metrics(record).values()]
     [0.4, 0.2, 0.8]
     """

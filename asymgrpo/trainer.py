@@ -247,7 +247,10 @@ class Trainer:
             self.entropy_coef = next_entropy_coef(self.entropy_coef, entropy, **self.arm.adaptive_entropy.model_dump())
 
     def split(self, batch: Batch) -> list[Tensor]:
-        """Rows of each micro-batch, update after update; the same cut for scoring and training, so that the first ratio is exactly 1."""
+        """Rows of each micro-batch, update after update.
+
+        Scoring and training use the same cut, so that the first ratio is exactly 1.
+        """
         lengths = (batch.predictors * batch.mask.long()).amax(dim=1)
         per_update = len(batch) // self.train.updates_per_rollout
         return [

@@ -28,7 +28,8 @@ def check_meaning(study: Study) -> list[str]:
 def _models(study: Study) -> Iterator[str]:
     for name in study.study.models:
         if name not in study.models:
-            yield f"config: study.models names {name!r}, which models does not define; define it or choose from {sorted(study.models)}."
+            known = ", ".join(sorted(study.models))
+            yield f"config: study.models names {name!r}, which models does not define; define it or use {known}."
         elif study.models[name].kind == "hub" and not study.models[name].hub_id:
             yield f"config: models.{name}.hub_id is missing; name the repository on the hub."
 
@@ -46,17 +47,18 @@ def _arms(study: Study) -> Iterator[str]:
 def _batch(study: Study) -> Iterator[str]:
     train = study.train
     if train.prompts_per_step % (train.updates_per_rollout * train.world_size):
+        shares = train.updates_per_rollout * train.world_size
         yield (
-            f"config: train.prompts_per_step = {train.prompts_per_step} does not divide into {train.updates_per_rollout} updates on "
-            f"{train.world_size} ranks; make it a multiple of {train.updates_per_rollout * train.world_size} or change nodes, ranks_per_node "
-            "or updates_per_rollout."
+            f"config: train.prompts_per_step = {train.prompts_per_step} does not divide into "
+            f"{train.updates_per_rollout} updates on {train.world_size} ranks; make it a multiple of {shares} or change "
+            "nodes, ranks_per_node or updates_per_rollout."
         )
     else:
         per_rank = train.prompts_per_step // (train.updates_per_rollout * train.world_size) * train.group_size
         if per_rank % train.micro_batch:
             yield (
-                f"config: train.micro_batch = {train.micro_batch} does not divide the {per_rank} sequences of one update on one rank; "
-                "choose a divisor."
+                f"config: train.micro_batch = {train.micro_batch} does not divide the {per_rank} sequences of one update on "
+                "one rank; choose a divisor."
             )
     if train.offload and train.zero_stage == 0:
         yield "config: train.offload needs train.zero_stage 1, 2 or 3; set one or turn offload off."
@@ -65,8 +67,8 @@ def _batch(study: Study) -> Iterator[str]:
 def _sampling(study: Study) -> Iterator[str]:
     if study.train.top_p != 1:
         yield (
-            f"config: train.top_p = {study.train.top_p} would bias every ratio by the probability mass that it drops; set it to 1 "
-            "(evaluation.top_p is free)."
+            f"config: train.top_p = {study.train.top_p} would bias every ratio by the probability mass that it drops; "
+            "set it to 1 (evaluation.top_p is free)."
         )
 
 
@@ -76,8 +78,8 @@ def _evaluation(study: Study) -> Iterator[str]:
     evaluation = study.evaluation
     if evaluation.max_tokens < study.train.max_tokens:
         yield (
-            f"config: evaluation.max_tokens = {evaluation.max_tokens} is shorter than train.max_tokens = {study.train.max_tokens} and would cut "
-            "what training allowed; raise it to at least that."
+            f"config: evaluation.max_tokens = {evaluation.max_tokens} is shorter than train.max_tokens = "
+            f"{study.train.max_tokens} and would cut what training allowed; raise it to at least that."
         )
     if "default" not in evaluation.samples:
         yield "config: evaluation.samples needs a key 'default'; add the number of samples per problem."
@@ -118,7 +120,7 @@ def _data(study: Study) -> Iterator[str]:
     expected = "generated" if study.data.source == "embedded" else "files"
     foreign = [name for name in names if dataset_spec(name).source != expected]
     if foreign:
-        yield f"config: data.source {study.data.source!r} does not have {', '.join(foreign)}; use other data sets or another source."
+        yield f"config: data.source {study.data.source!r} does not have {', '.join(foreign)}; use others or another source."
     elif study.data.source == "directory":
         yield from _files(study, names)
 

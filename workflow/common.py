@@ -108,6 +108,6 @@ def python(threads: str = "{threads}") -> str:
     Two OpenMP threads next to another job are slower than one; the cores are filled by running jobs side by side.
     """
     return (
-        f"env OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} PYTHONHASHSEED=0 PYTHONNOUSERSITE=1 TOKENIZERS_PARALLELISM=false "
-        f"HF_HUB_DISABLE_TELEMETRY=1 {sys.executable} -W ignore -m"
+        f"env OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} PYTHONHASHSEED=0 PYTHONNOUSERSITE=1 "
+        f"TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_TELEMETRY=1 {sys.executable} -W ignore -m"
     )

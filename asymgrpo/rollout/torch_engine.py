@@ -1,4 +1,4 @@
-"""Rollouts in plain torch: one prefill per prompt, rows that have finished are dropped, uniform numbers from each sample's seed."""
+"""Rollouts in plain torch: one prefill per prompt, finished rows are dropped, uniform numbers come from each sample's seed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,10 @@ class TorchEngine:
         temperature: float,
         top_p: float,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Sample until every row has stopped or is full -> ids, log-probabilities, token counts, stopped: [rows, max_tokens] and [rows]."""
+        """Sample until every row has stopped or is full.
+
+        Returns ids and log-probabilities [rows, max_tokens], token counts and whether each stopped [rows].
+        """
         rows, max_tokens = uniform.shape
         ids = torch.zeros(rows, max_tokens, dtype=torch.long)
         logprobs = torch.zeros(rows, max_tokens)

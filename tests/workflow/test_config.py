@@ -81,7 +81,7 @@ def test_bad_input_is_named_with_its_remedy(changes, words):
 def test_a_missing_key_is_named():
     config = copy.deepcopy(DEFAULT)
     del config["train"]["steps"]
-    with pytest.raises(ConfigError, match="'train.steps' is missing"):
+    with pytest.raises(ConfigError, match=r"'train\.steps' is missing"):
         parse(config)
 
 

@@ -1,0 +1,60 @@
+"""A checkpoint is whole or it is not one."""
+
+import json
+
+import pytest
+
+from asymgrpo.checkpoint import CheckpointError, exclusive, fault, newest_whole, prune, seal
+
+
+def make(folder, step, world_size=1):
+    staging = folder / ".staging"
+    (staging / "engine").mkdir(parents=True)
+    (staging / "engine" / "weights.bin").write_bytes(bytes(range(256)) * step)
+    (staging / "state.json").write_text(json.dumps({"step": step}))
+    seal(staging, folder / f"step{step:06d}", {"step": step, "world_size": world_size})
+
+
+def test_the_newest_whole_one_is_found(tmp_path):
+    for step in (5, 10, 15):
+        make(tmp_path, step)
+    (tmp_path / "step000015" / "engine" / "weights.bin").write_bytes(b"short")
+    said: list[str] = []
+    found = newest_whole(tmp_path, 1, said.append)
+    assert found is not None
+    assert found[0].name == "step000010"
+    assert found[1]["step"] == 10
+    assert len(said) == 1
+    assert "step000015" in said[0]
+    assert "weights.bin has changed" in said[0]
+
+
+def test_nothing_to_resume(tmp_path):
+    assert newest_whole(tmp_path, 1) is None
+
+
+def test_another_world_size_is_refused(tmp_path):
+    make(tmp_path, 5, world_size=2)
+    with pytest.raises(CheckpointError, match=r"written by 2 ranks and cannot be resumed by 4"):
+        newest_whole(tmp_path, 4)
+
+
+def test_an_unsealed_folder_is_not_a_checkpoint(tmp_path):
+    (tmp_path / "step000007").mkdir()
+    assert "manifest.json is missing" in fault(tmp_path / "step000007")
+
+
+def test_prune_keeps_the_newest(tmp_path):
+    for step in range(1, 6):
+        make(tmp_path, step)
+    (tmp_path / ".staging9").mkdir()
+    prune(tmp_path, 2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step000004", "step000005"]
+
+
+def test_the_lock_is_exclusive_and_released(tmp_path):
+    with exclusive(tmp_path):
+        with pytest.raises(CheckpointError, match="in use by another job"), exclusive(tmp_path):
+            pass
+    with exclusive(tmp_path):
+        pass
