@@ -73,7 +73,7 @@ class _LogprobEntropy(torch.autograd.Function):
             scaled = scaled / temperature
         logps = torch.log_softmax(scaled, dim=-1)
         logps = logps.clamp_(min=torch.finfo(logps.dtype).min)  # 0 * -inf would be NaN
-        entropy = -(logps.exp() * logps).sum(dim=-1)
+        entropy = -logps.exp().mul_(logps).sum(dim=-1)
         ctx.save_for_backward(logps, targets, entropy)
         ctx.temperature, ctx.dtype = temperature, logits.dtype
         ctx.set_materialize_grads(False)
@@ -85,14 +85,14 @@ class _LogprobEntropy(torch.autograd.Function):
         logps, targets, entropy = ctx.saved_tensors
         if grad_logp is None and grad_entropy is None:
             return None, None, None
-        probs = logps.exp()
-        weights = torch.zeros_like(entropy).unsqueeze(-1) if grad_logp is None else grad_logp.unsqueeze(-1)
+        # grad = -pi (g_logp + g_H (log pi + H)) / T, plus g_logp / T at the target: folded into factors [N, 1]
+        scale = 1 / ctx.temperature
+        weight = torch.zeros_like(entropy) if grad_logp is None else grad_logp * scale
+        grad = logps.exp()
         if grad_entropy is None:
-            grad = probs * -weights
+            grad *= -weight.unsqueeze(-1)
         else:
-            grad = probs * -(weights + grad_entropy.unsqueeze(-1) * (logps + entropy.unsqueeze(-1)))
-        if grad_logp is not None:
-            grad.scatter_add_(-1, targets.unsqueeze(-1), weights)
-        if ctx.temperature != 1.0:
-            grad = grad / ctx.temperature
+            slope = (grad_entropy * scale).unsqueeze(-1)
+            grad *= torch.addcmul(-weight.unsqueeze(-1) - slope * entropy.unsqueeze(-1), slope, logps, value=-1)
+        grad.scatter_add_(-1, targets.unsqueeze(-1), weight.unsqueeze(-1))
         return grad.to(ctx.dtype), None, None
