@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 STUDY ?= config/default.yaml
 
-.PHONY: reproduce test lint lock clean
+.PHONY: reproduce test lint lock peers clean
 
 reproduce: .venv/.complete
 	.venv/bin/snakemake all
@@ -35,6 +35,10 @@ lock: .venv/.complete
 	    requirements/cpu.in --output-file requirements/cpu.lock
 	.venv/bin/uv pip compile --quiet --upgrade --no-annotate --no-header --python-version 3.11 --no-config \
 	    --python-platform x86_64-manylinux_2_28 --generate-hashes requirements/gpu.in --output-file requirements/gpu.lock
+
+# Published trainers, to compare formulas (tests/method/peers) and speed (benchmarks/step_time.py) with.
+peers: .venv/.complete
+	$(PY) tests/method/peers/record.py
 
 clean:
 	rm -rf results checkpoints .snakemake
