@@ -23,7 +23,7 @@ from asymgrpo.arms import (
     loss_terms,
 )
 from asymgrpo.conventions import app, describe
-from asymgrpo.losses import next_entropy_coef
+from asymgrpo.losses import k3_kl, next_entropy_coef
 from asymgrpo.reduce import counts, reduce
 
 PROMPTS, GROUP, TOKENS, VOCABULARY = 9, 8, 15, 5
@@ -258,6 +258,14 @@ def test_importance_weights_scale_the_policy_loss_and_not_the_bonus():
     weighted = loss_terms(arm, *args, entropy_coef=0.1, importance_weights=weights)[0]
     bare = loss_terms(arm, *args, entropy_coef=0.0)[0]
     torch.testing.assert_close(weighted, 0.5 * bare - 0.1 * batch.entropy)
+
+
+def test_a_kl_coefficient_adds_the_k3_penalty():
+    batch, advantages = FixedBatch(), torch.ones(72, 1)
+    args = (batch.logp, batch.logp_old, advantages, batch.entropy)
+    penalised = loss_terms(GRPO.but(kl_coef=0.2), *args, entropy_coef=0.0, logp_ref=batch.logp_ref)[0]
+    difference = penalised - loss_terms(GRPO, *args, entropy_coef=0.0)[0]
+    torch.testing.assert_close(difference, 0.2 * k3_kl(batch.logp, batch.logp_ref))
 
 
 @pytest.mark.parametrize("name", ARMS)
