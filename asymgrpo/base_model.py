@@ -248,9 +248,9 @@ def probe(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, spec: Tin
 
 def make(spec: TinySpec, out: Path) -> dict[str, Any]:
     """Train and save the model directory: weights, tokenizer, base_model.json (returned)."""
+    from asymgrpo.files import whole_directory, write_json
     from asymgrpo.models import write_manifest
     from asymgrpo.tasks.chain_sum import sft_texts
-    from asymgrpo.tasks.files import whole_directory, write_json
     from asymgrpo.tasks.tokenizer import build_tokenizer
 
     started = time.perf_counter()
@@ -270,7 +270,7 @@ def make(spec: TinySpec, out: Path) -> dict[str, Any]:
     with whole_directory(out) as work:
         model.save_pretrained(work)
         tokenizer.save_pretrained(work)
-        write_json(work / "base_model.json", report)
+        write_json(report, work / "base_model.json")
         write_manifest(work, kind="tiny", origin="asymgrpo.base_model")
     return report | {"seconds": time.perf_counter() - started}
 

@@ -6,7 +6,6 @@ named by a hash of all that its results depend on, so that a changed configurati
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,24 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from asymgrpo.files import sha256_file
+
 MANIFEST = "manifest.json"
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be used; the message says which, why and what to do."""
-
-
-def sha256_file(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write beside the target and rename, so that no reader ever sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ transformers; hub: the Hugging Face hub at a locked revision. Each directory car
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from enum import StrEnum
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from asymgrpo.files import sha256_file
 
 if TYPE_CHECKING:
     import torch
@@ -28,19 +29,14 @@ class ModelError(ValueError):
     """A model is missing or altered; the message names the file and the remedy."""
 
 
-def sha256_file(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
 def write_manifest(directory: Path, *, kind: str, origin: str, revision: str | None = None) -> dict[str, Any]:
     """Write manifest.json: kind, origin and the sha256 of every file that decides what the model computes."""
-    from asymgrpo.tasks.files import write_json
+    from asymgrpo.files import write_json
 
     names = sorted(p.name for p in directory.iterdir() if p.suffix in {".safetensors", ".json", ".jinja", ".txt"})
     files = {name: sha256_file(directory / name) for name in names if name not in {MANIFEST, "base_model.json"}}
     manifest = {"kind": kind, "origin": origin, "revision": revision, "files": files}
-    write_json(directory / MANIFEST, manifest)
+    write_json(manifest, directory / MANIFEST)
     return manifest
 
 
@@ -166,7 +162,7 @@ def _unreachable(hub_id: str, error: Exception) -> ModelError:
 
 
 def _save(model: Any, tokenizer: Any, out: Path, **manifest: Any) -> dict[str, Any]:
-    from asymgrpo.tasks.files import whole_directory
+    from asymgrpo.files import whole_directory
 
     with whole_directory(out) as work:
         model.save_pretrained(work)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from asymgrpo import checkpoint as ck
 from asymgrpo.config import Train
+from asymgrpo.files import write_json, write_table
 from asymgrpo.metrics import SCHEMA
 from asymgrpo.progress import Progress
 from asymgrpo.rollout import Request, Rollout
@@ -186,7 +187,7 @@ class Run:
         if self.engine.rank == 0:
             folder = self.workspace / "rollouts"
             folder.mkdir(parents=True, exist_ok=True)
-            write_table(folder / f"step{step:06d}.parquet", pa.Table.from_pylist(gathered), {})
+            write_table(pa.Table.from_pylist(gathered), folder / f"step{step:06d}.parquet", {})
 
     def install_signal_handlers(self) -> None:
         """SIGTERM and SIGUSR1 (preemption, time limit) stop the run at the next step boundary."""
@@ -213,17 +214,9 @@ class Run:
             ),
         }
         for name, table in tables.items():
-            write_table(out / f"{name}.parquet", table, metadata)
+            write_table(table, out / f"{name}.parquet", metadata)
         shutil.rmtree(out / "candidates", ignore_errors=True)
         shutil.move(self.workspace / "candidates", out / "candidates")
-        ck.write_atomically(out / "done.json", json.dumps(metadata, indent=1, sort_keys=True) + "\n")
+        write_json(metadata, out / "done.json")
         shutil.rmtree(self.workspace / "checkpoints", ignore_errors=True)
         shutil.rmtree(self.workspace / "rollouts", ignore_errors=True)
-
-
-def write_table(path: Path, table: pa.Table, metadata: dict) -> None:
-    """Write Parquet atomically, with `metadata` as JSON in the schema."""
-    table = table.replace_schema_metadata({"asymgrpo": json.dumps(metadata, sort_keys=True)})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    pq.write_table(table, temporary, compression="zstd")
-    os.replace(temporary, path)

@@ -80,6 +80,7 @@ def run_training(
 
     from asymgrpo import checkpoint as ck
     from asymgrpo.engine import Engine, start_process_group
+    from asymgrpo.files import write_json
     from asymgrpo.models import load_model, load_tokenizer
     from asymgrpo.progress import Progress
     from asymgrpo.run import Run
@@ -118,7 +119,7 @@ def run_training(
         progress.close()
         if rank == 0:
             run.publish(out, identity)
-            ck.write_atomically(out / "conventions.json", json.dumps(conventions_of(arm, train), indent=1) + "\n")
+            write_json(conventions_of(arm, train), out / "conventions.json")
         engine.barrier()
     torch.distributed.destroy_process_group()
 
@@ -130,7 +131,7 @@ def micro_batches_per_update(train: Train) -> int:
 
 def run_identity(arm: Arm, train: Train, model: Path, template: str, data: Sequence[Path], seed: int) -> dict[str, Any]:
     """Everything that this run's results depend on, and its hash."""
-    from asymgrpo.checkpoint import sha256_file
+    from asymgrpo.files import sha256_file
 
     identity = {
         "arm": arm.name,

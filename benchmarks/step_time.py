@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -65,7 +66,7 @@ def ours(model: Model, problems: Problems, steps: Steps = 20, threads: int = 1) 
     seconds, tokens, phases = [], [], []
     for step in range(1, steps + WARM_UP + 1):
         clock, start = Stopwatch(), time.perf_counter()
-        row, groups, _ = trainer.step(step, clock)
+        row, _, _ = trainer.step(step, clock)
         if step > WARM_UP:
             seconds.append(time.perf_counter() - start)
             tokens.append(row["response_tokens_mean"] * train.prompts_per_step * train.group_size)
@@ -138,7 +139,7 @@ def trl(model: Model, problems: Problems, steps: Steps = 20, threads: int = 1) -
     )
     trainer.train()
     ends = moments[train.updates_per_rollout - 1 :: train.updates_per_rollout]
-    seconds = [b - a for a, b in zip(ends, ends[1:], strict=False)][WARM_UP - 1 :]
+    seconds = [b - a for a, b in pairwise(ends)][WARM_UP - 1 :]
     report(f"trl {peer.__version__}", seconds, lengths[WARM_UP : WARM_UP + len(seconds)])
 
 

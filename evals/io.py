@@ -1,17 +1,14 @@
-"""Parquet, JSON and text files written whole or not at all, with their provenance inside.
+"""Reading tables and JSON with errors for the user, and the provenance that every result carries.
 
-A reader never sees half a file: everything goes to a temporary file in the same directory, which then
-replaces the target in one step. Parquet files carry a JSON object under the schema key `b"asymgrpo"`.
+Writing is in asymgrpo.files (whole files or none); its functions are at hand here too.
 """
 
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-METADATA_KEY = b"asymgrpo"
+from asymgrpo.files import METADATA_KEY, replace_atomically, sha256_file, write_json, write_table, write_text
+
+__all__ = ["METADATA_KEY", "replace_atomically", "sha256_file", "write_json", "write_table", "write_text"]
+
 PACKAGES = (
     "torch",
     "transformers",
@@ -37,37 +37,6 @@ class DataError(ValueError):
     """A file that is missing, unreadable or not what was announced; the message names it and the remedy."""
 
 
-def replace_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
-    """Call `write(temporary_path)`, then move the result to `path` in one step."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private; results are not
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def write_text(text: str, path: str | Path) -> None:
-    """Write `text` (UTF-8, newline-terminated lines as given) to `path` atomically."""
-    replace_atomically(path, lambda temporary: temporary.write_bytes(text.encode()))
-
-
-def write_json(value: Any, path: str | Path) -> None:
-    """Write `value` as indented JSON with sorted keys to `path` atomically."""
-    write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", path)
-
-
 def read_json(path: str | Path) -> Any:
     """The value stored in a JSON file.
 
@@ -80,17 +49,6 @@ def read_json(path: str | Path) -> Any:
         raise DataError(f"{path}: no such file; run the step that writes it first") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{path}: not valid JSON ({error}); delete it and rerun the step that writes it") from None
-
-
-def write_table(table: pa.Table, path: str | Path, metadata: dict[str, Any]) -> None:
-    """Write `table` as zstd Parquet with `metadata` as JSON in its schema.
-
-    Equal tables with equal metadata give equal bytes (same pyarrow version): chunks are combined, keys are
-    sorted and nothing of the clock enters.
-    """
-    payload = json.dumps(metadata, sort_keys=True).encode()
-    table = table.combine_chunks().replace_schema_metadata({METADATA_KEY: payload})
-    replace_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 
 def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -175,12 +133,6 @@ def _value_bytes(column: pa.Array) -> bytes:
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return np.ascontiguousarray(column.fill_null(0).to_numpy(zero_copy_only=False)).tobytes()
     return repr(column.to_pylist()).encode()
-
-
-def file_hash(path: str | Path) -> str:
-    """sha256 of a file's bytes."""
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def provenance(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import typer
 
 from evals.cli import run
-from evals.io import provenance, read_json, read_table, write_table
+from evals.io import provenance, read_json, read_table, sha256_file, write_table
 
 if TYPE_CHECKING:
     from asymgrpo.models import Dtype
@@ -62,7 +62,6 @@ def main(
     """Sample one benchmark from the selected checkpoints of one run."""
     import torch
 
-    from asymgrpo.checkpoint import sha256_file
     from asymgrpo.config import parse_section
 
     torch.set_num_threads(threads)
@@ -138,7 +137,6 @@ def sample_checkpoint(
 
 def weights_sha256(directory: Path) -> dict[str, str]:
     """File name -> sha256 of the weights in a model directory."""
-    from asymgrpo.checkpoint import sha256_file
 
     return {path.name: sha256_file(path) for path in sorted(directory.glob("*.safetensors"))}
 

@@ -95,11 +95,11 @@ def write_sections(study: Study, layout: Layout) -> None:
 
 
 def _write_if_changed(path: Path, value: Any) -> None:
-    from asymgrpo.checkpoint import write_atomically
+    from asymgrpo.files import write_text
 
     text = json.dumps(value, indent=1, sort_keys=True) + "\n"
     if not path.exists() or path.read_text() != text:
-        write_atomically(path, text)
+        write_text(text, path)
 
 
 def python(threads: str = "{threads}") -> str:

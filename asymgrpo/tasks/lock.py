@@ -52,7 +52,7 @@ def read_lock(path: Path) -> Lock:
 
 def write_lock(path: Path, lock: Lock) -> None:
     """Write the whole file in one step, entries by name, fields that do not apply left out."""
-    from asymgrpo.tasks.files import write_whole
+    from asymgrpo.files import write_text
 
     content: dict[str, dict] = {"datasets": {}, "models": dict(sorted(lock.models.items()))}
     for name in sorted(lock.datasets):
@@ -60,7 +60,7 @@ def write_lock(path: Path, lock: Lock) -> None:
         del entry["revision" if entry["seed"] is not None else "seed"]
         content["datasets"][name] = entry
     text = HEADER + yaml.safe_dump(content, sort_keys=False)
-    write_whole(path, lambda work: work.write_text(text))
+    write_text(text, path)
 
 
 def write_revision(path: Path, name: str, revision: str) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asymgrpo.files import write_table
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = ("problem_id", "problem", "answer", "level", "source")
-METADATA_KEY = b"asymgrpo"
 Row = dict[str, Any]
 
 
@@ -36,25 +37,17 @@ def collapse(text: str) -> str:
     return " ".join(text.split())
 
 
-def problem_table(rows: list[Row], metadata: dict[str, Any]) -> pa.Table:
+def problem_table(rows: list[Row]) -> pa.Table:
     """Arrow table with COLUMNS, all strings; level may be null."""
     import pyarrow as pa
 
-    schema = pa.schema(
-        [pa.field(name, pa.string(), nullable=name == "level") for name in COLUMNS],
-        metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)},
-    )
+    schema = pa.schema([pa.field(name, pa.string(), nullable=name == "level") for name in COLUMNS])
     return pa.Table.from_pylist([{name: row.get(name) for name in COLUMNS} for row in rows], schema=schema)
 
 
 def write_problems(out: Path, rows: list[Row], metadata: dict[str, Any]) -> None:
     """Write the table in one step; equal rows and metadata give equal bytes."""
-    import pyarrow.parquet as pq
-
-    from asymgrpo.tasks.files import write_whole
-
-    table = problem_table(rows, metadata)
-    write_whole(out, lambda path: pq.write_table(table, path, compression="zstd"))
+    write_table(problem_table(rows), out, metadata)
 
 
 def read_problems(path: Path) -> list[Row]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evals.io import data_hash, file_hash, replace_atomically, write_json
+from evals.io import data_hash, replace_atomically, sha256_file, write_json
 
 mpl.use("Agg")
 
@@ -97,7 +97,7 @@ def save(
         for ending, metadata in FORMATS.items():
             path = prefix.with_name(f"{prefix.name}.{ending}")
             replace_atomically(path, partial(figure.savefig, format=ending, metadata=metadata))
-            hashes[path.name] = file_hash(path)
+            hashes[path.name] = sha256_file(path)
     sources = inspect.getsource(module) + Path(__file__).read_text()
     sidecar = {
         "figure": module.__name__ if module.__name__ != "__main__" else Path(str(module.__file__)).stem,

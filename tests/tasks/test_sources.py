@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import evals.benchmarks
+from asymgrpo.files import METADATA_KEY
 from asymgrpo.tasks import cleaning, prepare, sources, spec, table
 from asymgrpo.tasks import lock as locks
 from asymgrpo.tasks.spec import DataError
@@ -165,7 +166,7 @@ def test_command_writes_the_table_and_its_metadata(tmp_path, data_dir, lock):
     problems = pq.read_table(out)
     assert problems.column_names == list(table.COLUMNS)
     assert problems.num_rows == 20
-    metadata = json.loads(problems.schema.metadata[table.METADATA_KEY])
+    metadata = json.loads(problems.schema.metadata[METADATA_KEY])
     assert metadata["dataset"] == "math500"
     assert metadata["content_sha256"] == table.content_sha256(problems.to_pylist())
     assert [path.name for path in tmp_path.iterdir()] == ["problems.parquet"]

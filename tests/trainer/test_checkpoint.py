@@ -53,8 +53,7 @@ def test_prune_keeps_the_newest(tmp_path):
 
 
 def test_the_lock_is_exclusive_and_released(tmp_path):
-    with exclusive(tmp_path):
-        with pytest.raises(CheckpointError, match="in use by another job"), exclusive(tmp_path):
-            pass
+    with exclusive(tmp_path), pytest.raises(CheckpointError, match="in use by another job"), exclusive(tmp_path):
+        pass
     with exclusive(tmp_path):
         pass

@@ -1,0 +1,84 @@
+"""Whole files or none: everything here is written beside its place and moved there in one step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+METADATA_KEY = b"asymgrpo"
+"""Parquet files carry a JSON object under this key of their schema."""
+
+
+def replace_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Call `write(temporary_path)`, then move the result to `path` in one step."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private; results are not
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(text: str, path: str | Path) -> None:
+    """Write `text` (UTF-8, newline-terminated lines as given) to `path` atomically."""
+    replace_atomically(path, lambda temporary: temporary.write_bytes(text.encode()))
+
+
+def write_json(value: Any, path: str | Path) -> None:
+    """Write `value` as indented JSON with sorted keys to `path` atomically."""
+    write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", path)
+
+
+@contextmanager
+def whole_directory(out: Path) -> Iterator[Path]:
+    """A temporary directory beside `out` that becomes `out` when the block succeeds, and vanishes when it does not."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        yield work
+        work.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        os.replace(work, out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def write_table(table: pa.Table, path: str | Path, metadata: dict[str, Any]) -> None:
+    """Write `table` as zstd Parquet with `metadata` as JSON in its schema.
+
+    Equal tables with equal metadata give equal bytes (same pyarrow version): chunks are combined, keys are
+    sorted and nothing of the clock enters.
+    """
+    import pyarrow.parquet as pq
+
+    payload = json.dumps(metadata, sort_keys=True).encode()
+    table = table.combine_chunks().replace_schema_metadata({METADATA_KEY: payload})
+    replace_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hexadecimal sha256 of a file's bytes."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
