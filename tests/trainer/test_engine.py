@@ -1,0 +1,162 @@
+"""However a batch is cut and wherever its parts are held, the update is the same."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import update_cases
+from runs import ROOT
+from tiny_trainer import EOS, distance, join, make_engine, make_trainer, settings, steps, tiny_model, weights
+from transformers import AutoModelForCausalLM
+from update_cases import CASES, difference, one_update, sequences, short_run
+
+from asymgrpo import trainer as trainer_module
+from asymgrpo.batch import pack
+from asymgrpo.policy import Policy
+from asymgrpo.reduce import counts, reduce
+from asymgrpo.rollout.torch_engine import TorchEngine
+
+pytestmark = pytest.mark.slow
+REDUCTIONS = ("token", "sequence", "constant")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _process_group():
+    join()
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, dict]:
+    """Each case's update in one piece."""
+    return {case: one_update(case, update_cases.SEQUENCES) for case in CASES}
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory) -> dict:
+    """What update_cases.py finds on two real processes."""
+    results = tmp_path_factory.mktemp("ranks") / "results.pt"
+    launcher = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests/trainer")])
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    environment.pop("LOCAL_RANK", None)
+    done = subprocess.run([*launcher, update_cases.__file__, str(results)], env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    return torch.load(results, weights_only=False)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2, 4, 8])
+@pytest.mark.parametrize("case", CASES)
+def test_any_micro_batch_gives_the_same_update(whole, case, micro_batch):
+    assert difference(one_update(case, micro_batch), whole[case]) < 1e-6
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2, 8])
+@pytest.mark.parametrize("case", CASES)
+def test_two_ranks_give_the_same_update(whole, two_ranks, case, micro_batch):
+    assert difference(two_ranks["updates"][case, micro_batch], whole[case]) < 1e-6
+
+
+def test_the_cases_move_the_weights_and_differ(whole):
+    """Without this, all of the above could hold for updates that do nothing."""
+    start = {name: parameter.detach() for name, parameter in tiny_model().named_parameters()}
+    for case in CASES:
+        assert distance(whole[case]["weights"], start) > 0.01
+        others = [whole[other] for other in CASES if other != case]
+        assert min(distance(whole[case]["weights"], other["weights"]) for other in others) > 1e-4
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_a_mean_per_micro_batch_would_be_noticed(monkeypatch, whole, reduction):
+    n_parts = update_cases.SEQUENCES // 2
+
+    def mean_of_means(per_token, mask, mode, *, n_tokens, n_sequences, max_tokens):
+        n_tokens, n_sequences = counts(mask)
+        mine = reduce(per_token, mask, mode, n_tokens=n_tokens, n_sequences=n_sequences, max_tokens=max_tokens)
+        return mine / n_parts
+
+    monkeypatch.setattr(trainer_module, "reduce", mean_of_means)
+    assert difference(one_update(reduction, 2), whole[reduction]) > 1e-3
+
+
+@pytest.mark.parametrize("zero_stage", [1, 2, 3])
+def test_any_zero_stage_gives_the_same_update(whole, two_ranks, zero_stage):
+    assert difference(one_update("token", 4, zero_stage), whole["token"]) < 1e-6
+    assert difference(two_ranks["zero_updates"][zero_stage], whole["token"]) < 1e-6
+
+
+def same_run(one: dict, other: dict) -> bool:
+    numbers = ("loss", "grad_norm", "entropy", "reward_mean", "logp_change_correct", "clip_share_low", "gap_mean")
+    columns = [[[row[name] for row in run["rows"]] for name in numbers] for run in (one, other)]
+    return distance(one["weights"], other["weights"]) < 1e-5 and torch.allclose(
+        *(torch.tensor(c, dtype=torch.float64) for c in columns), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_five_steps_are_the_same_under_every_zero_stage_and_on_two_ranks(two_ranks):
+    plain = short_run(0)
+    assert sum(row["clip_share_low"] + row["clip_share_high"] for row in plain["rows"]) > 0
+    for stage in (1, 2, 3):
+        assert same_run(short_run(stage), plain), stage
+    for stage in (0, 2):
+        assert same_run(two_ranks["runs"][stage], plain), stage
+    assert not same_run(short_run(0, "grpo"), plain)
+
+
+@pytest.mark.parametrize("updates_per_rollout", [1, 2])
+def test_the_first_ratio_is_exactly_one(monkeypatch, updates_per_rollout):
+    """Scoring and training compute the same bits, so that pi / pi_old = 1 until the first update."""
+    seen = []
+
+    def spy(arm, logp, logp_old, *rest, **more):
+        seen.append(torch.equal(logp, logp_old))
+        return original(arm, logp, logp_old, *rest, **more)
+
+    original = trainer_module.loss_terms
+    monkeypatch.setattr(trainer_module, "loss_terms", spy)
+    steps(make_trainer(train=settings(updates_per_rollout=updates_per_rollout)), 1, 2)
+    per_update = 4 // updates_per_rollout
+    first_update_of_each_step = [True] * per_update + [False] * (4 - per_update)
+    assert seen == first_update_of_each_step * 2
+
+
+@pytest.mark.parametrize("zero_stage", [0, 3])
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_go_out_and_come_back(tmp_path, zero_stage, tied):
+    """engine.weights() and save_pretrained hold the whole policy, under the names of Hugging Face."""
+    model = tiny_model(tie_word_embeddings=tied)
+    start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    engine = make_engine(settings(zero_stage=zero_stage), model)
+    assert distance(weights(engine), start) == 0
+    trainer = make_trainer(train=settings(zero_stage=zero_stage), model=tiny_model(tie_word_embeddings=tied))
+    steps(trainer, 1, 2)
+    trained = weights(trainer.engine)
+    assert distance(trained, start) > 1e-3
+    trainer.engine.save_pretrained(tmp_path)
+    batch = pack(sequences())
+    rows = batch.rows(torch.arange(len(batch)))
+    ours = trainer.engine.score(rows)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
+    filled = tiny_model(seed=1, tie_word_embeddings=tied)
+    missing, unexpected = filled.load_state_dict(trained, strict=False)
+    assert (missing, unexpected) == (["lm_head.weight"] if tied else [], [])
+    for copy in (loaded, filled):
+        theirs = Policy(copy, 1.0, None)(rows)
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+def test_a_saved_state_continues_to_the_bit(tmp_path, zero_stage):
+    train = settings(zero_stage=zero_stage)
+    undisturbed = make_trainer(train=train)
+    steps(undisturbed, 1, 2)
+    undisturbed.engine.save_state(tmp_path)
+    expected = steps(undisturbed, 3, 4)
+    model = tiny_model(seed=1)
+    sampler = TorchEngine(model.config, model.named_parameters(), EOS)
+    resumed = make_trainer(train=train, model=model, sampler=sampler)
+    resumed.engine.load_state(tmp_path)
+    sampler.update_weights(resumed.engine.weights())
+    assert steps(resumed, 3, 4) == expected
+    assert distance(weights(resumed.engine), weights(undisturbed.engine)) == 0
