@@ -17,7 +17,7 @@ lint: .venv/.complete
 	.venv/bin/ruff format --check .
 	.venv/bin/snakefmt --check Snakefile workflow
 	.venv/bin/mypy
-	.venv/bin/snakemake --lint > /dev/null
+	$(PY) -m workflow.lint
 
 # torch first and with its own dependencies: they differ between its CPU and its CUDA wheel, the rest does not.
 # A CPU wheel saves gigabytes: set PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS to where you keep one.

@@ -10,6 +10,7 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -70,15 +71,41 @@ def load_model(directory: str | Path, dtype: Dtype) -> PreTrainedModel:
 
 
 def load_tokenizer(directory: str | Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a local directory, padding on the left as generation needs it. Raises ModelError."""
-    from transformers import AutoTokenizer
+    """The tokenizer of a local directory, padding on the left as generation needs it. Raises ModelError.
 
-    _require(Path(directory), "tokenizer_config.json")
-    tokenizer: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    tokenizer.json is the whole tokenizer; loading it by its general class spares the seconds that AutoTokenizer takes to import
+    every model family (a test compares the two).
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    _require(Path(directory), "tokenizer.json")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     return tokenizer
+
+
+def read_shape(directory: str | Path) -> SimpleNamespace:
+    """config.json as an object, with the rotary embedding under `rope_parameters` as transformers 5 writes it."""
+    _require(Path(directory), "config.json")
+    config = json.loads((Path(directory) / "config.json").read_text())
+    if not config.get("rope_parameters"):
+        scaling = config.get("rope_scaling") or {"rope_type": "default"}
+        config["rope_parameters"] = {"rope_theta": config.get("rope_theta", 10000.0), **scaling}
+    return SimpleNamespace(**config)
+
+
+def read_weights(directory: str | Path, dtype: Dtype) -> dict[str, torch.Tensor]:
+    """The tensors of all safetensors files by name, in `dtype`, without building a model. Raises ModelError."""
+    import torch
+    from safetensors.torch import load_file
+
+    files = sorted(Path(directory).glob("*.safetensors"))
+    if not files:
+        raise ModelError(f"{directory} is not a model directory: it has no safetensors file.")
+    kind: torch.dtype = getattr(torch, dtype)
+    return {name: tensor.to(kind) for path in files for name, tensor in load_file(path).items()}
 
 
 def _require(directory: Path, name: str) -> None:

@@ -138,7 +138,7 @@ def run_identity(arm: Arm, train: Train, model: Path, template: str, data: Seque
         "arm_fields": arm.model_dump(mode="json", exclude={"about"}),
         "train": train.model_dump(mode="json", exclude=set(NO_EFFECT_ON_RESULTS)),
         "model": model.parent.name if model.name == "base" else model.name,
-        "model_sha256": sha256_file(model / "model.safetensors"),
+        "model_sha256": {path.name: sha256_file(path) for path in sorted(model.glob("*.safetensors"))},
         "data_sha256": [sha256_file(path) for path in data],
         "template": template,
         "train_seed": seed,

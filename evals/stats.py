@@ -19,9 +19,9 @@ seeds and nothing but seed variance). Both were measured on the studies of tests
 4. the scale of each level is drawn anew as df / chi2_df, so that few seeds give Student's width (exactly
    so where one level is all there is: S - 1 or P - 1 degrees of freedom; Welch's for two arms).
 
-The interval of a mean is the percentile interval of the draws on the logit scale (a draw d around the
-estimate m becomes logit(m) + d / (m (1 - m))): it stays inside (0, 1) and leans the right way where
-success is rare. The interval of a difference is the plain percentile interval. Problems and seeds are
+The interval of a mean m takes the percentiles of the draws to the score scale, as Wilson's interval does: its ends x solve
+(x - m)^2 = d^2 x (1 - x) / (m (1 - m)) for the percentile d. It stays inside [0, 1], leans the right way where success is rare
+and stays short where nearly everything is solved. The interval of a difference is the plain percentile interval. Problems and seeds are
 both random: the intervals speak about new problems of the same kind and new training seeds.
 
 **Limits, said aloud.** An arm with two seeds of its own has one degree of freedom and a very wide
@@ -29,7 +29,7 @@ interval; `pooled_seed_variance` borrows from the other arms, at the price of an
 seed and no pooling the seed variance is unknown: the interval covers problems and samples only, and
 `n_seeds == 1` marks it. If every cell is 0 (or every cell 1) there is nothing to resample, and the exact
 binomial interval for P problems is used. Few problems with very rare success (30 problems, mean 3 %)
-give coverage below nominal, about 92 %.
+give coverage slightly below nominal (mean 9 %: 92.7 % measured).
 """
 
 from collections.abc import Sequence
@@ -199,7 +199,7 @@ def _interval(cells: Cells, split: Levels, low: float, high: float, level: float
     if split.estimate in (0.0, 1.0):
         ends = _exact_binomial(int(split.estimate) * n_problems, n_problems, level)
     else:
-        ends = _on_logit_scale(split.estimate, low), _on_logit_scale(split.estimate, high)
+        ends = _score_end(split.estimate, low), _score_end(split.estimate, high)
     return Interval(
         round(split.estimate, DIGITS),
         round(ends[0], DIGITS),
@@ -210,10 +210,19 @@ def _interval(cells: Cells, split: Levels, low: float, high: float, level: float
     )
 
 
-def _on_logit_scale(estimate: float, deviation: float) -> float:
-    """`estimate` moved by `deviation`, measured on the logit scale by the slope at the estimate."""
-    odds = np.log(estimate / (1 - estimate)) + deviation / (estimate * (1 - estimate))
-    return float(1 / (1 + np.exp(-np.clip(odds, -700, 700))))
+def _score_end(estimate: float, deviation: float) -> float:
+    """The end of the interval on the side of `deviation`: the x that is as far from the estimate as its *own* variance says.
+
+    Solves (x - estimate)^2 = deviation^2 * x (1 - x) / (estimate (1 - estimate)), as Wilson's interval does for a binomial: it
+    stays inside [0, 1], leans the right way near 0 and 1, and does not explode there as a logit scale does.
+
+    >>> round(_score_end(0.5, 0.1), 3), round(_score_end(0.999, -0.001), 4)
+    (0.598, 0.9974)
+    """
+    spread = estimate * (1 - estimate)
+    a = deviation**2 / spread
+    root = np.sqrt(a**2 + 4 * a * spread)
+    return float((2 * estimate + a + np.copysign(root, deviation)) / (2 * (1 + a)))
 
 
 def _exact_binomial(successes: int, trials: int, level: float) -> tuple[float, float]:

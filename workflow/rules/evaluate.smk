@@ -6,8 +6,6 @@ rule select:
         rules.train.output.evaluations,
     output:
         f"{PATHS.run}/selection.json",
-    params:
-        rules=" ".join(STUDY.evaluation.selection),
     log:
         PATHS.log("select", "model", "arm", "seed"),
     benchmark:
@@ -16,30 +14,21 @@ rule select:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        rules=" ".join(STUDY.evaluation.selection),
     shell:
-        PYTHON + " evals.select --evaluations {input} --rule {params.rules} --model {wildcards.model}"
+        PYTHON
+        + " evals.select --evaluations {input} --rule {params.rules} --model {wildcards.model}"
         " --arm {wildcards.arm} --train-seed {wildcards.seed} --out {output} > {log} 2>&1"
-
-
-def checkpoint_inputs(wildcards):
-    """The weights to sample from: the base model, or a run's candidates with the selected steps."""
-    if wildcards.arm == common.BASE:
-        return {"checkpoints": PATHS.base_model.format(**wildcards)}
-    run = PATHS.run.format(**wildcards)
-    return {"checkpoints": f"{run}/candidates", "selection": f"{run}/selection.json"}
 
 
 rule sample:
     input:
-        unpack(checkpoint_inputs),
+        unpack(lambda w: common.checkpoint_inputs(PATHS, w.model, w.arm, w.seed)),
         config=PATHS.section.format(section="evaluation"),
         problems=lambda w: PATHS.problems.format(dataset=w.benchmark),
     output:
         PATHS.samples,
-    params:
-        template=lambda w: STUDY.models[w.model].template,
-        selection=lambda w, input: f"--selection {input.selection}" if w.arm != common.BASE else "",
-        dtype=STUDY.train.dtype,
     log:
         PATHS.log("sample", "model", "arm", "seed", "benchmark"),
     benchmark:
@@ -48,6 +37,12 @@ rule sample:
     resources:
         mem_mb=8000,
         runtime=120,
+    params:
+        template=lambda w: STUDY.models[w.model].template,
+        selection=lambda w, input: (
+            f"--selection {input.selection}" if w.arm != common.BASE else ""
+        ),
+        dtype=STUDY.train.dtype,
     shell:
         PYTHON + " evals.sample --config {input.config} --problems {input.problems}"
         " --benchmark {wildcards.benchmark} --template {params.template} --model {wildcards.model}"
@@ -57,12 +52,18 @@ rule sample:
 
 rule samples:
     input:
-        [PATHS.samples.format(**run, benchmark=b) for run in EVALUATED for b in STUDY.evaluation.benchmarks],
+        [
+            PATHS.samples.format(**run, benchmark=b)
+            for run in EVALUATED
+            for b in STUDY.evaluation.benchmarks
+        ],
 
 
 rule grade:
     input:
-        samples=expand(PATHS.samples, benchmark=STUDY.evaluation.benchmarks, allow_missing=True),
+        samples=expand(
+            PATHS.samples, benchmark=STUDY.evaluation.benchmarks, allow_missing=True
+        ),
         problems=expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks),
     output:
         PATHS.graded,
@@ -75,7 +76,8 @@ rule grade:
         mem_mb=4000,
         runtime=60,
     shell:
-        PYTHON + " evals.grade --samples {input.samples} --problems {input.problems} --workers {threads}"
+        PYTHON
+        + " evals.grade --samples {input.samples} --problems {input.problems} --workers {threads}"
         " --out {output} > {log} 2>&1"
 
 

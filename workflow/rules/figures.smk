@@ -13,22 +13,25 @@ rule figure:
     output:
         multiext(f"{PATHS.figures}/{{figure}}", ".pdf", ".svg", ".json"),
         png=report(f"{PATHS.figures}/{{figure}}.png", category="figures"),
-    wildcard_constraints:
-        figure="|".join(FIGURES),
-    params:
-        prefix=f"{PATHS.figures}/{{figure}}",
     log:
         PATHS.log("figure", "figure"),
     benchmark:
         PATHS.benchmark("figure", "figure")
+    wildcard_constraints:
+        figure="|".join(FIGURES),
     threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        prefix=f"{PATHS.figures}/{{figure}}",
     shell:
-        PYTHON + " evals.figures.{wildcards.figure} --inputs {input} --out-prefix {params.prefix} > {log} 2>&1"
+        PYTHON
+        + " evals.figures.{wildcards.figure} --inputs {input} --out-prefix {params.prefix} > {log} 2>&1"
 
 
 rule figures:
     input:
-        expand(f"{PATHS.figures}/{{figure}}.{{form}}", figure=FIGURES, form=["pdf", "png"]),
+        expand(
+            f"{PATHS.figures}/{{figure}}.{{form}}", figure=FIGURES, form=["pdf", "png"]
+        ),

@@ -7,11 +7,6 @@ rule score:
         selection=[f"{PATHS.run}/selection.json".format(**run) for run in RUNS],
     output:
         PATHS.scores,
-    params:
-        k=" ".join(map(str, STUDY.evaluation.k)),
-        draws=STUDY.evaluation.bootstrap_draws,
-        seed=STUDY.evaluation.bootstrap_seed,
-        variance=STUDY.evaluation.seed_variance,
     log:
         PATHS.log("score"),
     benchmark:
@@ -20,8 +15,14 @@ rule score:
     resources:
         mem_mb=8000,
         runtime=30,
+    params:
+        k=" ".join(map(str, STUDY.evaluation.k)),
+        draws=STUDY.evaluation.bootstrap_draws,
+        seed=STUDY.evaluation.bootstrap_seed,
+        variance=STUDY.evaluation.seed_variance,
     shell:
-        PYTHON + " evals.score --graded {input.graded} --selection {input.selection} --k {params.k}"
+        PYTHON
+        + " evals.score --graded {input.graded} --selection {input.selection} --k {params.k}"
         " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
 
 

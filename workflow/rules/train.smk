@@ -1,11 +1,8 @@
 # One job per model x arm x seed. Checkpoints lie outside the outputs: a killed job continues where it was.
 
-
-def selection_set_file(name):
-    return PATHS.problems.format(dataset=name)
-
-
-SELECTION_SETS = {name: selection_set_file(name) for name in common.selection_sets(STUDY)}
+SELECTION_SETS = {
+    name: PATHS.problems.format(dataset=name) for name in common.selection_sets(STUDY)
+}
 
 
 rule train:
@@ -25,22 +22,25 @@ rule train:
         evaluations=f"{PATHS.run}/eval.parquet",
         rollouts=f"{PATHS.run}/rollouts.parquet",
         candidates=directory(f"{PATHS.run}/candidates"),
-    params:
-        template=lambda w: STUDY.models[w.model].template,
-        sets=" ".join(f"--evaluate {name}={path}" for name, path in SELECTION_SETS.items()),
-        checkpoints=PATHS.checkpoints,
-        out=PATHS.run,
     log:
         PATHS.log("train", "model", "arm", "seed"),
     benchmark:
         PATHS.benchmark("train", "model", "arm", "seed")
+    priority: 10
     threads: 1
     resources:
         mem_mb=8000,
         runtime=240,
-    priority: 10
+    params:
+        template=lambda w: STUDY.models[w.model].template,
+        sets=" ".join(
+            f"--evaluate {name}={path}" for name, path in SELECTION_SETS.items()
+        ),
+        checkpoints=PATHS.checkpoints,
+        out=PATHS.run,
     shell:
-        PYTHON + " asymgrpo.train --config {input.config} --arm {input.arm} --model {input.model}"
+        PYTHON
+        + " asymgrpo.train --config {input.config} --arm {input.arm} --model {input.model}"
         " --template {params.template} --problems {input.problems} {params.sets} --seed {wildcards.seed}"
         " --checkpoints {params.checkpoints} --out {params.out} --threads {threads} 2>&1 | tee {log}"
 

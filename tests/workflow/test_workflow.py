@@ -1,0 +1,140 @@
+"""The real workflow, small: all of it runs, then nothing is to be done, and only what changed is made again."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+def snakemake(*arguments: str, results: Path, check: bool = True, study: str = "tests/workflow/mini.yaml"):
+    """Run snakemake at the repository's root, with its results and its own state in a folder of the test."""
+    command = [
+        *(sys.executable, "-m", "snakemake", *arguments),
+        *("--configfile", study, "--config", f"results={results}", f"checkpoints={results}-checkpoints"),
+        *("--nolock", "--cores", "2"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1500, check=False)
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def planned(done) -> dict[str, int]:
+    """Rule -> number of jobs of a dry run."""
+    lines = (done.stdout + done.stderr).splitlines()
+    table = {}
+    for line in lines:
+        parts = line.split()
+        if len(parts) == 2 and parts[1].isdigit() and parts[0] not in ("total", "count"):
+            table[parts[0]] = int(parts[1])
+    return table
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study") / "results"
+    snakemake("all", results=folder)
+    return folder
+
+
+def test_table_1_has_every_arm_benchmark_and_metric(results):
+    table = pq.read_table(results / "table1.parquet").to_pandas()
+    assert set(table["arm"]) == {"base", "grpo", "asymgrpo_clip_higher"}
+    assert set(table["benchmark"]) == {"chain2", "chain4", "average"}
+    assert set(table["metric"]) == {"avg_at_n", "pass_at_k"}
+    assert set(table["selection"]) == {"best_on:chain4", "validation"}
+    assert set(table.loc[table["metric"] == "pass_at_k", "k"]) == {1, 2}
+    assert (table["ci_low"] <= table["estimate"]).all()
+    assert (table["estimate"] <= table["ci_high"]).all()
+    single = table[table["benchmark"] != "average"]
+    assert (single["n_problems"] == 8).all()
+
+
+def test_table_1_says_where_it_comes_from(results):
+    metadata = json.loads(pq.read_schema(results / "table1.parquet").metadata[b"asymgrpo"])
+    text = json.dumps(metadata)
+    for word in ("config_sha256", "git_commit", "weights_sha256", "problems_sha256", "torch", "math-verify"):
+        assert word in text, word
+
+
+def test_figures_are_pictures(results):
+    for name in ("training_curves", "passk_curves"):
+        assert (results / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (results / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_second_call_has_nothing_to_do(results):
+    assert "Nothing to be done" in (done := snakemake("all", results=results)).stdout + done.stderr
+
+
+def test_one_changed_arm_trains_one_run(results):
+    arm = results / "config" / "arms" / "grpo.json"
+    done = snakemake("-n", "all", results=results)
+    assert "train" not in planned(done)
+    before = arm.read_text()
+    os.utime(arm)
+    counts = planned(snakemake("-n", "all", results=results))
+    assert before == arm.read_text()
+    assert counts["train"] == 1
+    assert counts["sample"] == 2, "two benchmarks of the one run"
+
+
+def test_the_table_needs_no_figures(results, tmp_path):
+    counts = planned(snakemake("-n", f"{tmp_path}/table1.parquet", results=tmp_path))
+    assert counts["train"] == 2
+    assert counts["sample"] == 6
+    assert "figure" not in counts
+
+
+def test_a_lost_figure_is_drawn_from_what_is_there(results):
+    png = results / "figures" / "passk_curves.png"
+    bytes_before = png.read_bytes()
+    png.unlink()
+    counts = planned(snakemake("-n", "figures", results=results))
+    assert set(counts) <= {"figure", "figures"}
+    snakemake("figures", results=results)
+    assert png.read_bytes() == bytes_before
+
+
+def test_bad_input_stops_before_any_job(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "all", "--nolock", "--config", f"results={tmp_path}", "train={top_p: 0.9}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "config: train.top_p = 0.9" in done.stdout + done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_altered_data_file_stops_before_training(tmp_path):
+    """A benchmark file with one changed answer is refused by name, although only evaluation would read it."""
+    data = tmp_path / "data"
+    data.mkdir()
+    source = Path(os.environ.get("ASYMGRPO_DATA", ROOT.parent / "shared" / "datasets"))
+    for name in ("math_train.parquet", "math500.jsonl"):
+        (data / name).write_bytes((source / name).read_bytes())
+    lines = (data / "math500.jsonl").read_text().splitlines()
+    row = json.loads(lines[7])
+    lines[7] = json.dumps(row | {"answer": row["answer"] + "0"})
+    (data / "math500.jsonl").write_text("\n".join(lines) + "\n")
+    results = tmp_path / "results"
+    command = [
+        *(sys.executable, "-m", "snakemake", "trained", "--configfile", "config/smollm2.yaml", "--nolock"),
+        *("--config", f"results={results}", f"data={{dir: {data}}}"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode != 0
+    assert "math500" in done.stdout + done.stderr
+    assert "sha256" in done.stdout + done.stderr
+    assert not (results / "runs").exists()
+    assert not (results / "models").exists(), "nothing expensive may have started"
