@@ -1,7 +1,7 @@
 """The fixed schema of a training run's diagnostics, one row per step, and the functions that fill it.
 
 Only deterministic quantities live here; seconds go to timings.parquet. Units: log-probabilities and entropies in nats at the
-sampling temperature; shares are fractions; lengths are tokens.
+sampling temperature; shares are fractions; lengths are tokens. `python -m asymgrpo.metrics > docs/metrics.md` documents it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+
+from asymgrpo.stopwatch import PHASES
 
 SCHEMA_VERSION = 1
 
@@ -26,11 +28,13 @@ DESCRIPTIONS: dict[str, tuple[pa.DataType, str]] = {
     "zero_advantage_share": (pa.float64(), "share of prompts all of whose advantages are 0"),
     "cov_by_correct": (
         pa.list_(pa.float64()),
-        "Cov over a group's rollouts (population) of sequence log-probability and advantage, mean by number correct",
+        "Cov over a group's rollouts (population) of sequence log-probability and advantage, mean by number correct; "
+        "null where no group has that number",
     ),
     "logp_change_correct": (
         pa.float64(),
-        "change of log-probability per token of correct rollouts across the step's updates; null unless measured",
+        "change of log-probability per token of correct rollouts across the step's updates; "
+        "null unless measured, or if there are none",
     ),
     "logp_change_wrong": (pa.float64(), "the same of wrong rollouts"),
     "clip_share_low": (pa.float64(), "share of tokens whose ratio was clipped below (A < 0)"),
@@ -194,3 +198,44 @@ def _mean(values: np.ndarray) -> float | None:
 
 def _ratio(total: float, count: float) -> float | None:
     return float(total / count) if count else None
+
+
+def _type_name(kind: pa.DataType) -> str:
+    """The name that numpy and pandas use.
+
+    >>> _type_name(pa.list_(pa.float64()))
+    'list of float64'
+    """
+    return f"list of {_type_name(kind.value_type)}" if pa.types.is_list(kind) else str(np.dtype(kind.to_pandas_dtype()))
+
+
+def document() -> str:
+    """docs/metrics.md: every column, its type and its meaning."""
+    escaped = {name: meaning.replace("|", r"\|") for name, (_, meaning) in DESCRIPTIONS.items()}
+    rows = [f"| `{name}` | {_type_name(kind)} | {escaped[name]} |" for name, (kind, _) in DESCRIPTIONS.items()]
+    return "\n".join(
+        [
+            "# Training metrics",
+            "",
+            "Written by `python -m asymgrpo.metrics > docs/metrics.md`; change `asymgrpo/metrics.py` instead.",
+            "",
+            f"`metrics.parquet`, schema version {SCHEMA_VERSION}: one row per training step, over the rollouts of all ranks.",
+            "Log-probabilities and entropies are in nats at the sampling temperature; shares are fractions; lengths are tokens.",
+            "Correct means that the verifier's reward is positive, wrong that it is not. Unless a line says otherwise, a",
+            "quantity is measured on the step's rollouts under the policy that sampled them, before the step's updates.",
+            "",
+            "| Column | Type | Meaning |",
+            "|---|---|---|",
+            *rows,
+            "",
+            "Everything in this file is a function of configuration and seed: on a CPU, a run repeated gives the same bytes.",
+            "Seconds are therefore kept apart, in `timings.parquet`: one row per step with the columns `step`,",
+            ", ".join(f"`{phase}`" for phase in PHASES),
+            "(seconds) and `response_tokens`.",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(document(), end="")

@@ -60,7 +60,7 @@ def test_every_pair_of_arms_ends_with_different_weights(two_steps):
     for name in ARMS:
         assert distance(two_steps[name][2], start) > 1e-3, name
     for one, other in itertools.combinations(ARMS, 2):
-        assert distance(two_steps[one][2], two_steps[other][2]) > 1e-6, (one, other)
+        assert distance(two_steps[one][2], two_steps[other][2]) > 1e-4, (one, other)
 
 
 def test_all_arms_start_from_the_same_draws(two_steps):
