@@ -1,0 +1,35 @@
+"""`python -m tests.trajectories.record`: rewrite recorded.json after a wanted change of the method, and say what moved."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "trainer")]
+
+
+def main() -> None:
+    import tiny_trainer
+    import trajectory
+    from tqdm import tqdm
+
+    from asymgrpo.arms import ARMS
+    from asymgrpo.files import write_text
+
+    tiny_trainer.join()
+    old, new = trajectory.read() if trajectory.FILE.exists() else {}, {}
+    for name in tqdm(ARMS, "recording", disable=None):
+        seed = trajectory.steady_seed(name)
+        new[name] = {"run_seed": seed, **trajectory.trajectory(name, seed)}
+        if name not in old:
+            print(f"{name}: new")
+        for fault in trajectory.faults(new[name], old[name]) if name in old else ():
+            print(f"{name}: {fault}")
+    lines = [f"{json.dumps(name)}: {json.dumps(values)}" for name, values in new.items()]
+    write_text("{\n" + ",\n".join(lines) + "\n}\n", trajectory.FILE)
+
+
+if __name__ == "__main__":
+    main()
