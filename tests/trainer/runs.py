@@ -16,6 +16,7 @@ TRAIN = yaml.safe_load((ROOT / "config/default.yaml").read_text())["train"] | {
     "steps": 6,
     "prompts_per_step": 4,
     "group_size": 4,
+    "updates_per_rollout": 2,
     "micro_batch": 4,
     "max_tokens": 12,
     "evaluate_every": 3,

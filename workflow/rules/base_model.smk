@@ -15,6 +15,8 @@ rule base_models:
 rule base_model:
     input:
         spec=PATHS.spec,
+        # every data file must be there and whole before anything expensive starts; a change of one reruns nothing here
+        checked=ancient(expand(PATHS.problems, dataset=DATASETS)),
     output:
         directory(PATHS.base_model),
     log:

@@ -12,7 +12,7 @@ rule train:
         model=PATHS.base_model,
         problems=PATHS.problems.format(dataset="train"),
         sets=list(SELECTION_SETS.values()),
-        # every benchmark must be there and whole before days of training start; a change of one reruns nothing here
+        # as for the base model: all data checked first
         checked=ancient(expand(PATHS.problems, dataset=DATASETS)),
     output:
         done=f"{PATHS.run}/done.json",
