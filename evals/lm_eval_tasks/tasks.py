@@ -49,10 +49,10 @@ def load_problems(
 
 
 def scores(responses: Sequence[str], gold: str, truncated: Sequence[bool]) -> dict[str, float]:
-    r"""avg_at_n and pass_at_k of one problem.
+    r"""avg_at_n and pass_at_k of one problem; a truncated response is wrong.
 
-    >>> scores([r"\boxed{2}", r"\boxed{3}", r"\boxed{2}", r"\boxed{2}"], "2", [False, False, False, True])
-    {'avg_at_n': 0.5, 'pass_at_2': 0.8333333333333333}
+    >>> scores([r"\boxed{2}"] * 4, "2", [False, False, False, True])
+    {'avg_at_n': 0.75, 'pass_at_2': 1.0}
     """
     from asymgrpo.verifier import Verdict, verify_many
 

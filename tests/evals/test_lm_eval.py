@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import yaml
 
 from evals.benchmarks import BENCHMARKS, load
 from evals.grade import gold_answers, grade_samples
-from evals.io import read_metadata, read_table, write_json, write_table
+from evals.io import read_json, read_metadata, read_table, write_json, write_table
 from evals.lm_eval_tasks import FOLDER, SAMPLES, task_config
 from evals.lm_eval_tasks.__main__ import task_text
 from evals.passk import avg_at_n, pass_at_k
@@ -77,25 +78,32 @@ def harness(home: Path, config: str, *changes: object, check: bool = True) -> su
     return run("harness", *spread, "--benchmarks", *CHAINS, *changes, check=check)
 
 
-def graded(home: Path, path: Path) -> list[dict]:
+def graded(home: Path, samples: pa.Table) -> list[dict]:
     golds = gold_answers(home / "data" / f"{chain}.parquet" for chain in CHAINS)
-    return grade_samples(read_table(path), golds, workers=1).to_pylist()
+    return grade_samples(samples, golds, workers=1).to_pylist()
+
+
+def sampled_by_us(home: Path) -> list[dict]:
+    """Graded rows of our own sampler with the settings of greedy.json."""
+    from asymgrpo.config import parse_section
+    from evals.sample import SCHEMA, sample_checkpoint
+
+    evaluation = parse_section("evaluation", read_json(home / "greedy.json"))
+    rows: list[dict] = []
+    for chain in CHAINS:
+        problems = read_table(home / "data" / f"{chain}.parquet").to_pylist()
+        identity = {"model": "tiny", "arm": "base", "train_seed": 0, "step": 0, "benchmark": chain}
+        rows += sample_checkpoint(home / "model", problems, "plain", evaluation, 1, identity, "float32")
+    return graded(home, pa.Table.from_pylist(rows, SCHEMA))
 
 
 @pytest.mark.slow
 def test_greedy_decoding_is_the_same_in_lm_eval_and_in_our_sampler(home: Path, tmp_path: Path) -> None:
     theirs = tmp_path / "theirs.parquet"
     harness(home, "greedy.json", "--out", theirs)
-    ours = []
-    for chain in CHAINS:
-        out = tmp_path / f"{chain}.parquet"
-        options = {"config": home / "greedy.json", "problems": home / "data" / f"{chain}.parquet", "benchmark": chain}
-        options |= {"template": "plain", "model": "tiny", "arm": "base", "train-seed": 0, "out": out}
-        options |= {"checkpoints": home / "model"}
-        run("sample", *(part for key, value in options.items() for part in (f"--{key}", value)))
-        ours += graded(home, out)
+    ours = sampled_by_us(home)
     other = {"sample_seed", "logprob_sum"}  # docs/evaluation.md: lm-eval has neither
-    found = [{k: v for k, v in row.items() if k not in other} for row in graded(home, theirs)]
+    found = [{k: v for k, v in row.items() if k not in other} for row in graded(home, read_table(theirs))]
     assert found == [{k: v for k, v in row.items() if k not in other} for row in ours]
     assert {row["verdict"] for row in found} == VERDICTS  # the comparison saw every ending there is here
     assert any(row["response"] != row["response"].strip() for row in found)
@@ -108,7 +116,7 @@ def test_greedy_decoding_is_the_same_in_lm_eval_and_in_our_sampler(home: Path, t
 @pytest.mark.slow
 def test_lm_eval_scores_several_samples_as_we_do(home: Path, tmp_path: Path) -> None:
     harness(home, "sampled.json", "--out", tmp_path / "samples.parquet")
-    rows = graded(home, tmp_path / "samples.parquet")
+    rows = graded(home, read_table(tmp_path / "samples.parquet"))
     results = read_metadata(tmp_path / "samples.parquet")["lm_eval"]["results"]
     for chain, n in {"chain2": 6, "chain3": 4, "chain4": 4}.items():
         correct: dict[str, list[bool]] = {}
@@ -191,8 +199,6 @@ def test_errors_are_one_sentence(home: Path, tmp_path: Path) -> None:
 
 def controlled(folder: Path, arm: str, template: str, right: list[int]) -> Path:
     """A graded table, through evals.grade, of 8 problems with 4 samples each, right[i] of them right."""
-    import pyarrow as pa
-
     from evals.sample import SCHEMA
 
     rows = [
@@ -225,6 +231,23 @@ def test_template_control_reports_every_template_and_the_paired_difference(tmp_p
     expected = pass_at_k(4, [4, 2, 3, 1, 4, 3, 2, 4], 2) - pass_at_k(4, [3, 1, 2, 0, 4, 2, 1, 3], 2)
     assert rows["plain_boxed", "pass_at_k", 2]["difference"] == pytest.approx(expected.mean())
     assert "| plain_boxed | 71.9 [" in text
+
+    named = {"model": "tiny", "arm": "base@plain_boxed", "train_seed": 0, "selection": "last", "step": 0}
+    write_json([named], tmp_path / "selection.json")
+    scored = (
+        "--selection",
+        tmp_path / "selection.json",
+        "--seed-variance",
+        "own",
+        *target[:-1],
+        tmp_path / "s.parquet",
+    )
+    run("score", "--graded", base, other, *scored)
+    scores = {(row["arm"], row["metric"], row["k"]): row for row in read_table(tmp_path / "s.parquet").to_pylist()}
+    for (template, metric, k), row in rows.items():
+        arm = "base" if template == "plain" else f"base@{template}"
+        same = ("estimate", "ci_low", "ci_high")
+        assert [scores[arm, metric, k][name] for name in same] == [row[name] for name in same]
 
 
 def test_template_control_refuses_trained_and_misnamed_arms(tmp_path: Path) -> None:
