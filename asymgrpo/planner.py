@@ -124,12 +124,13 @@ def memory_table(found: Memory) -> str:
     components = {
         "parameters": (s.parameters, "rollout logits layers update"),
         "optimizer (moments, float32 weights)": (s.optimizer, "rollout logits layers update"),
-        "gradients and reduction buffer": (s.gradients, "logits layers update"),
+        "gradients": (s.gradients, "logits layers"),
+        "DeepSpeed's reduction buffer": (s.buffers, "logits layers"),
         "activations kept": (a.kept, "logits layers"),
         "final norm": (a.final_norm, "logits"),
         "logits (one chunk)": (a.logits, "logits"),
         "one layer's backward pass": (a.layer, "layers"),
-        "temporaries of the update": (s.update, "update"),
+        "gradients and temporaries of the update": (s.update, "update"),
         "vLLM weights": (found.vllm_weights, "rollout"),
         "vLLM keys and values": (found.vllm_cache, "rollout"),
     }

@@ -13,7 +13,7 @@ from asymgrpo.planner_shapes import Shape
 
 WIDTH = {"float32": 4, "bfloat16": 2}
 BUCKET = 500_000_000
-"""Numbers in DeepSpeed's reduction buffer, allocated whole in stages 1 to 3 (its default reduce_bucket_size)."""
+"""Numbers in one of DeepSpeed's reduction buffers, allocated whole in stages 1 to 3 (its default reduce_bucket_size)."""
 LIVE_PARAMETERS = 1_000_000_000
 """Numbers that ZeRO-3 keeps gathered (its default stage3_max_live_parameters)."""
 RUNTIME = 4_000_000_000
@@ -49,14 +49,16 @@ class State:
 
     parameters: int
     """In the training dtype; under ZeRO-3 the shard and what is gathered at once."""
-    gradients: int
-    """Accumulated over micro-batches, with DeepSpeed's reduction buffer."""
     optimizer: int
     """AdamW's two moments and the float32 master weights."""
+    gradients: int
+    """Accumulated over micro-batches, this micro-batch's own included where it is apart."""
+    buffers: int
+    """DeepSpeed's reduction buffer, during the backward pass."""
     update: int
-    """Only during the optimizer's step: float32 gradients and AdamW's temporaries."""
+    """During the optimizer's step, in place of the two above: gradients in float32 and AdamW's temporaries."""
     host: int
-    """In host memory, per GPU."""
+    """In host memory, at the peak of the optimizer's step."""
 
 
 def state(shape: Shape, train: Train, world_size: int) -> State:
@@ -67,19 +69,23 @@ def state(shape: Shape, train: Train, world_size: int) -> State:
     >>> state(SHAPES["Qwen/Qwen3-4B"], train, 4).optimizer // 10**9
     12
     """
-    n, width, stage = shape.parameters, WIDTH[train.dtype], train.zero_stage
+    n, width, stage, largest = shape.parameters, WIDTH[train.dtype], train.zero_stage, shape.head_parameters
     shard = -(-n // world_size)
+    copy = 4 * n if width < 4 else 0  # float32 beside the training dtype
     if stage == 0:
-        master = 4 * n if train.dtype != "float32" else 0
-        largest = shape.head_parameters
-        return State(width * n, width * n, master + 8 * n, 4 * n if master else 8 * largest, 0)
+        reduced = width * min(n, BUCKET)  # gradients are copied into one flat buffer
+        return State(width * n, copy + 8 * n, width * n, 0, width * n + max(copy + 8 * largest, reduced), 0)
     parameters = width * n if stage < 3 else width * (shard + min(n, LIVE_PARAMETERS))
-    bucket = width * BUCKET
-    accumulated = width * n if stage == 1 else 2 * width * shard  # from stage 2 on: the sum and this micro-batch's own
+    buffers = width * BUCKET
     if not train.offload:
-        return State(parameters, accumulated + bucket, 12 * shard, (width + 4 + 4) * shard, 0)
-    on_gpu = width * n if stage == 1 else width * shape.head_parameters  # the largest gradient on its way to the host
-    return State(parameters, on_gpu + bucket, 0, 0, (12 + 4) * shard)
+        gradients = width * n if stage == 1 else 2 * width * shard
+        return State(parameters, 12 * shard, gradients, buffers, 12 * shard, 0)
+    passing = width * largest  # the largest gradient on its way to the host
+    gradients = width * n + passing if stage == 1 else passing
+    # Weights, moments and gradients in float32, weights (from stage 2 on also the sum of gradients) in the training dtype,
+    # temporaries.
+    host = (16 + width * (1 if stage == 1 else 2) + 8) * shard
+    return State(parameters, 0, gradients, buffers, passing, host)
 
 
 def saved_per_token(shape: Shape, width: int) -> int:
@@ -168,11 +174,12 @@ class Memory:
         """Bytes alive at once in each phase of a step, the runtime's own included."""
         s = self.state
         sampling = RUNTIME + s.parameters + s.optimizer + self.vllm
-        training = RUNTIME + s.parameters + s.optimizer + s.gradients + (VLLM_ASLEEP if self.vllm else 0)
+        training = RUNTIME + s.parameters + s.optimizer + (VLLM_ASLEEP if self.vllm else 0)
+        backward = training + s.gradients + s.buffers
         return {
             "rollout": sampling,
-            "logits": training + self.activations.at_logits,
-            "layers": training + self.activations.at_layer,
+            "logits": backward + self.activations.at_logits,
+            "layers": backward + self.activations.at_layer,
             "update": training + s.update,
         }
 
@@ -180,7 +187,8 @@ class Memory:
 def training_peak(shape: Shape, train: Train, batch: MicroBatch, world_size: int) -> int:
     """Bytes of tensors at the peak of a training step of two or more micro-batches, without runtime and vLLM."""
     s = state(shape, train, world_size)
-    return s.parameters + s.gradients + s.optimizer + max(activations(shape, train, batch).peak, s.update)
+    backward = s.gradients + s.buffers + activations(shape, train, batch).peak
+    return s.parameters + s.optimizer + max(backward, s.update)
 
 
 def memory(shape: Shape, train: Train, capacity: int, world_size: int) -> Memory:

@@ -1,0 +1,192 @@
+"""Exact counts, properties of the plan, refusals, and the command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asymgrpo.config import ConfigError, Train
+from asymgrpo.planner import check_fits, load_study, reports
+from asymgrpo.planner_memory import memory, refuse
+from asymgrpo.planner_shapes import SHAPES, shape_from_config, shape_of
+from asymgrpo.planner_time import MACHINES, Lengths, machine_of, step_seconds
+
+ROOT = Path(__file__).parents[2]
+PAPER, ONE_GPU = ROOT / "config/paper.yaml", ROOT / "config/paper-1gpu.yaml"
+QWEN3, QWEN2 = SHAPES["Qwen/Qwen3-4B"], SHAPES["Qwen/Qwen2.5-Math-1.5B"]
+GB80 = 80 * 10**9
+
+stages = st.integers(0, 3)
+ranks = st.sampled_from([1, 2, 4, 8, 16])
+trains = st.builds(
+    lambda **changes: paper(**changes),
+    zero_stage=stages,
+    gradient_checkpointing=st.booleans(),
+    logits_chunk=st.sampled_from([None, 512, 2048]),
+    dtype=st.sampled_from(["float32", "bfloat16"]),
+    micro_batch=st.sampled_from([1, 2, 4]),
+    max_tokens=st.integers(128, 4096),
+)
+
+
+PAPER_TRAIN = load_study([PAPER]).train
+
+
+def paper(**changes) -> Train:
+    return PAPER_TRAIN.model_copy(update=changes)
+
+
+@pytest.mark.parametrize("name", ["Qwen/Qwen3-4B", "Qwen/Qwen2.5-Math-1.5B", "SmolLM2-135M"])
+def test_parameter_counts_are_those_of_transformers(name):
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    shape = SHAPES[name]
+    family = "qwen3" if shape.qk_norm else "qwen2" if shape.qkv_bias else "llama"
+    config = {
+        "model_type": family,
+        "vocab_size": shape.vocab_size,
+        "hidden_size": shape.hidden_size,
+        "intermediate_size": shape.intermediate_size,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "max_position_embeddings": shape.max_positions,
+        "tie_word_embeddings": shape.tied,
+    } | ({"head_dim": shape.head_dim} if shape.qk_norm else {})
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+    assert shape.parameters == sum(p.numel() for p in model.parameters())
+    assert shape_from_config(config) == shape
+
+
+def test_the_tiny_shape_is_the_model_that_the_workflow_builds():
+    from asymgrpo.base_model import build_model, parse_spec
+    from asymgrpo.tasks.tokenizer import build_tokenizer
+
+    model = load_study([]).models["tiny"]
+    built = build_model(parse_spec(model.spec), build_tokenizer())
+    assert shape_of("tiny", model).parameters == sum(p.numel() for p in built.parameters())
+
+
+def test_known_totals():
+    assert (QWEN3.parameters, QWEN2.parameters) == (4_022_468_096, 1_543_714_304)
+
+
+@given(trains, ranks)
+def test_more_ranks_never_need_more_memory(train, world_size):
+    few, many = (memory(QWEN3, train, GB80, n).phases for n in (world_size, 2 * world_size))
+    assert all(many[phase] <= few[phase] for phase in few)
+
+
+@given(trains, st.integers(1, 2048))
+def test_longer_responses_never_need_less_memory(train, more):
+    longer = train.model_copy(update={"max_tokens": train.max_tokens + more})
+    short, long = (memory(QWEN3, t, GB80, 4).phases for t in (train, longer))
+    assert all(long[phase] >= short[phase] for phase in short)
+    assert long["layers"] > short["layers"]
+
+
+@given(trains)
+def test_checkpointing_never_needs_more_memory(train):
+    on, off = (
+        memory(QWEN3, train.model_copy(update={"gradient_checkpointing": c}), GB80, 4).activations.peak
+        for c in (True, False)
+    )
+    assert on < off
+
+
+@given(trains.filter(lambda t: t.zero_stage > 0))
+def test_offload_moves_state_to_the_host(train):
+    here, away = (memory(QWEN3, train.model_copy(update={"offload": o}), GB80, 4).state for o in (False, True))
+    assert away.optimizer == here.host == 0
+    assert away.host >= here.optimizer
+
+
+@given(st.integers(1, 4000), st.integers(1, 95))
+def test_longer_responses_take_longer(response, more):
+    machine, train = machine_of("h100-80gb"), paper()
+    short, long = (
+        step_seconds(QWEN3, train, 4, machine, Lengths(120, n), 250_000).total for n in (response, response + more)
+    )
+    assert long > short
+
+
+@pytest.mark.parametrize("files", [[PAPER], [PAPER, ONE_GPU]], ids=["paper", "paper-1gpu"])
+def test_the_presets_fit_80_gb_and_make_sense(files):
+    from workflow.checks import check_meaning
+
+    study = load_study(files)
+    assert check_meaning(study) == []
+    assert check_fits(study, "h100-80gb") == []
+    assert all("GPU-hours" in text for text in reports(study, "h100-80gb", study.train.world_size, 120, None))
+
+
+@pytest.mark.parametrize(
+    ("changes", "gpu", "words"),
+    [
+        ({}, "a100-40gb", ["qwen3_4b needs", "during rollout", "40 GB", "engine_memory_fraction"]),
+        ({"zero_stage": 0}, "h100-80gb", ["during update", "raise train.zero_stage"]),
+        ({"micro_batch": 64}, "h100-80gb", ["during layers", "micro_batch"]),
+        ({"logits_chunk": None, "micro_batch": 8}, "h100-80gb", ["during logits", "logits_chunk"]),
+        ({"engine_memory_fraction": 0.145}, "h100-80gb", ["leaves vLLM room", "engine_memory_fraction"]),
+        ({"max_tokens": 40_000}, "h100-80gb", ["40960 tokens", "41024"]),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_plan_that_cannot_fit_is_refused(changes, gpu, words):
+    train = paper(**changes)
+    found = memory(QWEN3, train, int(machine_of(gpu).memory_gb * 1e9), 4)
+    with pytest.raises(ConfigError) as caught:
+        refuse("qwen3_4b", QWEN3, train, found)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_the_smaller_model_cannot_have_the_longer_responses():
+    study = load_study([PAPER])
+    both = study.model_copy(update={"study": study.study.model_copy(update={"models": ["qwen2p5_math_1p5b"]})})
+    (sentence,) = check_fits(both, "h100-80gb")
+    assert "4096 tokens" in sentence
+    assert "5120" in sentence
+
+
+def test_every_machine_is_whole():
+    for kind in yaml.safe_load(MACHINES.read_text()):
+        assert machine_of(kind).source
+    with pytest.raises(ConfigError, match="h100-80gb"):
+        machine_of("h1000")
+
+
+def test_an_unknown_architecture_is_refused():
+    with pytest.raises(ConfigError, match="'mamba'"):
+        shape_from_config({"model_type": "mamba"})
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-W", "ignore", "-m", "asymgrpo.planner", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_command_prints_tables_or_one_sentence_per_reason():
+    whole = run("--config", str(PAPER), "--gpu", "h100-80gb", "--gpus", "4")
+    assert whole.returncode == 0
+    assert "| **peak** of 80 |" in whole.stdout
+    small = run("--config", str(PAPER), "--gpu", "a100-40gb", "--gpus", "4")
+    assert small.returncode == 2
+    assert all(line.startswith("planner: ") for line in small.stderr.splitlines())
+    other = run("--config", str(PAPER), "--gpu", "h100-80gb", "--gpus", "8")
+    assert other.returncode == 2
+    assert "train.ranks_per_node = 4" in other.stderr
+
+
+def test_configurations_merge_as_snakemake_merges_them():
+    study = load_study([PAPER, ONE_GPU])
+    assert (study.name, study.train.ranks_per_node, study.train.max_tokens) == ("paper-1gpu", 1, 4096)
+    assert study.arms["grpo_entropy"] == {"entropy_coef": 0.001}
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml is missing"):
+        load_study([Path("nowhere.yaml")])
