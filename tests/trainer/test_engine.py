@@ -82,8 +82,35 @@ def test_a_mean_per_micro_batch_would_be_noticed(monkeypatch, whole, reduction):
 
 @pytest.mark.parametrize("zero_stage", [1, 2, 3])
 def test_any_zero_stage_gives_the_same_update(whole, two_ranks, zero_stage):
-    assert difference(one_update("token", 4, zero_stage), whole["token"]) < 1e-6
+    assert difference(one_update("token", 4, zero_stage=zero_stage), whole["token"]) < 1e-6
     assert difference(two_ranks["zero_updates"][zero_stage], whole["token"]) < 1e-6
+
+
+def moved(update: dict) -> torch.Tensor:
+    """All movements of the weights, flat."""
+    start = dict(tiny_model().named_parameters())
+    return torch.cat([(update["weights"][name] - start[name].detach()).flatten() for name in start])
+
+
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+def test_the_gradient_is_clipped_by_its_global_norm_and_reported_before(whole, zero_stage):
+    """A first step of Adam with epsilon 1 is d = -g / (|g| + 1), so that the gradient can be read off the weights."""
+
+    def norm_of_gradient(update) -> float:
+        d = moved(update).double()
+        return float((d / (1 - d.abs())).norm())
+
+    clipped = one_update("token", 4, zero_stage=zero_stage, max_grad_norm=0.5)
+    assert clipped["grad_norm"] == pytest.approx(whole["token"]["grad_norm"], rel=1e-6)
+    assert norm_of_gradient(whole["token"]) == pytest.approx(clipped["grad_norm"], rel=1e-4)
+    assert norm_of_gradient(clipped) == pytest.approx(0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize("zero_stage", [0, 2])
+def test_the_learning_rate_warms_up_linearly(whole, zero_stage):
+    """The first of n + 1 equal stairs: with n = 3 warm-up updates, a quarter."""
+    first = moved(one_update("token", 4, zero_stage=zero_stage, warmup_updates=3))
+    torch.testing.assert_close(first, moved(whole["token"]) / 4, rtol=1e-4, atol=1e-6)
 
 
 def same_run(one: dict, other: dict) -> bool:
@@ -148,7 +175,7 @@ def test_weights_go_out_and_come_back(tmp_path, zero_stage, tied):
 
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
 def test_a_saved_state_continues_to_the_bit(tmp_path, zero_stage):
-    train = settings(zero_stage=zero_stage)
+    train = settings(zero_stage=zero_stage, warmup_updates=6)
     undisturbed = make_trainer(train=train)
     steps(undisturbed, 1, 2)
     undisturbed.engine.save_state(tmp_path)

@@ -18,10 +18,11 @@ from tiny_trainer import (
     tiny_model,
     weights,
 )
+from update_cases import sequences
 
-from asymgrpo import trainer as trainer_module
 from asymgrpo.arms import ARMS, get_arm
-from asymgrpo.losses import ratio
+from asymgrpo.batch import pack
+from asymgrpo.losses import k3_kl, ratio
 from asymgrpo.policy import Policy
 from asymgrpo.rollout import Rollout
 from asymgrpo.rollout.base import RolloutEngine
@@ -30,6 +31,7 @@ from asymgrpo.stopwatch import Stopwatch
 from asymgrpo.tasks.tokenizer import build_tokenizer
 from asymgrpo.train import make_grader
 from asymgrpo.trainer import MismatchError, Problem
+from asymgrpo.verifier import Verdict
 
 OVERRIDES = {"grpo_adaptive_entropy": {"adaptive_entropy": {"target": 9.0, "delta": 0.005, "low": 0.0, "high": 1.0}}}
 """Its coefficient stays 0, and the arm is grpo, while the entropy is above the target; a random model's is above 0.2."""
@@ -40,6 +42,10 @@ BOLD = {"learning_rate": 1e-2, "group_size": 8, "micro_batch": 16}
 @pytest.fixture(scope="module", autouse=True)
 def _process_group():
     join()
+
+
+def none_is_correct(rollouts, golds) -> list[Verdict]:
+    return [Verdict.wrong] * len(rollouts)
 
 
 def train_two_steps(arm, **changes) -> tuple[list[dict], list[list[Rollout]], dict[str, torch.Tensor]]:
@@ -132,9 +138,6 @@ def test_the_random_control_ignores_verdicts_but_reports_them():
         trainer = make_trainer(arm, settings(**BOLD), grade=grade)
         row, *_ = trainer.step(1, Stopwatch())
         return row["reward_mean"], weights(trainer.engine)
-
-    def none_is_correct(rollouts, golds):
-        return [trainer_module.Verdict.wrong] * len(rollouts)
 
     some, with_some = with_grader(ARMS["random_reward"], even_wins_in_time)
     none, with_none = with_grader(ARMS["random_reward"], none_is_correct)
@@ -245,6 +248,29 @@ def test_a_kl_penalty_needs_its_reference_and_pulls_towards_it():
     free, held = moved(0.0), moved(10.0)
     assert held[0][0]["entropy"] == free[0][0]["entropy"]
     assert held[1] < 0.9 * free[1], "a strong penalty towards the base model keeps the weights near it"
+
+
+def test_the_penalty_alone_leads_to_the_reference():
+    """No advantage anywhere: whatever moves is the k3 term, and it must know the base model, not the old policy."""
+    reference = Policy(tiny_model(), 1.0, None).requires_grad_(False)
+    model = tiny_model()
+    with torch.no_grad():
+        model.lm_head.weight.mul_(0.5)
+    arm = get_arm("grpo", {"kl_coef": 1.0})
+    trainer = make_trainer(arm, settings(), model, grade=none_is_correct, reference=reference)
+    batch = pack(sequences())
+    rows = batch.rows(torch.arange(len(batch)))
+    expected, _ = reference(rows)
+    torch.testing.assert_close(trainer.score_reference(batch), expected, rtol=0, atol=1e-5)
+
+    def penalty() -> float:
+        return float(k3_kl(trainer.engine.score(rows)[0], expected).mean())
+
+    before = penalty()
+    start = weights(trainer.engine)
+    steps(trainer, 1, 16)
+    assert distance(weights(trainer.engine), start) > 1e-3
+    assert penalty() < 0.7 * before
 
 
 def test_the_adaptive_coefficient_moves_towards_its_target():

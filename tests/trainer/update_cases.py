@@ -39,25 +39,25 @@ def sequences() -> list[Rollout]:
     return [Rollout(p, r, (-3.0,) * len(r), "stop", 0) for p, r in zip(prompts, responses, strict=True)]
 
 
-def one_update(case: str, micro_batch: int, zero_stage: int = 0) -> dict[str, Any]:
+def one_update(case: str, micro_batch: int, **changes: Any) -> dict[str, Any]:
     """Loss, gradient norm and new weights after one update on `sequences()`, this rank's share of them.
 
     With learning rate 1 and an epsilon of 1, Adam's first step is g / (|g| + 1): weights move as gradients do.
     The bound on the norm is out of reach: it would hide a wrong factor.
     """
     world = torch.distributed.get_world_size()
-    train = settings(
-        prompts_per_step=PROMPTS,
-        group_size=GROUP,
-        updates_per_rollout=1,
-        micro_batch=micro_batch,
-        max_tokens=MAX_TOKENS,
-        learning_rate=1.0,
-        adam_eps=1.0,
-        max_grad_norm=1e3,
-        ranks_per_node=world,
-        zero_stage=zero_stage,
-    )
+    of_the_test = {
+        "prompts_per_step": PROMPTS,
+        "group_size": GROUP,
+        "updates_per_rollout": 1,
+        "micro_batch": micro_batch,
+        "max_tokens": MAX_TOKENS,
+        "learning_rate": 1.0,
+        "adam_eps": 1.0,
+        "max_grad_norm": 1e3,
+        "ranks_per_node": world,
+    }
+    train = settings(**of_the_test | changes)
     trainer = make_trainer(CASES[case], train)
     share = torch.arange(SEQUENCES).chunk(world)[trainer.engine.rank]
     batch = pack([sequences()[i] for i in share])
@@ -89,7 +89,7 @@ if __name__ == "__main__":
     join()
     results = {
         "updates": {(case, micro): one_update(case, micro) for case in CASES for micro in (1, 2, 8)},
-        "zero_updates": {stage: one_update("token", 4, stage) for stage in (1, 2, 3)},
+        "zero_updates": {stage: one_update("token", 4, zero_stage=stage) for stage in (1, 2, 3)},
         "runs": {stage: short_run(stage) for stage in (0, 2)},
     }
     if torch.distributed.get_rank() == 0:
