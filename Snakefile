@@ -47,5 +47,6 @@ include: "workflow/rules/figures.smk"
 rule all:
     default_target: True
     input:
+        rules.controls.input,
         rules.tables.input,
         rules.figures.input,

@@ -142,6 +142,8 @@ class Evaluation(Section):
     max_tokens: Positive
     selection: Annotated[list[str], Field(min_length=1)]
     """Checkpoint rules, declared before training: last | validation | best_on:<benchmark>."""
+    control_templates: list[str]
+    """Further prompt templates under which the base model is measured: how much of a score is the prompt's."""
     engine: Literal["torch", "vllm"]
     batch: Positive
     """Problems generated together."""

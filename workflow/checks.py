@@ -21,7 +21,7 @@ def load(mapping: dict[str, Any]) -> Study:
 
 def check_meaning(study: Study) -> list[str]:
     """Every problem found, as sentences; an empty list means that the study makes sense."""
-    checks = (_models, _arms, _batch, _sampling, _evaluation, _selection, _data)
+    checks = (_models, _arms, _batch, _sampling, _evaluation, _templates, _selection, _data)
     return [sentence for check in checks for sentence in check(study)]
 
 
@@ -96,6 +96,16 @@ def _evaluation(study: Study) -> Iterator[str]:
             f"config: evaluation.k has {k}, more than the samples per problem of {', '.join(short)}; lower k or raise "
             f"evaluation.samples, best to {2 * k} or more."
         )
+
+
+def _templates(study: Study) -> Iterator[str]:
+    from asymgrpo.tasks.prompts import TEMPLATES
+
+    used = {f"models.{name}.template": model.template for name, model in study.models.items()}
+    used |= {"evaluation.control_templates": name for name in study.evaluation.control_templates}
+    for key, template in used.items():
+        if template not in TEMPLATES:
+            yield f"config: {key} names {template!r}; known templates are {', '.join(TEMPLATES)}."
 
 
 def _selection(study: Study) -> Iterator[str]:

@@ -30,6 +30,7 @@ class Layout:
         self.checkpoints = f"{study.checkpoints}"
         self.samples = f"{root}/samples/{{model}}/{{arm}}/seed{{seed}}/{{benchmark}}.parquet"
         self.graded = f"{root}/graded/{{model}}/{{arm}}/seed{{seed}}.parquet"
+        self.controls = f"{root}/controls/{{model}}"
         self.scores = f"{root}/scores.parquet"
         self.selections = f"{root}/selections.json"
         self.table1 = f"{root}/table1"
@@ -55,6 +56,16 @@ def trained_runs(study: Study) -> list[dict[str, str]]:
 def evaluated_runs(study: Study) -> list[dict[str, str]]:
     """The base models, then every training run."""
     return [{"model": model, "arm": BASE, "seed": "0"} for model in study.study.models] + trained_runs(study)
+
+
+def is_base(arm: str) -> bool:
+    """Whether an arm's name means the untrained model: base, or base@TEMPLATE in the template control."""
+    return arm.split("@")[0] == BASE
+
+
+def template_of(study: Study, model: str, arm: str) -> str:
+    """The prompt template of an arm: the model's own, unless the arm is base@TEMPLATE."""
+    return arm.split("@")[1] if "@" in arm else study.models[model].template
 
 
 def selection_sets(study: Study) -> list[str]:
@@ -92,7 +103,7 @@ def base_model_command(study: Study, layout: Layout, name: str) -> str:
 
 def checkpoint_inputs(layout: Layout, model: str, arm: str, seed: str) -> dict[str, str]:
     """The weights to sample from: the base model, or a run's candidates with the selected steps."""
-    if arm == BASE:
+    if is_base(arm):
         return {"checkpoints": layout.base_model.format(model=model)}
     run = layout.run.format(model=model, arm=arm, seed=seed)
     return {"checkpoints": f"{run}/candidates", "selection": f"{run}/selection.json"}

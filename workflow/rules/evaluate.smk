@@ -38,9 +38,9 @@ rule sample:
         mem_mb=8000,
         runtime=120,
     params:
-        template=lambda w: STUDY.models[w.model].template,
+        template=lambda w: common.template_of(STUDY, w.model, w.arm),
         selection=lambda w, input: (
-            f"--selection {input.selection}" if w.arm != common.BASE else ""
+            "" if common.is_base(w.arm) else f"--selection {input.selection}"
         ),
         dtype=STUDY.train.dtype,
     shell:
@@ -84,3 +84,43 @@ rule grade:
 rule graded:
     input:
         [PATHS.graded.format(**run) for run in EVALUATED],
+
+
+# The base model under several prompts: how much of a score is the prompt's.
+TEMPLATE_ARMS = [
+    common.BASE,
+    *(f"{common.BASE}@{t}" for t in STUDY.evaluation.control_templates),
+]
+
+
+rule control:
+    input:
+        [PATHS.graded.format(model="{model}", arm=arm, seed=0) for arm in TEMPLATE_ARMS],
+    output:
+        parquet=f"{PATHS.controls}/templates.parquet",
+        markdown=report(f"{PATHS.controls}/templates.md", category="controls"),
+    log:
+        PATHS.log("control", "model"),
+    benchmark:
+        PATHS.benchmark("control", "model")
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        k=" ".join(map(str, STUDY.evaluation.k)),
+        draws=STUDY.evaluation.bootstrap_draws,
+        seed=STUDY.evaluation.bootstrap_seed,
+    shell:
+        PYTHON
+        + " evals.controls --graded {input} --k {params.k} --draws {params.draws} --seed {params.seed}"
+        " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
+
+
+rule controls:
+    input:
+        [
+            rules.control.output.parquet.format(model=model)
+            for model in STUDY.study.models
+            if STUDY.evaluation.control_templates
+        ],
