@@ -101,9 +101,9 @@ def _evaluation(study: Study) -> Iterator[str]:
 def _templates(study: Study) -> Iterator[str]:
     from asymgrpo.tasks.prompts import TEMPLATES
 
-    used = {f"models.{name}.template": model.template for name, model in study.models.items()}
-    used |= {"evaluation.control_templates": name for name in study.evaluation.control_templates}
-    for key, template in used.items():
+    used = [(f"models.{name}.template", model.template) for name, model in study.models.items()]
+    used += [("evaluation.control_templates", name) for name in study.evaluation.control_templates]
+    for key, template in used:
         if template not in TEMPLATES:
             yield f"config: {key} names {template!r}; known templates are {', '.join(TEMPLATES)}."
 

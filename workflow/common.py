@@ -130,12 +130,11 @@ def _write_if_changed(path: Path, value: Any) -> None:
         write_text(text, path)
 
 
-def python(threads: str = "{threads}") -> str:
-    """How a job starts Python: with exactly the threads that its rule declares, and nothing of the user's own site.
+def python() -> str:
+    """How a job starts Python: nothing of the user's own site, one hash seed, quiet libraries.
 
-    Two OpenMP threads next to another job are slower than one; the cores are filled by running jobs side by side.
+    Snakemake sets OMP_NUM_THREADS to the threads that the rule declares. Two OpenMP threads next to another job are slower than
+    one; the cores are filled by running jobs side by side.
     """
-    return (
-        f"env OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} PYTHONHASHSEED=0 PYTHONNOUSERSITE=1 "
-        f"TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_TELEMETRY=1 {sys.executable} -W ignore -m"
-    )
+    quiet = "TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_TELEMETRY=1"
+    return f"env PYTHONHASHSEED=0 PYTHONNOUSERSITE=1 {quiet} {sys.executable} -W ignore -m"

@@ -31,4 +31,4 @@ rule base_model:
     params:
         command=lambda w: common.base_model_command(STUDY, PATHS, w.model),
     shell:
-        PYTHON + " {params.command} --out {output} 2>&1 | tee {log}"
+        "{PYTHON} {params.command} --out {output} 2>&1 | tee {log}"

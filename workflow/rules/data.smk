@@ -32,5 +32,4 @@ rule problems:
     params:
         options=lambda w: common.prepare_options(STUDY, w.dataset),
     shell:
-        PYTHON
-        + " asymgrpo.tasks.prepare {params.options} --lock {input.lock} --out {output} 2>&1 | tee {log}"
+        "{PYTHON} asymgrpo.tasks.prepare {params.options} --lock {input.lock} --out {output} 2>&1 | tee {log}"

@@ -17,8 +17,7 @@ rule select:
     params:
         rules=" ".join(STUDY.evaluation.selection),
     shell:
-        PYTHON
-        + " evals.select --evaluations {input} --rule {params.rules} --model {wildcards.model}"
+        "{PYTHON} evals.select --evaluations {input} --rule {params.rules} --model {wildcards.model}"
         " --arm {wildcards.arm} --train-seed {wildcards.seed} --out {output} > {log} 2>&1"
 
 
@@ -44,7 +43,7 @@ rule sample:
         ),
         dtype=STUDY.train.dtype,
     shell:
-        PYTHON + " evals.sample --config {input.config} --problems {input.problems}"
+        "{PYTHON} evals.sample --config {input.config} --problems {input.problems}"
         " --benchmark {wildcards.benchmark} --template {params.template} --model {wildcards.model}"
         " --arm {wildcards.arm} --train-seed {wildcards.seed} --checkpoints {input.checkpoints}"
         " {params.selection} --dtype {params.dtype} --threads {threads} --out {output} 2>&1 | tee {log}"
@@ -76,8 +75,7 @@ rule grade:
         mem_mb=4000,
         runtime=60,
     shell:
-        PYTHON
-        + " evals.grade --samples {input.samples} --problems {input.problems} --workers {threads}"
+        "{PYTHON} evals.grade --samples {input.samples} --problems {input.problems} --workers {threads}"
         " --out {output} > {log} 2>&1"
 
 
@@ -112,8 +110,7 @@ rule control:
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,
     shell:
-        PYTHON
-        + " evals.controls --graded {input} --k {params.k} --draws {params.draws} --seed {params.seed}"
+        "{PYTHON} evals.controls --graded {input} --k {params.k} --draws {params.draws} --seed {params.seed}"
         " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
 
 

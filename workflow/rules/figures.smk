@@ -26,8 +26,7 @@ rule figure:
     params:
         prefix=f"{PATHS.figures}/{{figure}}",
     shell:
-        PYTHON
-        + " evals.figures.{wildcards.figure} --inputs {input} --out-prefix {params.prefix} > {log} 2>&1"
+        "{PYTHON} evals.figures.{wildcards.figure} --inputs {input} --out-prefix {params.prefix} > {log} 2>&1"
 
 
 rule figures:

@@ -21,8 +21,7 @@ rule score:
         seed=STUDY.evaluation.bootstrap_seed,
         variance=STUDY.evaluation.seed_variance,
     shell:
-        PYTHON
-        + " evals.score --graded {input.graded} --selection {input.selection} --k {params.k}"
+        "{PYTHON} evals.score --graded {input.graded} --selection {input.selection} --k {params.k}"
         " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
 
 
@@ -42,7 +41,7 @@ rule table1:
         mem_mb=2000,
         runtime=10,
     shell:
-        PYTHON + " evals.tables --scores {input.scores} --metadata {input.study}"
+        "{PYTHON} evals.tables --scores {input.scores} --metadata {input.study}"
         " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
 
 
@@ -61,14 +60,13 @@ rule differences:
         mem_mb=8000,
         runtime=30,
     params:
-        results=PATHS.root,
+        results=lambda w: PATHS.root,
         k=" ".join(map(str, STUDY.evaluation.k)),
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,
         variance=STUDY.evaluation.seed_variance,
     shell:
-        PYTHON
-        + " evals.compare {params.results} --k {params.k} --seed-variance {params.variance}"
+        "{PYTHON} evals.compare {params.results} --k {params.k} --seed-variance {params.variance}"
         " --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
 
 
@@ -88,8 +86,7 @@ rule contamination:
         mem_mb=4000,
         runtime=10,
     shell:
-        PYTHON
-        + " evals.contamination --train {input.train} --benchmarks {input.benchmarks}"
+        "{PYTHON} evals.contamination --train {input.train} --benchmarks {input.benchmarks}"
         " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
 
 

@@ -39,8 +39,7 @@ rule train:
         checkpoints=PATHS.checkpoints,
         out=PATHS.run,
     shell:
-        PYTHON
-        + " asymgrpo.train --config {input.config} --arm {input.arm} --model {input.model}"
+        "{PYTHON} asymgrpo.train --config {input.config} --arm {input.arm} --model {input.model}"
         " --template {params.template} --problems {input.problems} {params.sets} --seed {wildcards.seed}"
         " --checkpoints {params.checkpoints} --out {params.out} --threads {threads} 2>&1 | tee {log}"
 
