@@ -77,7 +77,7 @@ def plan_cost(study: Study, shape: Shape, machine: Machine, fitted: Memory, leng
     width, gpus = WIDTH[train.dtype], train.world_size
     rules = evaluation.selection
     sets = ["validation", *(r.split(":", 1)[1] for r in rules if r.startswith("best_on:"))]
-    step = step_seconds(shape, train, gpus, machine, lengths, fitted.vllm_cache_tokens)
+    step = step_seconds(shape, train, gpus, machine, lengths, fitted.cache_tokens)
     problems = sum(counts[name] for name in sets) / gpus
     candidate = decoding_seconds(
         shape,
@@ -87,7 +87,7 @@ def plan_cost(study: Study, shape: Shape, machine: Machine, fitted: Memory, leng
         problems * train.evaluate_samples,
         lengths,
         train.evaluate_max_tokens,
-        fitted.vllm_cache_tokens,
+        fitted.cache_tokens,
     )
     alone = EVALUATION_FRACTION * machine.memory_gb * 1e9 - width * shape.parameters - VLLM_OVERHEAD
     cache = int(alone / kv_bytes_per_token(shape, width))
@@ -154,7 +154,7 @@ def report(name: str, study: Study, shape: Shape, machine: Machine, lengths: Len
     seconds = {**vars(cost.step), "total": cost.step.total}
     total = cost.training_hours + cost.selection_hours + cost.evaluation_hours
     host = f" Host memory: {found.state.host / 1e9:.0f} GB per GPU." if found.state.host else ""
-    cache = f" vLLM's cache holds {found.vllm_cache_tokens:,} tokens." if found.vllm else ""
+    cache = f" vLLM's cache holds {found.cache_tokens:,} tokens." if found.vllm else ""
     return "\n\n".join(
         [
             f"## {name}: {shape.parameters:,} parameters on {train.world_size} GPUs",

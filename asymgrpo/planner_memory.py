@@ -166,7 +166,8 @@ class Memory:
     """Keys and values of the sequences being sampled: what is left of vLLM's share."""
     vllm: int
     """The whole share, 0 when rollouts are made by the torch engine."""
-    vllm_cache_tokens: int
+    cache_tokens: int
+    """Tokens of all sequences being sampled at once; with the torch engine, what the rest of the memory holds."""
     capacity: int
 
     @property
@@ -196,13 +197,15 @@ def memory(shape: Shape, train: Train, capacity: int, world_size: int) -> Memory
     longest = train.max_prompt_tokens + train.max_tokens
     batch = MicroBatch(train.micro_batch, longest, train.max_tokens)
     found = activations(shape, train, batch)
-    width = WIDTH[train.dtype]
-    weights = width * shape.parameters
-    share = int(train.engine_memory_fraction * capacity) if train.rollout_engine == "vllm" else 0
-    cache = max(0, share - weights - VLLM_OVERHEAD)
+    s, width = state(shape, train, world_size), WIDTH[train.dtype]
+    if train.rollout_engine == "vllm":
+        share, weights = int(train.engine_memory_fraction * capacity), width * shape.parameters
+        cache = max(0, share - weights - VLLM_OVERHEAD)
+    else:
+        share = weights = 0
+        cache = max(0, capacity - RUNTIME - s.parameters - s.optimizer)
     tokens = cache // kv_bytes_per_token(shape, width)
-    on = train.rollout_engine == "vllm"
-    return Memory(state(shape, train, world_size), found, weights * on, cache, share, tokens, capacity)
+    return Memory(s, found, weights, cache if share else 0, share, tokens, capacity)
 
 
 def refuse(name: str, shape: Shape, train: Train, found: Memory) -> None:
@@ -219,10 +222,10 @@ def refuse(name: str, shape: Shape, train: Train, found: Memory) -> None:
                 f"planner: {name} needs {needed / 1e9:.1f} GB per GPU during {phase}, which has {found.capacity / 1e9:.0f} GB; "
                 + REMEDIES[phase]
             )
-    if found.vllm and found.vllm_cache_tokens < longest:
+    if found.cache_tokens < longest:
         problems.append(
-            f"planner: {name} leaves vLLM room for {found.vllm_cache_tokens} tokens, less than one sequence of {longest}; raise "
-            "train.engine_memory_fraction or shorten the sequences."
+            f"planner: {name} leaves rollouts room for {found.cache_tokens} tokens, less than one sequence of {longest}; raise "
+            "train.engine_memory_fraction (vllm) or shorten the sequences."
         )
     if problems:
         raise ConfigError("\n".join(problems))

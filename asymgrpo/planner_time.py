@@ -35,7 +35,7 @@ class Rates:
     """What share of the nameplate work is planned at, and the costs that do not scale with it."""
 
     training_flops: float = 0.25
-    """Assumed: between the 0.17 and 0.47 that prime-rl's published runs with recomputation come to (docs/planner.md)."""
+    """Assumed: between the 0.15 and 0.40 that prime-rl's published runs with recomputation come to (docs/planner.md)."""
     decoding_flops: float = 0.5
     """Assumed: matrix products with some hundred rows."""
     hbm: float = 0.6

@@ -133,7 +133,7 @@ def test_the_presets_fit_80_gb_and_make_sense(files):
         ({"zero_stage": 0}, "h100-80gb", ["during update", "raise train.zero_stage"]),
         ({"micro_batch": 64}, "h100-80gb", ["during layers", "micro_batch"]),
         ({"logits_chunk": None, "micro_batch": 8}, "h100-80gb", ["during logits", "logits_chunk"]),
-        ({"engine_memory_fraction": 0.145}, "h100-80gb", ["leaves vLLM room", "engine_memory_fraction"]),
+        ({"engine_memory_fraction": 0.145}, "h100-80gb", ["leaves rollouts room", "engine_memory_fraction"]),
         ({"max_tokens": 40_000}, "h100-80gb", ["40960 tokens", "41024"]),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
@@ -153,6 +153,14 @@ def test_the_smaller_model_cannot_have_the_longer_responses():
     (sentence,) = check_fits(both, "h100-80gb")
     assert "4096 tokens" in sentence
     assert "5120" in sentence
+
+
+@pytest.mark.parametrize("name", ["default", "smollm2"])
+def test_the_small_studies_have_a_plan_too(name):
+    """Tiny and packaged models, the torch engine, embedded data."""
+    study = load_study([ROOT / f"config/{name}.yaml"])
+    (text,) = reports(study, "l40s-48gb", 1, 20, None)
+    assert "vLLM's cache holds" not in text
 
 
 def test_every_machine_is_whole():
