@@ -19,10 +19,11 @@ seeds and nothing but seed variance). Both were measured on the studies of tests
 4. the scale of each level is drawn anew as df / chi2_df, so that few seeds give Student's width (exactly
    so where one level is all there is: S - 1 or P - 1 degrees of freedom; Welch's for two arms).
 
-The interval of a mean m takes the percentiles of the draws to the score scale, as Wilson's interval does: for the percentile d
-its end x solves (x - m)^2 = d^2 x (1 - x) / (m (1 - m)). It stays inside [0, 1], leans the right way where success is rare
-and stays short where nearly everything is solved. The interval of a difference is the plain
-percentile interval. Problems and seeds are both random: the intervals speak about new problems of the same kind and new training seeds.
+The interval of a mean m takes the percentiles of the draws to the score scale, as Wilson's interval does:
+for the percentile d its end x solves (x - m)^2 = d^2 x (1 - x) / (m (1 - m)). It stays inside [0, 1], leans
+the right way where success is rare and stays short where nearly everything is solved. The interval of a
+difference is the plain percentile interval. Problems and seeds are both random: the intervals speak about
+new problems of the same kind and new training seeds.
 
 **Limits, said aloud.** An arm with two seeds of its own has one degree of freedom and a very wide
 interval; `pooled_seed_variance` borrows from the other arms, at the price of an assumption. With one
