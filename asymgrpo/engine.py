@@ -46,6 +46,9 @@ class Engine:
         )
         if train.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            for module in model.modules():
+                # A layer recomputes in training mode only; what it contains stays in evaluation mode, without dropout.
+                module.training = getattr(module, "gradient_checkpointing", False)
         self.hf_config = model.config
         self._policy = Policy(model, train.temperature, train.logits_chunk)
         self._learning_rate, self._warmup = train.learning_rate, train.warmup_updates

@@ -86,6 +86,32 @@ def test_any_zero_stage_gives_the_same_update(whole, two_ranks, zero_stage):
     assert difference(two_ranks["zero_updates"][zero_stage], whole["token"]) < 1e-6
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gradient_checkpointing": True},
+        {"gradient_checkpointing": True, "zero_stage": 3},
+        {"logits_chunk": 3},
+        {"zero_stage": 2, "offload": True},
+        {"zero_stage": 3, "offload": True},
+    ],
+)
+def test_saving_memory_changes_no_update(whole, changes):
+    assert difference(one_update("token", 4, **changes), whole["token"]) < 1e-6
+
+
+@pytest.mark.parametrize("zero_stage", [0, 3])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_gradient_checkpointing_recomputes_each_layer_once(zero_stage, checkpointing):
+    model, passes = tiny_model(), []
+    model.model.layers[0].mlp.register_forward_pre_hook(lambda *_: passes.append(1))
+    engine = make_engine(settings(zero_stage=zero_stage, gradient_checkpointing=checkpointing), model)
+    logp, _ = engine.forward(pack(sequences()).rows(torch.arange(4)))
+    assert len(passes) == 1
+    engine.backward(logp.sum())
+    assert len(passes) == 1 + checkpointing
+
+
 def moved(update: dict) -> torch.Tensor:
     """All movements of the weights, flat."""
     start = dict(tiny_model().named_parameters())
