@@ -98,7 +98,7 @@ class Run:
                 with clock("evaluate"):
                     self.candidate(step)
             stop = self.stop_wanted()
-            tokens = int(row["response_tokens_mean"] * self.train.prompts_per_step * self.train.group_size)
+            tokens = round(row["response_tokens_mean"] * self.train.prompts_per_step * self.train.group_size)
             self.history.timings.append({**clock.row(step), "response_tokens": tokens})
             if step < self.train.steps and (stop or step % self.train.checkpoint_every == 0):
                 self.save(step)

@@ -30,7 +30,7 @@ def settings():
     from asymgrpo.config import parse_section
 
     train = yaml.safe_load(Path("config/default.yaml").read_text())["train"]
-    return parse_section("train", train | {"updates_per_rollout": 2, "micro_batch": 64, "learning_rate": 1e-4})
+    return parse_section("train", train | {"updates_per_rollout": 2, "micro_batch": 32, "learning_rate": 1e-4})
 
 
 def report(name: str, seconds: list[float], tokens: list[float], **more) -> None:

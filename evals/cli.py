@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
+from asymgrpo.config import ConfigError
 from evals.io import DataError
 
 
@@ -28,11 +29,11 @@ def repeat_options(arguments: Sequence[str]) -> list[str]:
 
 
 def run(command: Callable[..., None]) -> None:
-    """Run `command` as a typer program; a `DataError` is printed as one sentence and exits with status 1."""
+    """Run `command` as a typer program; a `DataError` or `ConfigError` is printed as one sentence and exits with status 1."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     try:
         app(args=repeat_options(sys.argv[1:]))
-    except DataError as error:
+    except (DataError, ConfigError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)

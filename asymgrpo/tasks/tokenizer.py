@@ -1,4 +1,4 @@
-"""The tiny model's tokenizer: one token per character of a sum, one for the opening of the box, 22 in all."""
+"""The tiny model's tokenizer: one token per character of a sum, one for the opening of the box, 21 in all."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 import runs
+from tiny_trainer import tiny_model
 
 from asymgrpo.run import EXIT_PREEMPTED
 
@@ -16,18 +17,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def model_directory(tmp_path_factory):
-    import torch
-    from conftest import SHAPE
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-
     from asymgrpo.tasks.tokenizer import build_tokenizer
 
     directory = tmp_path_factory.mktemp("model") / "base"
     tokenizer = build_tokenizer()
-    torch.manual_seed(0)
-    shape = SHAPE | {"vocab_size": len(tokenizer)}
-    config = Qwen3Config(**shape, head_dim=16, tie_word_embeddings=False, eos_token_id=tokenizer.eos_token_id)
-    Qwen3ForCausalLM(config).save_pretrained(directory)
+    tiny_model(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
 
