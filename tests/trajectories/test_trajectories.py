@@ -20,14 +20,16 @@ def found() -> dict[str, dict]:
 
 
 def test_every_arm_is_recorded():
-    assert list(RECORDED) == list(ARMS), "run: python -m tests.trajectories.record"
+    assert list(RECORDED) == list(ARMS), "run: python -m tests.trajectories.record_trajectories"
     assert {len(recorded[column]) for recorded in RECORDED.values() for column in COLUMNS} == {STEPS}
 
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_it_trains_as_recorded(found, name):
     said = faults(found[name], RECORDED[name])
-    assert not said, f"{name}: {'; '.join(said)}. If that is wanted, run: python -m tests.trajectories.record"
+    assert not said, (
+        f"{name}: {'; '.join(said)}. If that is wanted, run: python -m tests.trajectories.record_trajectories"
+    )
 
 
 def test_no_column_is_systematically_off(found):

@@ -1,0 +1,18 @@
+"""Where CI is set, a skipped test is a failure: every check that the project has can run there."""
+
+import os
+
+import pytest
+
+SKIPPED: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped:
+        SKIPPED.append(f"{report.nodeid}: {report.longrepr}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if SKIPPED and os.environ.get("CI"):
+        print("\nskipped tests are failures here:", *SKIPPED, sep="\n  ")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
