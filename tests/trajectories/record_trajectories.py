@@ -1,4 +1,4 @@
-"""`python -m tests.trajectories.record_trajectories` rewrites recorded.json after a wanted change of the method and says what moved."""
+"""Rewrite recorded.json after a wanted change of the method (`python -m tests.trajectories.record_trajectories`); say what moved."""
 
 from __future__ import annotations
 
