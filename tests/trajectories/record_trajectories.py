@@ -1,4 +1,4 @@
-"""Rewrite recorded.json after a wanted change of the method (`python -m tests.trajectories.record_trajectories`); say what moved."""
+"""Rewrite recorded.json after a wanted change (`python -m tests.trajectories.record_trajectories`) and say what moved."""
 
 from __future__ import annotations
 
