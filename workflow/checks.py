@@ -21,7 +21,7 @@ def load(mapping: dict[str, Any]) -> Study:
 
 def check_meaning(study: Study) -> list[str]:
     """Every problem found, as sentences; an empty list means that the study makes sense."""
-    checks = (_models, _arms, _batch, _sampling, _evaluation, _templates, _selection, _data)
+    checks = (_models, _arms, _batch, _containers, _sampling, _evaluation, _templates, _selection, _data)
     return [sentence for check in checks for sentence in check(study)]
 
 
@@ -62,6 +62,11 @@ def _batch(study: Study) -> Iterator[str]:
             )
     if train.offload and train.zero_stage == 0:
         yield "config: train.offload needs train.zero_stage 1, 2 or 3; set one or turn offload off."
+
+
+def _containers(study: Study) -> Iterator[str]:
+    if study.containers != "none":
+        yield "config: containers: apptainer is not written yet; set containers to none and install requirements/cpu.lock."
 
 
 def _sampling(study: Study) -> Iterator[str]:
