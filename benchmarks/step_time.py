@@ -10,6 +10,7 @@ nothing else on the machine. Work per step: 16 prompts x 8 rollouts of at most 4
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -100,7 +101,7 @@ def trl(model: Model, problems: Problems, steps: Steps = 20, threads: int = 1) -
 
     per_update = train.prompts_per_step * train.group_size // train.updates_per_rollout
     arguments = peer.GRPOConfig(
-        output_dir="/tmp/trl-step-time",
+        output_dir=tempfile.mkdtemp(),
         use_cpu=True,
         report_to=[],
         save_strategy="no",
