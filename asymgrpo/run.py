@@ -215,8 +215,21 @@ class Run:
         }
         for name, table in tables.items():
             write_table(table, out / f"{name}.parquet", metadata)
+        # Linked, not moved: a run killed in here resumes from its last checkpoint and needs the earlier candidates again.
         shutil.rmtree(out / "candidates", ignore_errors=True)
-        shutil.move(self.workspace / "candidates", out / "candidates")
+        shutil.copytree(self.workspace / "candidates", out / "candidates", copy_function=_link_or_copy)
         write_json(metadata, out / "done.json")
-        shutil.rmtree(self.workspace / "checkpoints", ignore_errors=True)
-        shutil.rmtree(self.workspace / "rollouts", ignore_errors=True)
+        for leftover in (
+            "checkpoints",
+            "candidates",
+            "rollouts",
+        ):  # checkpoints first: without them a run starts afresh
+            shutil.rmtree(self.workspace / leftover, ignore_errors=True)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """A hard link where the file system can, else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
