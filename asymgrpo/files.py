@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 METADATA_KEY = b"asymgrpo"
 """Parquet files carry a JSON object under this key of their schema."""
 
+PARTIAL = ".partial-"
+"""Prefix of names that are not finished; a killed writer leaves them behind (`remove_partial`)."""
+
 
 def replace_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
     """Call `write(temporary_path)`, then move the result to `path` in one step."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{path.stem}.", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -54,7 +57,7 @@ def write_json(value: Any, path: str | Path) -> None:
 def whole_directory(out: Path) -> Iterator[Path]:
     """A temporary directory beside `out` that becomes `out` when the block succeeds, and vanishes when it does not."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    work = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{out.name}.", dir=out.parent))
     try:
         yield work
         work.chmod(0o755)
@@ -63,6 +66,15 @@ def whole_directory(out: Path) -> Iterator[Path]:
         os.replace(work, out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def remove_partial(directory: Path) -> None:
+    """Delete what killed writers left in `directory`. Only for a directory that nobody else is writing to."""
+    for path in directory.glob(f"{PARTIAL}*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def write_table(table: pa.Table, path: str | Path, metadata: dict[str, Any]) -> None:

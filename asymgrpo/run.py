@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from asymgrpo import checkpoint as ck
 from asymgrpo.config import Train
-from asymgrpo.files import write_json, write_table
+from asymgrpo.files import remove_partial, write_json, write_table
 from asymgrpo.metrics import SCHEMA
 from asymgrpo.progress import Progress
 from asymgrpo.rollout import Request, Rollout
@@ -205,6 +205,7 @@ class Run:
     def publish(self, out: Path, metadata: dict) -> None:
         """Turn the workspace into the declared outputs; done.json comes last, and then the workspace goes."""
         out.mkdir(parents=True, exist_ok=True)
+        remove_partial(out)
         tables = {
             "metrics": pa.Table.from_pylist(self.history.metrics, SCHEMA),
             "timings": pa.Table.from_pylist(self.history.timings, TIMING_SCHEMA),

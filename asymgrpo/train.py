@@ -83,6 +83,7 @@ def run_training(
     from asymgrpo.files import write_json
     from asymgrpo.models import load_model, load_tokenizer
     from asymgrpo.progress import Progress
+    from asymgrpo.provenance import provenance
     from asymgrpo.run import Run
     from asymgrpo.trainer import Trainer
 
@@ -118,8 +119,8 @@ def run_training(
         run.train_steps(done + 1, progress)
         progress.close()
         if rank == 0:
-            run.publish(out, identity)
             write_json(conventions_of(arm, train), out / "conventions.json")
+            run.publish(out, identity | provenance())
         engine.barrier()
     torch.distributed.destroy_process_group()
 

@@ -1,13 +1,10 @@
-"""Reading tables and JSON with errors for the user, and the provenance that every result carries.
+"""Reading tables and JSON with errors for the user.
 
-Writing is in asymgrpo.files (whole files or none); its functions are at hand here too.
+Writing is in asymgrpo.files (whole files or none) and provenance in asymgrpo.provenance; both are at hand here too.
 """
 
 import hashlib
-import importlib.metadata
 import json
-import platform
-import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,21 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asymgrpo.files import METADATA_KEY, replace_atomically, sha256_file, write_json, write_table, write_text
+from asymgrpo.provenance import provenance
 
-__all__ = ["METADATA_KEY", "replace_atomically", "sha256_file", "write_json", "write_table", "write_text"]
-
-PACKAGES = (
-    "torch",
-    "transformers",
-    "deepspeed",
-    "vllm",
-    "math-verify",
-    "numpy",
-    "scipy",
-    "pyarrow",
-    "pandas",
-)
-
+__all__ = ["METADATA_KEY", "provenance", "replace_atomically", "sha256_file", "write_json", "write_table", "write_text"]
 
 class DataError(ValueError):
     """A file that is missing, unreadable or not what was announced; the message names it and the remedy."""
@@ -133,32 +118,3 @@ def _value_bytes(column: pa.Array) -> bytes:
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return np.ascontiguousarray(column.fill_null(0).to_numpy(zero_copy_only=False)).tobytes()
     return repr(column.to_pylist()).encode()
-
-
-def provenance(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
-    """Where a result comes from: git commit and dirtiness, python and package versions.
-
-    Versions are read from the installed package metadata, so nothing is imported. A package that is not
-    installed is null; outside of a git checkout commit and dirtiness are null.
-    """
-    versions: dict[str, str | None] = {}
-    for name in packages:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
-    return {
-        "git_commit": commit,
-        "git_dirty": None if status is None else bool(status),
-        "python": platform.python_version(),
-        "packages": versions,
-    }
-
-
-def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asymgrpo.config import Study
+from asymgrpo.provenance import COMMIT_VARIABLE, commit_of_code
 
 BASE = "base"
 """The name under which the untrained model appears among the arms."""
@@ -137,4 +138,5 @@ def python() -> str:
     one; the cores are filled by running jobs side by side.
     """
     quiet = "TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_TELEMETRY=1"
-    return f"env PYTHONHASHSEED=0 PYTHONNOUSERSITE=1 {quiet} {sys.executable} -W ignore -m"
+    commit = f"{COMMIT_VARIABLE}={commit_of_code() or ''}"
+    return f"env PYTHONHASHSEED=0 PYTHONNOUSERSITE=1 {commit} {quiet} {sys.executable} -W ignore -m"
