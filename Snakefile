@@ -22,7 +22,9 @@ except ConfigError as error:
 
 PATHS = common.Layout(STUDY)
 RUNS = common.trained_runs(STUDY)
-EVALUATED = common.evaluated_runs(STUDY)
+MAIN_RUNS = common.main_runs(STUDY)
+EVALUATED = common.with_base(STUDY, RUNS)
+MAIN_EVALUATED = common.with_base(STUDY, MAIN_RUNS)
 PYTHON = common.python()
 common.write_sections(STUDY, PATHS)
 

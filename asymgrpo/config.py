@@ -157,11 +157,15 @@ class Evaluation(Section):
 
 
 class Plan(Section):
-    """What is run: every model x arm x seed."""
+    """What is run: every model x arm x seed, and every model x analysis x analysis seed."""
 
     models: Annotated[list[str], Field(min_length=1)]
     arms: Annotated[list[str], Field(min_length=1)]
+    """Rows of Table 1."""
     seeds: Annotated[list[int], Field(min_length=1)]
+    analyses: list[str] = []
+    """Further arms, for the figures and claims only."""
+    analysis_seeds: list[int] = []
 
 
 class Study(Section):

@@ -97,7 +97,8 @@ def plan_cost(study: Study, shape: Shape, machine: Machine, fitted: Memory, leng
         checkpoint += decoding_seconds(
             shape, width, machine, counts[name], counts[name] * n, lengths, evaluation.max_tokens, cache
         )
-    runs = len(study.study.arms) * len(study.study.seeds)
+    plan = study.study
+    runs = len(plan.arms) * len(plan.seeds) + len(plan.analyses) * len(plan.analysis_seeds)
     candidates = -(-train.steps // train.evaluate_every)
     weights_gb = width * shape.parameters / 1e9
     return Cost(

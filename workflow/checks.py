@@ -37,7 +37,12 @@ def _models(study: Study) -> Iterator[str]:
 def _arms(study: Study) -> Iterator[str]:
     from asymgrpo.arms import ArmError, check_arm, get_arm
 
-    for name in dict.fromkeys([*study.study.arms, *study.arms]):
+    plan = study.study
+    for name in sorted(set(plan.arms) & set(plan.analyses)):
+        yield f"config: {name!r} is among both study.arms and study.analyses; leave it in one."
+    if plan.analyses and not plan.analysis_seeds:
+        yield "config: study.analyses needs study.analysis_seeds; list at least one seed."
+    for name in dict.fromkeys([*plan.arms, *plan.analyses, *study.arms]):
         try:
             check_arm(get_arm(name, study.arms.get(name)), study.train.updates_per_rollout)
         except ArmError as error:

@@ -44,19 +44,23 @@ class Layout:
         return "/".join([self.benchmarks, rule, *(f"{{{w}}}" for w in wildcards)]) + ".tsv"
 
 
+def main_runs(study: Study) -> list[dict[str, str]]:
+    """Wildcards of the training runs behind Table 1."""
+    return _runs(study.study.models, study.study.arms, study.study.seeds)
+
+
 def trained_runs(study: Study) -> list[dict[str, str]]:
-    """Wildcards of every training run."""
-    return [
-        {"model": model, "arm": arm, "seed": str(seed)}
-        for model in study.study.models
-        for arm in study.study.arms
-        for seed in study.study.seeds
-    ]
+    """Wildcards of every training run: those of Table 1, then the analyses."""
+    return main_runs(study) + _runs(study.study.models, study.study.analyses, study.study.analysis_seeds)
 
 
-def evaluated_runs(study: Study) -> list[dict[str, str]]:
-    """The base models, then every training run."""
-    return [{"model": model, "arm": BASE, "seed": "0"} for model in study.study.models] + trained_runs(study)
+def with_base(study: Study, runs: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The base models, then the given runs: everything that is evaluated."""
+    return [{"model": model, "arm": BASE, "seed": "0"} for model in study.study.models] + runs
+
+
+def _runs(models: list[str], arms: list[str], seeds: list[int]) -> list[dict[str, str]]:
+    return [{"model": model, "arm": arm, "seed": str(seed)} for model in models for arm in arms for seed in seeds]
 
 
 def is_base(arm: str) -> bool:
@@ -117,7 +121,7 @@ def write_sections(study: Study, layout: Layout) -> None:
         _write_if_changed(Path(layout.section.format(section=section)), dumped[section])
     digest = hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
     _write_if_changed(Path(layout.section.format(section="study")), {"config_sha256": digest, "config": dumped})
-    for arm in study.study.arms:
+    for arm in [*study.study.arms, *study.study.analyses]:
         _write_if_changed(Path(layout.arm.format(arm=arm)), {"name": arm, "changes": dumped["arms"].get(arm, {})})
     for model in study.study.models:
         _write_if_changed(Path(layout.spec.format(model=model)), dumped["models"][model]["spec"])

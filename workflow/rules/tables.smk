@@ -3,8 +3,8 @@
 
 rule score:
     input:
-        graded=[PATHS.graded.format(**run) for run in EVALUATED],
-        selection=[f"{PATHS.run}/selection.json".format(**run) for run in RUNS],
+        graded=[PATHS.graded.format(**run) for run in MAIN_EVALUATED],
+        selection=[f"{PATHS.run}/selection.json".format(**run) for run in MAIN_RUNS],
     output:
         PATHS.scores,
     log:
@@ -47,8 +47,8 @@ rule table1:
 
 rule differences:
     input:
-        graded=[PATHS.graded.format(**run) for run in EVALUATED],
-        selection=[f"{PATHS.run}/selection.json".format(**run) for run in RUNS],
+        graded=[PATHS.graded.format(**run) for run in MAIN_EVALUATED],
+        selection=[f"{PATHS.run}/selection.json".format(**run) for run in MAIN_RUNS],
     output:
         f"{PATHS.root}/differences.parquet",
     log:
