@@ -7,11 +7,17 @@ sampling temperature; shares are fractions; lengths are tokens. `python -m asymg
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from asymgrpo.stopwatch import PHASES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from asymgrpo.batch import Batch
 
 SCHEMA_VERSION = 1
 
@@ -74,6 +80,29 @@ class StepRecord:
     token_logp_sampler: np.ndarray
     logp_change: np.ndarray | None = None
     """[prompts, group] change of the sequence log-probability across the updates, when measured."""
+
+
+def record_of(
+    batch: Batch,
+    logp_old: Tensor,
+    entropy: Tensor,
+    rewards: Tensor,
+    advantages: Tensor,
+    verdicts: np.ndarray,
+    change: np.ndarray | None,
+) -> StepRecord:
+    """The record of one rank's step: batch grids are [B, R], rollout grids [prompts, group]."""
+    where = batch.mask.bool()
+    return StepRecord(
+        rewards=rewards.numpy(),
+        advantages=advantages.numpy(),
+        verdicts=verdicts,
+        n_tokens=batch.mask.sum(dim=1).long().reshape(rewards.shape).numpy(),
+        token_entropy=entropy[where].double().numpy(),
+        token_logp=logp_old[where].double().numpy(),
+        token_logp_sampler=batch.logp_sampler[where].double().numpy(),
+        logp_change=change,
+    )
 
 
 @dataclass

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asymgrpo import scoring
 from asymgrpo.arms import Arm, loss_terms
 from asymgrpo.batch import Batch, micro_batches, pack
 from asymgrpo.config import Train
 from asymgrpo.engine import Engine
 from asymgrpo.losses import active_entropy_coef, next_entropy_coef, tis_weights
-from asymgrpo.metrics import StepRecord, UpdateTotals, concatenate, mismatch_metrics, step_row
+from asymgrpo.metrics import UpdateTotals, concatenate, record_of, step_row
 from asymgrpo.policy import Policy
 from asymgrpo.reduce import counts, reduce
 from asymgrpo.rollout import Request, Rollout, RolloutEngine
@@ -83,7 +84,8 @@ class Trainer:
         with clock("sync"):
             self.sampler.update_weights(self.engine.weights())
         with clock("other"):
-            record = self.record(batch, logp_old, entropy, rewards, advantages, verdicts, change)
+            mine = record_of(batch, logp_old, entropy, rewards, advantages, verdicts, change)
+            record = concatenate(self.engine.gather_objects(mine))
             row = step_row(step, self.engine.updates, record, totals, entropy_coef)
             self.adapt_entropy_coef(row["entropy"])
         return row, groups, rewards.numpy()
@@ -119,23 +121,18 @@ class Trainer:
 
     def score(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """log pi_old and entropy [B, R], frozen for all updates of the step."""
-        logp, entropy = torch.zeros_like(batch.mask), torch.zeros_like(batch.mask)
-        for rows in self.split(batch):
-            part = batch.rows(rows)
-            part_logp, part_entropy = self.engine.score(part.to(self.engine.device))
-            width = part.mask.shape[1]
-            logp[rows, :width], entropy[rows, :width] = part_logp.cpu(), part_entropy.cpu()
-        return logp, entropy
+        return scoring.score(self.engine.score, batch, self.split(batch), self.engine.device)
 
     def check_mismatch(self, batch: Batch, logp_old: Tensor) -> None:
-        """Raises MismatchError when the sampler's probabilities are not the trainer's."""
-        where = batch.mask.bool()
-        error = mismatch_metrics(logp_old[where].numpy(), batch.logp_sampler[where].numpy())["token_mult_prob_error"]
-        if self.train.mismatch_gate is not None and error > self.train.mismatch_gate:
+        """Raises MismatchError, on all ranks alike, when the sampler's probabilities are not the trainer's."""
+        gap = (logp_old - batch.logp_sampler)[batch.mask.bool()].double().abs()
+        local = torch.tensor([float(gap.exp().sum()), len(gap)], dtype=torch.float64, device=self.engine.device)
+        total, tokens = self.engine.sum_over_ranks(local).tolist()
+        if self.train.mismatch_gate is not None and total / tokens > self.train.mismatch_gate:
             raise MismatchError(
-                f"token_mult_prob_error is {error:.4f}, above train.mismatch_gate = {self.train.mismatch_gate}: the sampler's "
-                "probabilities are not the trainer's (stale weights, another dtype or temperature?). Nothing was updated; "
-                "compare dtype and rollout_engine, or raise the gate knowingly."
+                f"token_mult_prob_error is {total / tokens:.4f}, above train.mismatch_gate = {self.train.mismatch_gate}: the "
+                "sampler's probabilities are not the trainer's (stale weights, another dtype or temperature?). Nothing was "
+                "updated; compare dtype and rollout_engine, or raise the gate knowingly."
             )
 
     def trains(self, batch: Batch, verdicts: np.ndarray) -> Tensor:
@@ -206,32 +203,14 @@ class Trainer:
 
     def select_tokens(self, logp_old: Tensor, advantages: Tensor, trains: Tensor, step: int) -> Tensor | None:
         """[B, R] choice of a covariance method, made once per update over the prompts of all ranks."""
-        if self.arm.covariance is None:
-            return None
-        chosen = torch.zeros_like(trains, dtype=torch.bool)
-        per_update = len(trains) // self.train.updates_per_rollout
-        for u, rows in enumerate(torch.arange(len(trains)).split(per_update)):
-            grids = self.engine.gather_objects([grid[rows] for grid in (logp_old, advantages, trains)])
-            width = max(part[0].shape[1] for part in grids)
-            pads = [[torch.nn.functional.pad(g, (0, width - g.shape[1])) for g in part] for part in grids]
-            all_logp, all_advantages, all_trains = (torch.cat(part) for part in zip(*pads, strict=True))
-            seed = derive("select", self.run_seed, step, u)
-            picked = self.arm.select_tokens(all_logp, all_advantages, all_trains, seed)
-            assert picked is not None
-            mine = picked.split(per_update)[self.engine.rank]
-            chosen[rows] = mine[:, : chosen.shape[1]]
-        return chosen
+        seeds = [derive("select", self.run_seed, step, u) for u in range(self.train.updates_per_rollout)]
+        return scoring.select_tokens(self.arm, self.engine, logp_old, advantages, trains, seeds)
 
     def score_reference(self, batch: Batch) -> Tensor | None:
         """[B, R] log-probabilities under the base model, for arms with a KL penalty."""
         if self.reference is None:
             return None
-        logp = torch.zeros_like(batch.mask)
-        with torch.no_grad():
-            for rows in self.split(batch):
-                part, _ = self.reference(batch.rows(rows).to(self.engine.device))
-                logp[rows, : part.shape[1]] = part.cpu()
-        return logp
+        return scoring.score(self.reference, batch, self.split(batch), self.engine.device)[0]
 
     def entropy_coef_now(self, batch: Batch, entropy: Tensor) -> float:
         """The coefficient of this step: fixed, or the controller's when the entropy is at or below its target."""
@@ -261,36 +240,9 @@ class Trainer:
 
     def logp_change(self, batch: Batch, logp_old: Tensor, shape: torch.Size) -> np.ndarray:
         """Change of each rollout's sequence log-probability across the step's updates, [prompts, G]."""
-        change = torch.zeros(len(batch))
-        for rows in self.split(batch):
-            part = batch.rows(rows)
-            logp, _ = self.engine.score(part.to(self.engine.device))
-            change[rows] = ((logp.cpu() - logp_old[rows, : logp.shape[1]]) * part.mask).sum(dim=1)
+        parts = self.split(batch)
+        change = scoring.sequence_change(self.engine.score, batch, parts, self.engine.device, logp_old)
         return change.reshape(shape).double().numpy()
-
-    def record(
-        self,
-        batch: Batch,
-        logp_old: Tensor,
-        entropy: Tensor,
-        rewards: Tensor,
-        advantages: Tensor,
-        verdicts: np.ndarray,
-        change: np.ndarray | None,
-    ) -> StepRecord:
-        """What all ranks saw, for the metrics."""
-        where = batch.mask.bool()
-        mine = StepRecord(
-            rewards=rewards.numpy(),
-            advantages=advantages.numpy(),
-            verdicts=verdicts,
-            n_tokens=batch.mask.sum(dim=1).long().reshape(rewards.shape).numpy(),
-            token_entropy=entropy[where].double().numpy(),
-            token_logp=logp_old[where].double().numpy(),
-            token_logp_sampler=batch.logp_sampler[where].double().numpy(),
-            logp_change=change,
-        )
-        return concatenate(self.engine.gather_objects(mine))
 
 
 def rollout_seed(run_seed: int, step: int, problem_id: str, sample: int) -> int:
