@@ -7,6 +7,7 @@ also mean (names that exist, sizes that divide) is checked in workflow/checks.py
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -60,6 +61,10 @@ class Model(Section):
     hub_id: str | None = None
     spec: dict[str, Any] = {}
     """Architecture and supervised training of a tiny model."""
+    train: dict[str, Any] = {}
+    """Changes to the study's `train` for this model: lengths, batch, memory."""
+    evaluation: dict[str, Any] = {}
+    """Changes to the study's `evaluation` for this model, of PER_MODEL only: all models answer the same questions."""
 
 
 class Train(Section):
@@ -123,10 +128,18 @@ class Train(Section):
     """Steps between measurements of log-probability changes across the updates (one more forward pass each)."""
     rollouts_every: Positive
     """Steps between stored rollout batches, for reading."""
+    candidates: Literal["all", "selectable"]
+    """Models kept on disk: `all` candidates, or those that a selection rule can still choose (best so far on a set, newest)."""
+    verify_weights_every: Positive | None
+    """Steps between comparisons of checksums of the trainer's and the sampler's weights; null compares none."""
 
     @property
     def world_size(self) -> int:
         return self.nodes * self.ranks_per_node
+
+
+PER_MODEL = ("temperature", "top_p", "max_tokens", "engine", "batch")
+"""Fields of `evaluation` that a model may change."""
 
 
 class Evaluation(Section):
@@ -156,6 +169,23 @@ class Evaluation(Section):
         return self.samples.get(benchmark, self.samples["default"])
 
 
+class Machine(Section):
+    """What one training job asks of the machine or cluster that it runs on."""
+
+    kind: str
+    """cpu, or a GPU kind of asymgrpo/machines.yaml: every rank then has one such GPU, and a plan that cannot fit is refused."""
+    cpus_per_rank: Positive
+    """CPU threads of each training process."""
+    memory_gb: Positive | None
+    """Host memory per node; null takes the planner's figure (GPU kinds only)."""
+    hours: Annotated[float, Field(gt=0)] | None
+    """Time limit; a job that reaches it goes on in the next. null takes twice the planner's figure (GPU kinds only)."""
+
+    @property
+    def has_gpus(self) -> bool:
+        return self.kind != "cpu"
+
+
 class Plan(Section):
     """What is run: every model x arm x seed, and every model x analysis x analysis seed."""
 
@@ -181,15 +211,61 @@ class Study(Section):
     """Changes to named fields of arms, for example {grpo_entropy: {entropy_coef: 0.01}}."""
     train: Train
     evaluation: Evaluation
+    machine: Machine
     containers: Literal["none", "apptainer"]
+
+    def train_of(self, model: str) -> Train:
+        """`train` with the changes of one of the models."""
+        return Train.model_validate(self.train.model_dump() | self.models[model].train)
+
+    def evaluation_of(self, model: str) -> Evaluation:
+        """`evaluation` with the changes of one of the models."""
+        return Evaluation.model_validate(self.evaluation.model_dump() | self.models[model].evaluation)
 
 
 def parse(mapping: dict[str, Any]) -> Study:
     """The study of a plain mapping (Snakemake's merged `config`). Raises ConfigError naming every wrong key."""
     try:
-        return Study.model_validate(mapping)
+        study = Study.model_validate(mapping)
     except ValidationError as error:
         raise ConfigError("\n".join(_sentence(e) for e in error.errors())) from None
+    problems = [sentence for name in study.models for sentence in _wrong_changes(study, name)]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return study
+
+
+def _wrong_changes(study: Study, model: str) -> Iterator[str]:
+    """What is wrong with a model's changes to `train` and `evaluation`."""
+    for section, merged in (("train", study.train_of), ("evaluation", study.evaluation_of)):
+        try:
+            merged(model)
+        except ValidationError as error:
+            yield from (_sentence(e | {"loc": ("models", model, section, *e["loc"])}) for e in error.errors())
+    for key in study.models[model].evaluation:
+        if key in Evaluation.model_fields and key not in PER_MODEL:
+            yield (
+                f"config: models.{model}.evaluation.{key} would give this model other questions than the rest; only "
+                f"{', '.join(PER_MODEL)} may differ."
+            )
+
+
+def indivisible(train: Train, where: str) -> list[str]:
+    """Sentences about sizes that do not divide over updates, ranks and micro-batches; `where` names the section in them."""
+    shares = train.updates_per_rollout * train.world_size
+    per_update = train.prompts_per_step * train.group_size // shares
+    if train.prompts_per_step % shares:
+        return [
+            f"config: {where}.prompts_per_step = {train.prompts_per_step} does not divide into {train.updates_per_rollout} "
+            f"updates on {train.world_size} ranks; make it a multiple of {shares} or change nodes, ranks_per_node or "
+            "updates_per_rollout."
+        ]
+    if per_update % train.micro_batch:
+        return [
+            f"config: {where}.micro_batch = {train.micro_batch} does not divide the {per_update} sequences of one update on one "
+            "rank; choose a divisor."
+        ]
+    return []
 
 
 def parse_section(name: str, mapping: dict[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from asymgrpo.config import ConfigError, Study, parse
+from asymgrpo.config import ConfigError, Evaluation, Study, Train, indivisible, parse
 
 
 def load(mapping: dict[str, Any]) -> Study:
@@ -21,7 +21,7 @@ def load(mapping: dict[str, Any]) -> Study:
 
 def check_meaning(study: Study) -> list[str]:
     """Every problem found, as sentences; an empty list means that the study makes sense."""
-    checks = (_models, _arms, _batch, _containers, _sampling, _evaluation, _templates, _selection, _data)
+    checks = (_models, _arms, _batch, _machine, _containers, _sampling, _evaluation, _templates, _selection, _data)
     return [sentence for check in checks for sentence in check(study)]
 
 
@@ -43,30 +43,50 @@ def _arms(study: Study) -> Iterator[str]:
     if plan.analyses and not plan.analysis_seeds:
         yield "config: study.analyses needs study.analysis_seeds; list at least one seed."
     for name in dict.fromkeys([*plan.arms, *plan.analyses, *study.arms]):
-        try:
-            check_arm(get_arm(name, study.arms.get(name)), study.train.updates_per_rollout)
-        except ArmError as error:
-            yield f"config: {error}"
+        for updates in sorted({train.updates_per_rollout for _, train in _trains(study)}):
+            try:
+                check_arm(get_arm(name, study.arms.get(name)), updates)
+            except ArmError as error:
+                yield f"config: {error}"
+
+
+def _trains(study: Study) -> Iterator[tuple[str, Train]]:
+    """The key and the value of every training section that is used: the study's, or a model's own."""
+    for name in study.study.models:
+        if name in study.models:
+            yield f"models.{name}.train" if study.models[name].train else "train", study.train_of(name)
 
 
 def _batch(study: Study) -> Iterator[str]:
-    train = study.train
-    if train.prompts_per_step % (train.updates_per_rollout * train.world_size):
-        shares = train.updates_per_rollout * train.world_size
-        yield (
-            f"config: train.prompts_per_step = {train.prompts_per_step} does not divide into "
-            f"{train.updates_per_rollout} updates on {train.world_size} ranks; make it a multiple of {shares} or change "
-            "nodes, ranks_per_node or updates_per_rollout."
-        )
-    else:
-        per_rank = train.prompts_per_step // (train.updates_per_rollout * train.world_size) * train.group_size
-        if per_rank % train.micro_batch:
+    for where, train in dict(_trains(study)).items():
+        yield from indivisible(train, where)
+        if train.offload and train.zero_stage == 0:
+            yield f"config: {where}.offload needs {where}.zero_stage 1, 2 or 3; set one or turn offload off."
+        if train.dtype == "bfloat16" and train.zero_stage == 0:
             yield (
-                f"config: train.micro_batch = {train.micro_batch} does not divide the {per_rank} sequences of one update on "
-                "one rank; choose a divisor."
+                f"config: {where}.zero_stage = 0 would add bfloat16 gradients up in bfloat16; set it to 1, 2 or 3 (on one rank "
+                "they cost the same memory)."
             )
-    if train.offload and train.zero_stage == 0:
-        yield "config: train.offload needs train.zero_stage 1, 2 or 3; set one or turn offload off."
+
+
+def _machine(study: Study) -> Iterator[str]:
+    """A GPU kind must be known and the plan must fit it; on a CPU nothing is known, so that limits must be given."""
+    from asymgrpo.planner import check_fits
+    from asymgrpo.planner_time import machine_of
+
+    machine = study.machine
+    if not machine.has_gpus:
+        for key in ("memory_gb", "hours"):
+            if getattr(machine, key) is None:
+                yield f"config: machine.{key} must be given when machine.kind is cpu; the planner knows GPU kinds only."
+        return
+    try:
+        machine_of(machine.kind)
+    except ConfigError as error:
+        yield f"config: machine.kind: {error}"
+        return
+    if not any(_models(study)):
+        yield from (f"config: {sentence}" for sentence in check_fits(study, machine.kind))
 
 
 def _containers(study: Study) -> Iterator[str]:
@@ -75,37 +95,43 @@ def _containers(study: Study) -> Iterator[str]:
 
 
 def _sampling(study: Study) -> Iterator[str]:
-    if study.train.top_p != 1:
-        yield (
-            f"config: train.top_p = {study.train.top_p} would bias every ratio by the probability mass that it drops; "
-            "set it to 1 (evaluation.top_p is free)."
-        )
+    for where, train in dict(_trains(study)).items():
+        if train.top_p != 1:
+            yield (
+                f"config: {where}.top_p = {train.top_p} would bias every ratio by the probability mass that it drops; "
+                "set it to 1 (evaluation.top_p is free)."
+            )
 
 
 def _evaluation(study: Study) -> Iterator[str]:
     from evals.benchmarks import BENCHMARKS
 
     evaluation = study.evaluation
-    if evaluation.max_tokens < study.train.max_tokens:
-        yield (
-            f"config: evaluation.max_tokens = {evaluation.max_tokens} is shorter than train.max_tokens = "
-            f"{study.train.max_tokens} and would cut what training allowed; raise it to at least that."
-        )
+    for name, (where, train) in zip(study.study.models, _trains(study), strict=False):
+        longest = study.evaluation_of(name).max_tokens
+        if longest < train.max_tokens:
+            yield (
+                f"config: evaluation.max_tokens = {longest} is shorter than {where}.max_tokens = {train.max_tokens} and would "
+                f"cut what training allowed ({name}); raise it to at least that."
+            )
     if "default" not in evaluation.samples:
         yield "config: evaluation.samples needs a key 'default'; add the number of samples per problem."
         return
     unknown = [name for name in evaluation.benchmarks if name not in BENCHMARKS]
     if unknown:
         yield f"config: evaluation.benchmarks names {', '.join(unknown)}; known are {', '.join(BENCHMARKS)}."
-    k = max(evaluation.k)
-    short = [
-        f"{name} (n = {evaluation.n_samples(name)})" for name in evaluation.benchmarks if evaluation.n_samples(name) < k
-    ]
-    if short:
-        yield (
-            f"config: evaluation.k has {k}, more than the samples per problem of {', '.join(short)}; lower k or raise "
-            f"evaluation.samples, best to {2 * k} or more."
-        )
+    yield from _pass_at_k(evaluation)
+
+
+def _pass_at_k(evaluation: Evaluation) -> Iterator[str]:
+    """Each k needs a benchmark with samples enough; the others report what theirs allow."""
+    most = max(evaluation.n_samples(name) for name in evaluation.benchmarks)
+    for k in sorted(evaluation.k):
+        if k > 1 and 2 * k > most:
+            yield (
+                f"config: evaluation.k has {k}, more than half of the samples per problem of every benchmark (most: n = {most}); "
+                f"lower k or raise evaluation.samples to {2 * k}."
+            )
 
 
 def _templates(study: Study) -> Iterator[str]:

@@ -23,6 +23,7 @@ class Layout:
         self.root = f"{root}"
         self.logs, self.benchmarks = f"{root}/logs", f"{root}/benchmarks"
         self.section = f"{root}/config/{{section}}.json"
+        self.model_section = f"{root}/config/{{section}}/{{model}}.json"
         self.arm = f"{root}/config/arms/{{arm}}.json"
         self.spec = f"{root}/config/models/{{model}}.json"
         self.problems = f"{root}/data/{{dataset}}.parquet"
@@ -117,14 +118,16 @@ def checkpoint_inputs(layout: Layout, model: str, arm: str, seed: str) -> dict[s
 def write_sections(study: Study, layout: Layout) -> None:
     """Write each part of the configuration to its own file, only if it changed: a rule depends on the parts that it reads."""
     dumped = study.model_dump(mode="json")
-    for section in ("train", "evaluation"):
-        _write_if_changed(Path(layout.section.format(section=section)), dumped[section])
     digest = hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
     _write_if_changed(Path(layout.section.format(section="study")), {"config_sha256": digest, "config": dumped})
     for arm in [*study.study.arms, *study.study.analyses]:
         _write_if_changed(Path(layout.arm.format(arm=arm)), {"name": arm, "changes": dumped["arms"].get(arm, {})})
     for model in study.study.models:
         _write_if_changed(Path(layout.spec.format(model=model)), dumped["models"][model]["spec"])
+        for section, merged in (("train", study.train_of(model)), ("evaluation", study.evaluation_of(model))):
+            _write_if_changed(
+                Path(layout.model_section.format(section=section, model=model)), merged.model_dump(mode="json")
+            )
 
 
 def _write_if_changed(path: Path, value: Any) -> None:

@@ -24,7 +24,7 @@ rule select:
 rule sample:
     input:
         unpack(lambda w: common.checkpoint_inputs(PATHS, w.model, w.arm, w.seed)),
-        config=PATHS.section.format(section="evaluation"),
+        config=PATHS.model_section.format(section="evaluation", model="{model}"),
         problems=lambda w: PATHS.problems.format(dataset=w.benchmark),
     output:
         PATHS.samples,
@@ -41,7 +41,7 @@ rule sample:
         selection=lambda w, input: (
             "" if common.is_base(w.arm) else f"--selection {input.selection}"
         ),
-        dtype=STUDY.train.dtype,
+        dtype=lambda w: STUDY.train_of(w.model).dtype,
     shell:
         "{PYTHON} evals.sample --config {input.config} --problems {input.problems}"
         " --benchmark {wildcards.benchmark} --template {params.template} --model {wildcards.model}"

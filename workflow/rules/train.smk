@@ -7,7 +7,7 @@ SELECTION_SETS = {
 
 rule train:
     input:
-        config=PATHS.section.format(section="train"),
+        config=PATHS.model_section.format(section="train", model="{model}"),
         arm=PATHS.arm,
         model=PATHS.base_model,
         problems=PATHS.problems.format(dataset="train"),
