@@ -3,9 +3,9 @@
 
 rule select:
     input:
-        rules.train.output.evaluations,
+        PATHS.evaluations,
     output:
-        f"{PATHS.run}/selection.json",
+        PATHS.selection,
     log:
         PATHS.log("select", "model", "arm", "seed"),
     benchmark:
@@ -82,42 +82,3 @@ rule grade:
 rule graded:
     input:
         [PATHS.graded.format(**run) for run in EVALUATED],
-
-
-# The base model under several prompts: how much of a score is the prompt's.
-TEMPLATE_ARMS = [
-    common.BASE,
-    *(f"{common.BASE}@{t}" for t in STUDY.evaluation.control_templates),
-]
-
-
-rule control:
-    input:
-        [PATHS.graded.format(model="{model}", arm=arm, seed=0) for arm in TEMPLATE_ARMS],
-    output:
-        parquet=f"{PATHS.controls}/templates.parquet",
-        markdown=report(f"{PATHS.controls}/templates.md", category="controls"),
-    log:
-        PATHS.log("control", "model"),
-    benchmark:
-        PATHS.benchmark("control", "model")
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=20,
-    params:
-        k=" ".join(map(str, STUDY.evaluation.k)),
-        draws=STUDY.evaluation.bootstrap_draws,
-        seed=STUDY.evaluation.bootstrap_seed,
-    shell:
-        "{PYTHON} evals.controls --graded {input} --k {params.k} --draws {params.draws} --seed {params.seed}"
-        " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
-
-
-rule controls:
-    input:
-        [
-            rules.control.output.parquet.format(model=model)
-            for model in STUDY.study.models
-            if STUDY.evaluation.control_templates
-        ],

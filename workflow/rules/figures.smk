@@ -1,7 +1,7 @@
 # One module and one function per figure (evals/figures); Parquet in, PDF, PNG and SVG out, with a sidecar of hashes.
 
 FIGURE_INPUTS = {
-    "training_curves": [rules.train.output.metrics.format(**run) for run in RUNS],
+    "training_curves": [PATHS.metrics.format(**run) for run in RUNS],
     "passk_curves": [PATHS.scores],
 }
 FIGURES = list(FIGURE_INPUTS)

@@ -4,7 +4,7 @@
 rule score:
     input:
         graded=[PATHS.graded.format(**run) for run in MAIN_EVALUATED],
-        selection=[f"{PATHS.run}/selection.json".format(**run) for run in MAIN_RUNS],
+        selection=[PATHS.selection.format(**run) for run in MAIN_RUNS],
     output:
         PATHS.scores,
     log:
@@ -48,7 +48,7 @@ rule table1:
 rule differences:
     input:
         graded=[PATHS.graded.format(**run) for run in MAIN_EVALUATED],
-        selection=[f"{PATHS.run}/selection.json".format(**run) for run in MAIN_RUNS],
+        selection=[PATHS.selection.format(**run) for run in MAIN_RUNS],
     output:
         f"{PATHS.root}/differences.parquet",
     log:
