@@ -8,7 +8,7 @@ min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
 from asymgrpo.config import ConfigError
-from workflow import common
+from workflow import common, launch
 from workflow.checks import load
 
 
@@ -26,6 +26,7 @@ MAIN_RUNS = common.main_runs(STUDY)
 EVALUATED = common.with_base(STUDY, RUNS)
 MAIN_EVALUATED = common.with_base(STUDY, MAIN_RUNS)
 PYTHON = common.python()
+LAUNCH = launch.prefix(STUDY)
 common.write_sections(STUDY, PATHS)
 
 

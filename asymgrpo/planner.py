@@ -1,4 +1,4 @@
-"""`python -m asymgrpo.planner --config FILE --gpu KIND --gpus N`: does a study fit the machine, and what will it cost?
+"""`python -m asymgrpo.planner --config FILE [--gpu KIND --gpus N]`: does a study fit the machine, and what will it cost?
 
 Prints Markdown: peak memory per GPU by component and phase, seconds per step by phase, GPU-hours and disk of the whole study.
 Exit code 2, with a sentence per reason, for a plan that cannot fit. The model behind it, every constant and how far it was
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from asymgrpo.config import ConfigError, Study, parse
+from asymgrpo.config import ConfigError, Study, Train, parse
 from asymgrpo.planner_memory import VLLM_OVERHEAD, WIDTH, Memory, kv_bytes_per_token, memory, refuse
 from asymgrpo.planner_shapes import Shape, shape_of
 from asymgrpo.planner_time import Lengths, Machine, StepSeconds, decoding_seconds, machine_of, step_seconds
@@ -27,6 +27,10 @@ RESPONSE_SHARE = 0.25
 """Assumed mean response length as a share of train.max_tokens."""
 EVALUATION_FRACTION = 0.9
 """Of a GPU's memory when evaluation has it alone (vLLM's default)."""
+MARGIN = 2.0
+"""Time limit of a job over its expected time."""
+PROCESS = 12_000_000_000
+"""Host memory of one rank without weights: libraries, CUDA's host side, vLLM. Assumed, not measured."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,9 @@ def problem_counts(study: Study) -> dict[str, int]:
     return counts | {"validation": study.data.validation_size}
 
 
-def plan_cost(study: Study, shape: Shape, machine: Machine, fitted: Memory, lengths: Lengths) -> Cost:
+def plan_cost(study: Study, name: str, shape: Shape, machine: Machine, fitted: Memory, lengths: Lengths) -> Cost:
     """Time and disk of everything that the study does with one model."""
-    train, evaluation, counts = study.train, study.evaluation, problem_counts(study)
+    train, evaluation, counts = study.train_of(name), study.evaluation_of(name), problem_counts(study)
     width, gpus = WIDTH[train.dtype], train.world_size
     rules = evaluation.selection
     sets = ["validation", *(r.split(":", 1)[1] for r in rules if r.startswith("best_on:"))]
@@ -148,10 +152,10 @@ def memory_table(found: Memory) -> str:
 
 def report(name: str, study: Study, shape: Shape, machine: Machine, lengths: Lengths) -> str:
     """Markdown for one model. Raises ConfigError when it cannot fit."""
-    train = study.train
+    train = study.train_of(name)
     found = memory(shape, train, int(machine.memory_gb * 1e9), train.world_size)
     refuse(name, shape, train, found)
-    cost = plan_cost(study, shape, machine, found, lengths)
+    cost = plan_cost(study, name, shape, machine, found, lengths)
     seconds = {**vars(cost.step), "total": cost.step.total}
     total = cost.training_hours + cost.selection_hours + cost.evaluation_hours
     host = f" Host memory: {found.state.host / 1e9:.0f} GB per GPU." if found.state.host else ""
@@ -184,18 +188,22 @@ def report(name: str, study: Study, shape: Shape, machine: Machine, lengths: Len
     )
 
 
-def reports(study: Study, gpu: str, gpus: int, prompt: float, response: float | None) -> list[str]:
+def assumed_lengths(train: Train, prompt: float = MEAN_PROMPT, response: float | None = None) -> Lengths:
+    return Lengths(prompt, response if response is not None else RESPONSE_SHARE * train.max_tokens)
+
+
+def reports(study: Study, gpu: str, gpus: int | None, prompt: float, response: float | None) -> list[str]:
     """Markdown per model of the study. Raises ConfigError with every reason for which the study cannot run there."""
-    train, machine, done, problems = study.train, machine_of(gpu), [], []
-    if gpus != train.world_size:
-        raise ConfigError(
-            f"planner: --gpus {gpus} is not train.nodes x train.ranks_per_node = {train.world_size}; change one of them."
-        )
-    lengths = Lengths(prompt, response if response is not None else RESPONSE_SHARE * train.max_tokens)
+    machine, done, problems = machine_of(gpu), [], []
     for name in study.study.models:
+        train = study.train_of(name)
+        if gpus not in (None, train.world_size):
+            raise ConfigError(
+                f"planner: --gpus {gpus} is not train.nodes x train.ranks_per_node = {train.world_size}; change one of them."
+            )
         try:
             shape = shape_of(name, study.models[name], study.results / "models" / name / "base")
-            done.append(report(name, study, shape, machine, lengths))
+            done.append(report(name, study, shape, machine, assumed_lengths(train, prompt, response)))
         except ConfigError as error:
             problems.append(str(error))
     if problems:
@@ -203,10 +211,35 @@ def reports(study: Study, gpu: str, gpus: int, prompt: float, response: float | 
     return done
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What a training job should ask of a cluster."""
+
+    memory_gb: float
+    """Of host memory per node."""
+    hours: float
+
+
+def job_needs(study: Study, name: str) -> Needs:
+    """For a model of a study whose `machine` is a GPU kind. Raises ConfigError when it is unknown or does not fit.
+
+    Host memory per rank: offloaded state, the weights twice (loading, and gathering them for a candidate), the process itself.
+    Hours: MARGIN times the expectation, because that may be off by a factor of 2.
+    """
+    machine, train = machine_of(study.machine.kind), study.train_of(name)
+    shape = shape_of(name, study.models[name])
+    found = memory(shape, train, int(machine.memory_gb * 1e9), train.world_size)
+    cost = plan_cost(study, name, shape, machine, found, assumed_lengths(train))
+    per_rank = found.state.host + 2 * WIDTH[train.dtype] * shape.parameters + PROCESS
+    gpu_hours = (cost.training_hours + cost.selection_hours) / cost.runs
+    return Needs(train.ranks_per_node * per_rank / 1e9, MARGIN * gpu_hours / train.world_size)
+
+
 def check_fits(study: Study, gpu: str) -> list[str]:
     """Sentences for every model that cannot train on this GPU kind: for the checks before the graph of jobs is built."""
-    machine, train, problems = machine_of(gpu), study.train, []
+    machine, problems = machine_of(gpu), []
     for name in study.study.models:
+        train = study.train_of(name)
         try:
             shape = shape_of(name, study.models[name])
             refuse(name, shape, train, memory(shape, train, int(machine.memory_gb * 1e9), train.world_size))
@@ -221,8 +254,10 @@ app = typer.Typer(add_completion=False)
 @app.command(help=__doc__)
 def main(
     config: Annotated[list[Path], typer.Option(help="Configuration; may be repeated, later files win.")],
-    gpu: Annotated[str, typer.Option(help="GPU kind (asymgrpo/machines.yaml).")],
-    gpus: Annotated[int, typer.Option(help="GPUs of one training run.")],
+    gpu: Annotated[str | None, typer.Option(help="GPU kind (asymgrpo/machines.yaml); else the study's.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(help="GPUs of one training run, to be checked against the study's.")
+    ] = None,
     prompt_tokens: Annotated[float, typer.Option(help="Mean tokens of a prompt.")] = MEAN_PROMPT,
     response_tokens: Annotated[
         float | None, typer.Option(help="Mean tokens of a response; else a quarter of train.max_tokens.")
@@ -230,11 +265,12 @@ def main(
 ) -> None:
     try:
         study = load_study(config)
-        done = reports(study, gpu, gpus, prompt_tokens, response_tokens)
+        kind = gpu or study.machine.kind
+        done = reports(study, kind, gpus, prompt_tokens, response_tokens)
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
-    print("\n\n".join([f"# Plan of study {study.name} on {gpu}", *done]))
+    print("\n\n".join([f"# Plan of study {study.name} on {kind}", *done]))
 
 
 if __name__ == "__main__":

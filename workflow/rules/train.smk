@@ -1,5 +1,7 @@
 # One job per model x arm x seed. Checkpoints lie outside the outputs: a killed job continues where it was.
 
+ASKS = {name: launch.request(STUDY, name) for name in STUDY.study.models}
+
 SELECTION_SETS = {
     name: PATHS.problems.format(dataset=name) for name in common.selection_sets(STUDY)
 }
@@ -27,10 +29,17 @@ rule train:
     benchmark:
         PATHS.benchmark("train", "model", "arm", "seed")
     priority: 10
-    threads: 1
+    threads: lambda w: STUDY.train_of(w.model).ranks_per_node * STUDY.machine.cpus_per_rank
     resources:
-        mem_mb=8000,
-        runtime=240,
+        nodes=lambda w: ASKS[w.model]["nodes"],
+        gpu=lambda w: ASKS[w.model]["gpu"],
+        mpi=lambda w: ASKS[w.model]["mpi"],
+        tasks=lambda w: ASKS[w.model]["tasks"],
+        tasks_per_node=lambda w: ASKS[w.model]["tasks_per_node"],
+        tasks_per_gpu=lambda w: ASKS[w.model]["tasks_per_gpu"],
+        cpus_per_task=lambda w: ASKS[w.model]["cpus_per_task"],
+        mem_mb=lambda w, attempt: ASKS[w.model]["mem_mb"] * attempt,
+        runtime=lambda w: ASKS[w.model]["runtime"],
     params:
         template=lambda w: STUDY.models[w.model].template,
         sets=" ".join(
@@ -39,9 +48,10 @@ rule train:
         checkpoints=PATHS.checkpoints,
         out=PATHS.run,
     shell:
-        "{PYTHON} asymgrpo.train --config {input.config} --arm {input.arm} --model {input.model}"
+        "{LAUNCH} --config {input.config} --cpus-per-rank {resources.cpus_per_task} --"
+        " {PYTHON} asymgrpo.train --config {input.config} --arm {input.arm} --model {input.model}"
         " --template {params.template} --problems {input.problems} {params.sets} --seed {wildcards.seed}"
-        " --checkpoints {params.checkpoints} --out {params.out} --threads {threads} 2>&1 | tee {log}"
+        " --checkpoints {params.checkpoints} --out {params.out} --threads {resources.cpus_per_task} 2>&1 | tee {log}"
 
 
 rule trained:
