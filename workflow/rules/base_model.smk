@@ -1,5 +1,5 @@
 # Base models as local directories: trained here (tiny), unpacked from a package (gguf) or fetched from the hub.
-
+from workflow.resources import growing
 
 if any(STUDY.models[name].kind == "hub" for name in STUDY.study.models):
 
@@ -26,8 +26,8 @@ rule base_model:
     priority: 100
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         command=lambda w: common.base_model_command(STUDY, PATHS, w.model),
     shell:

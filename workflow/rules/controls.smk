@@ -1,4 +1,6 @@
 # The base model under several prompts: how much of a score is the prompt's.
+from workflow.resources import growing
+
 TEMPLATE_ARMS = [
     common.BASE,
     *(f"{common.BASE}@{t}" for t in STUDY.evaluation.control_templates),
@@ -17,8 +19,8 @@ rule control:
         PATHS.benchmark("control", "model")
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=growing(4000),
+        runtime=growing(20),
     params:
         k=" ".join(map(str, STUDY.evaluation.k)),
         draws=STUDY.evaluation.bootstrap_draws,

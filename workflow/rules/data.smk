@@ -1,4 +1,5 @@
 # Problems: the training set (with its held-out validation part) and the benchmarks, checked against config/data.lock.yaml.
+from workflow.resources import growing
 
 DATASETS = ["train", "validation", *STUDY.evaluation.benchmarks]
 DOWNLOADS = STUDY.data.source == "hub"
@@ -27,8 +28,8 @@ rule problems:
     priority: 100
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         options=lambda w: common.prepare_options(STUDY, w.dataset),
     shell:

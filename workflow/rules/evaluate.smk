@@ -1,4 +1,12 @@
 # select -> sample (checkpoint x benchmark) -> grade (run) -> score (study). Only sampling is expensive.
+from workflow.resources import grading, growing, sampling
+
+SAMPLING, GRADING = sampling(STUDY), grading(STUDY)
+
+
+# A second of one CPU: not worth a place in a queue.
+localrules:
+    select,
 
 
 rule select:
@@ -12,8 +20,8 @@ rule select:
         PATHS.benchmark("select", "model", "arm", "seed")
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         rules=" ".join(STUDY.evaluation.selection),
     shell:
@@ -32,10 +40,12 @@ rule sample:
         PATHS.log("sample", "model", "arm", "seed", "benchmark"),
     benchmark:
         PATHS.benchmark("sample", "model", "arm", "seed", "benchmark")
-    threads: 1
+    threads: SAMPLING.cpus
     resources:
-        mem_mb=8000,
-        runtime=120,
+        cpus_per_task=SAMPLING.cpus,
+        gpu=lambda w: SAMPLING.gpu,
+        mem_mb=growing(SAMPLING.mem_mb),
+        runtime=growing(SAMPLING.runtime),
     params:
         template=lambda w: common.template_of(STUDY, w.model, w.arm),
         selection=lambda w, input: (
@@ -70,10 +80,11 @@ rule grade:
         PATHS.log("grade", "model", "arm", "seed"),
     benchmark:
         PATHS.benchmark("grade", "model", "arm", "seed")
-    threads: 1
+    threads: GRADING.cpus
     resources:
-        mem_mb=4000,
-        runtime=60,
+        cpus_per_task=GRADING.cpus,
+        mem_mb=growing(GRADING.mem_mb),
+        runtime=growing(GRADING.runtime),
     shell:
         "{PYTHON} evals.grade --samples {input.samples} --problems {input.problems} --workers {threads}"
         " --out {output} > {log} 2>&1"

@@ -1,4 +1,5 @@
 # One module and one function per figure (evals/figures); Parquet in, PDF, PNG and SVG out, with a sidecar of hashes.
+from workflow.resources import growing
 
 FIGURE_INPUTS = {
     "training_curves": [PATHS.metrics.format(**run) for run in RUNS],
@@ -21,8 +22,8 @@ rule figure:
         figure="|".join(FIGURES),
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         prefix=f"{PATHS.figures}/{{figure}}",
     shell:
