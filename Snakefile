@@ -45,6 +45,8 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/controls.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/cost.smk"
+include: "workflow/rules/cluster.smk"
 
 
 # Containers and the cluster: containers/ holds the images, workflow/profiles/ the profiles.
