@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what tests need beyond Python: Apptainer and its tools. Needs root and apt on Debian 12; a second call does nothing.
+# Install what tests need beyond Python: SLURM, and Apptainer and its tools. Needs root and apt on Debian 12; a second call does nothing.
 #
 # Debian 12 has no Apptainer. Debian's unstable release has one that needs a newer libc than Debian 12's: its two binaries get a
 # private copy of that libc, nothing else changes, neither the system's libc nor apt's sources. The package made is kept in CACHE.
@@ -8,6 +8,7 @@ set -euo pipefail
 command -v apt-get > /dev/null || { echo ".ci/system.sh: needs apt (Debian 12)"; exit 1; }
 CACHE=${SYSTEM_CACHE:-/var/cache/asymgrpo}
 TOOLS=(debootstrap squashfs-tools squashfuse fuse-overlayfs fuse2fs uidmap patchelf)
+SLURM=(slurm-wlm slurmdbd munge mariadb-server) # tests/cluster/slurm_up.sh starts it; no service is enabled
 export DEBIAN_FRONTEND=noninteractive
 
 install() { apt-get -qq install -y --no-install-recommends "$@" > /dev/null; }
@@ -59,7 +60,7 @@ subordinate_ids() {
     done
 }
 
-packages "${TOOLS[@]}"
+packages "${TOOLS[@]}" "${SLURM[@]}"
 if ! command -v apptainer > /dev/null; then
     [ -s "$CACHE/apptainer.deb" ] || repack "$CACHE/apptainer.deb"
     install "$CACHE/apptainer.deb"

@@ -8,7 +8,7 @@
 # Needs root and the packages slurm-wlm slurmdbd munge mariadb-server (.ci/system.sh installs them).
 set -euo pipefail
 ROOT=${SLURM_ROOT:?set SLURM_ROOT to a folder that does not exist yet}
-NODES=${SLURM_NODES:-2} CPUS=${SLURM_CPUS:-16} MEMORY=${SLURM_MEMORY:-16000} GPUS=${SLURM_GPUS:-4}
+NODES=${SLURM_NODES:-2} CPUS=${SLURM_CPUS:-16} MEMORY=${SLURM_MEMORY:-64000} GPUS=${SLURM_GPUS:-4}
 PORT=${SLURM_PORT:-16817} # slurmctld; slurmdbd +2, MariaDB +3, slurmd number i +10+i
 LINK=/etc/slurm/slurm.conf
 HOST=$(hostname -s)
@@ -140,13 +140,14 @@ JobCompType=jobcomp/none
 ReturnToService=2
 SlurmdTimeout=20
 MinJobAge=300
-KillWait=5
+KillWait=2
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0,sched_min_interval=100000
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 OverTimeLimit=0
-NodeName=gpu[1-$NODES] NodeHostname=$HOST NodeAddr=127.0.0.1 Port=[$((PORT + 11))-$((PORT + 10 + NODES))] CPUs=$CPUS RealMemory=$MEMORY Gres=gpu:h100:$GPUS State=UNKNOWN
+NodeName=DEFAULT NodeHostname=$HOST NodeAddr=127.0.0.1 CPUs=$CPUS RealMemory=$MEMORY Gres=gpu:h100:$GPUS State=UNKNOWN
+$(for i in $(seq "$NODES"); do echo "NodeName=gpu$i Port=$((PORT + 10 + i)) Weight=$((NODES - i + 1))"; done)
 PartitionName=cpu Nodes=gpu[1-$NODES] MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 PartitionName=gpu Nodes=gpu[1-$NODES] Default=YES MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 PartitionName=preemptible Nodes=gpu[1-$NODES] MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE

@@ -1,0 +1,162 @@
+"""A real SLURM for tests, and Snakemake on it: start, look, wait, disturb."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+STUDY = "tests/cluster/study.yaml"
+PROGRAMS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd", "sbatch")
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def missing() -> str:
+    """Why SLURM cannot be started here, or nothing."""
+    if os.geteuid() != 0:
+        return "starting a SLURM needs root"
+    absent = [name for name in PROGRAMS if not shutil.which(name, path=PATH)]
+    return f"{', '.join(absent)} not installed: run .ci/system.sh" if absent else ""
+
+
+def wait_for(what: str, found: Callable[[], object], seconds: float = 240, every: float = 0.2):
+    """The first true value of `found()`; fails the test after `seconds`."""
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end, f"{what} did not happen within {seconds} s"
+        time.sleep(every)
+    return value
+
+
+class Cluster:
+    """SLURM's daemons below one folder."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.environment = os.environ | {"SLURM_ROOT": str(root), "SLURM_CONF": f"{root}/etc/slurm.conf"}
+
+    def up(self) -> None:
+        self._script("slurm_up.sh")
+
+    def down(self) -> None:
+        self._script("slurm_down.sh")
+
+    def _script(self, name: str) -> None:
+        done = subprocess.run([HERE / name], env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def run(self, *command: str) -> str:
+        """Output of a SLURM command, which must succeed."""
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
+
+    def job(self, comment: str) -> str:
+        """Number of the queued job with this comment (the rule and its wildcards); empty if there is none."""
+        for line in self.run("squeue", "--noheader", "--states=all", "--format=%A|%k|%T").splitlines():
+            number, found, state = line.split("|")
+            if found == comment and state in ("PENDING", "RUNNING"):
+                return number
+        return ""
+
+    def fields(self, number: str) -> dict[str, str]:
+        """What SLURM says of a job: JobState, Restarts, NodeList, ..."""
+        words = self.run("scontrol", "--oneliner", "show", "job", number).split()
+        return dict(word.split("=", 1) for word in words if "=" in word)
+
+    def states(self, comment: str) -> list[str]:
+        """How every start of every job with this comment ended, oldest first."""
+        columns = "--format=JobIDRaw,State,Comment"
+        lines = self.run("sacct", "-D", "-X", "-n", "-P", "--starttime=now-1days", columns).splitlines()
+        return [state.split(" ")[0] for _, state, found in (line.split("|") for line in lines) if found == comment]
+
+    def release(self) -> None:
+        """Start requeued jobs now: SLURM holds them back for two minutes."""
+        for line in self.run("squeue", "--noheader", "--states=PENDING", "--format=%A|%r").splitlines():
+            number, reason = line.split("|")
+            if reason == "BeginTime":
+                self.run("scontrol", "update", f"jobid={number}", "StartTime=now")
+
+    def kill_node(self, node: str) -> None:
+        """The node dies: its daemon, and every process of its jobs."""
+        lines = [line.split() for line in (self.root / "pids").read_text().splitlines()]
+        numbers = [int(number) for number, name in lines if name == f"slurmd-{node}"]
+        tree = Path(f"/sys/fs/cgroup/freezer/slurm_{node}")
+        for _ in range(20):
+            inside = [int(n) for file in tree.rglob("cgroup.procs") for n in file.read_text().split()]
+            for number in {*numbers, *inside}:
+                _kill(number)
+            if not inside:
+                return
+            time.sleep(0.05)
+
+    def revive_node(self, node: str) -> None:
+        command = ["slurmd", "-D", "-N", node, "-f", f"{self.root}/etc/slurm.conf"]
+        with (self.root / "log" / f"slurmd-{node}.out").open("a") as log:
+            daemon = subprocess.Popen(
+                command, env=self.environment | {"PATH": PATH}, stdout=log, stderr=log, start_new_session=True
+            )
+        with (self.root / "pids").open("a") as pids:
+            pids.write(f"{daemon.pid} slurmd-{node}\n")
+
+
+def _kill(number: int) -> None:
+    try:
+        os.kill(number, 9)
+    except ProcessLookupError:
+        pass
+
+
+class Snakemake:
+    """One call of Snakemake in the background, with its results in a folder of the test."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        results: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        study: str = STUDY,
+        changes: tuple[str, ...] = (),
+        before: tuple[str, ...] = (),
+    ):
+        command = [
+            *(*before, sys.executable, "-m", "snakemake", *arguments, "--nolock", "--configfile", study),
+            *("--config", f"results={results}", f"checkpoints={results}-checkpoints", *changes),
+        ]
+        self.log = log
+        with log.open("w") as stream:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def ended(self, seconds: float = 420) -> str:
+        """What it printed; it must end well, and in time."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"snakemake still runs after {seconds} s:\n{self.log.read_text()[-5000:]}") from None
+        assert code == 0, self.log.read_text()[-5000:]
+        return self.log.read_text()
+
+
+UNEQUAL = ("benchmarks", "logs", "timings.parquet")
+"""Folders and files below results that hold clock times."""
+
+
+def digests(results: Path) -> dict[str, str]:
+    """Path below results -> sha256 of every file that must not depend on where and when the study ran."""
+    files = [path for path in sorted(results.rglob("*")) if path.is_file()]
+    return {
+        str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if not set(path.relative_to(results).parts) & set(UNEQUAL)
+    }
