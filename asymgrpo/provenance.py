@@ -1,12 +1,19 @@
-"""Where a result comes from: what every Parquet file says of itself. Nothing of the clock, the host or a path enters."""
+"""Where a result comes from: what every Parquet file says of itself. Nothing of the clock, the host or a path enters.
+
+What comes out of training, sampling and grading says which code and packages made it (`provenance`). What is derived from that
+says what it was derived from (`derived`) and nothing of its own making: the same inputs give the same bytes at any later commit
+and in an environment without torch. What does depend on the machine goes to timings.parquet and Snakemake's benchmark files
+(`machine`).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +28,17 @@ PACKAGES = (
     "pyarrow",
     "pandas",
 )
+CONTENT = Path("/opt/asymgrpo/content.json")
+REQUIREMENTS = Path(__file__).parents[1] / "requirements"
 COMMIT_VARIABLE = "ASYMGRPO_COMMIT"
 """`<commit>` or `<commit>-dirty`: set by the workflow, because a container has no git and a cluster's node may have none."""
 
 
 def provenance(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
-    """Git commit and dirtiness of the code, python and package versions.
+    """Git commit and dirtiness of the code, python and package versions, sha256 of the locks in requirements/.
 
     Versions are read from the installed package metadata, so nothing is imported. A package that is not installed is
-    null; outside of a git checkout commit and dirtiness are null.
+    null; outside of a git checkout commit and dirtiness are null and locks may be empty.
     """
     versions: dict[str, str | None] = {}
     for name in packages:
@@ -43,7 +52,89 @@ def provenance(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
         "git_dirty": commit.endswith("-dirty") if commit else None,
         "python": platform.python_version(),
         "packages": versions,
+        "locks": {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(REQUIREMENTS.glob("*.lock"))
+        },
     }
+
+
+PRODUCER = ("git_commit", "git_dirty", "python", "packages", "locks")
+"""The keys of `provenance`."""
+
+
+def derived(inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What a table derived from files with metadata `inputs` (by name) says of its origin: {inputs, produced_by}.
+
+    Equal descriptions are stored once: who produced an input becomes an index into `produced_by`, and a list of
+    descriptions (one per sample file, say) becomes one with lists where they differ.
+
+    >>> code = {"git_commit": "1f", "git_dirty": False, "python": "3.11", "packages": {}, "locks": {}}
+    >>> samples = [{"problems_sha256": "a", "k": 1} | code, {"problems_sha256": "b", "k": 1} | code]
+    >>> found = derived({"seed0": {"data_hash": "9a", "samples": samples} | code})
+    >>> found["inputs"]["seed0"]["samples"]
+    {'problems_sha256': ['a', 'b'], 'k': 1, 'produced_by': 0}
+    >>> found["produced_by"] == [code]
+    True
+    """
+    producers: list[dict[str, Any]] = []
+
+    def shortened(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            rest = {key: shortened(item) for key, item in value.items() if key not in PRODUCER}
+            if "git_commit" in value:
+                producer = {key: value[key] for key in PRODUCER if key in value}
+                if producer not in producers:
+                    producers.append(producer)
+                rest["produced_by"] = producers.index(producer)
+            return rest
+        if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+            return _merged([shortened(item) for item in value])
+        return value
+
+    named = {name: shortened(inputs[name]) for name in sorted(inputs)}
+    return {"inputs": named, "produced_by": producers}
+
+
+def _merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for key in dict.fromkeys(key for part in parts for key in part):
+        values: list[Any] = []
+        for part in parts:
+            if part.get(key) not in values:
+                values.append(part.get(key))
+        merged[key] = values[0] if len(values) == 1 else values
+    return merged
+
+
+def machine() -> dict[str, Any]:
+    """The kind of host, without its name: architecture, processor, cores, memory (GiB), system, GPUs, container.
+
+    For files that hold seconds and are never compared byte by byte. What cannot be found out is null or empty.
+    """
+    return {
+        "architecture": platform.machine(),
+        "processor": _first_match("/proc/cpuinfo", "model name"),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": platform.freedesktop_os_release().get("PRETTY_NAME") if Path("/etc/os-release").exists() else None,
+        "gpus": [
+            _first_match(path, "Model") for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+        ],
+        "container": _container(),
+    }
+
+
+def _first_match(path: str | Path, key: str) -> str | None:
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return None
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), None)
+
+
+def _container() -> str | None:
+    """sha256 of what the image that this process runs in recorded of its content (containers/record.py); None outside of one."""
+    return hashlib.sha256(CONTENT.read_bytes()).hexdigest() if CONTENT.exists() else None
 
 
 def commit_of_code() -> str | None:

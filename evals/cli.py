@@ -28,10 +28,14 @@ def repeat_options(arguments: Sequence[str]) -> list[str]:
     return spread
 
 
-def run(command: Callable[..., None]) -> None:
-    """Run `command` as a typer program; a `DataError` or `ConfigError` is printed as one sentence and exits with status 1."""
+def run(*commands: Callable[..., None]) -> None:
+    """Run a command as a typer program, or several as its subcommands.
+
+    A `DataError` or `ConfigError` is printed as one sentence and exits with status 1.
+    """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
+    for command in commands:
+        app.command()(command)
     try:
         app(args=repeat_options(sys.argv[1:]))
     except (DataError, ConfigError) as error:

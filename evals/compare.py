@@ -1,14 +1,14 @@
-"""Paired differences with intervals: arms within a result set, or one result set against another.
+"""Paired differences with intervals between the arms of a result set. Two result sets: evals.compare_results.
 
-    python -m evals.compare results/ --draws 10000 --seed 0 --seed-variance pooled      # arms of one set
-    python -m evals.compare mine/ theirs/ --draws 10000 --seed 0 --seed-variance own    # two sets, arm by arm
+    python -m evals.compare results/ --draws 10000 --seed 0 --seed-variance pooled
+    python -m evals.compare --graded G.parquet ... --selection S.json ... --draws 10000 --seed 0 --seed-variance pooled
 
 A result set is a directory with graded tables (Parquet files with verdicts, at any depth), selections
 (`selection*.json`, optional where every run has one checkpoint) and `conventions.json` files (optional).
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ import typer
 from evals.cells import COLUMNS as GRADED
 from evals.cells import SELECTION_COLUMNS, Counts, count_cells, read_graded, read_selection, select_samples
 from evals.cli import run
-from evals.io import DataError, data_hash, provenance, read_json, read_schema, write_table
+from evals.io import DataError, data_hash, derived, inputs_metadata, read_json, read_schema, write_table
 from evals.score import AVERAGE, SeedVarianceRule, metrics_of, seed_variances
 from evals.stats import holm, paired_difference
 from evals.tables import ARMS, TITLES, in_order, percent
@@ -31,10 +31,10 @@ ONLY_CHECKPOINT = "only checkpoint"
 
 @dataclass(frozen=True)
 class ResultSet:
-    """Graded samples by selection rule, and the conventions of every run by its place in the set."""
+    """Graded samples by selection rule, the files they are from, and the conventions of every run by its place."""
 
-    name: str
     counts: dict[str, CountsOf]
+    files: list[Path]
     conventions: dict[str, dict[str, Any]]
 
 
@@ -48,15 +48,23 @@ def read_result_set(directory: Path) -> ResultSet:
     graded_files = [path for path in tables if {*GRADED} <= set(read_schema(path).names)]
     if not graded_files:
         raise DataError(f"{directory}: no graded table in it; name a directory of results")
-    graded = read_graded(graded_files)
     selections = sorted(directory.rglob("selection*.json"))
-    selection = read_selection(selections) if selections else _only_checkpoints(graded, directory)
-    samples = select_samples(graded, selection)
     conventions = {
         str(path.parent.relative_to(directory)): read_json(path) for path in sorted(directory.rglob("conventions.json"))
     }
-    counts = {rule: count_cells(table, votes=False) for rule, table in samples.items()}
-    return ResultSet(directory.name, counts, conventions)
+    return ResultSet(count_by_rule(graded_files, selections), graded_files, conventions)
+
+
+def count_by_rule(graded_files: Sequence[Path], selections: Sequence[Path]) -> dict[str, CountsOf]:
+    """selection rule -> counts of the checkpoints it picks.
+
+    Raises:
+        DataError: as in `evals.cells`, or selections are needed and none is given.
+    """
+    graded = read_graded(graded_files)
+    selection = read_selection(selections) if selections else _only_checkpoints(graded, graded_files[0].parent)
+    samples = select_samples(graded, selection)
+    return {rule: count_cells(table, votes=False) for rule, table in samples.items()}
 
 
 def _only_checkpoints(graded: pa.Table, directory: Path) -> pd.DataFrame:
@@ -177,30 +185,6 @@ def _need_same_problems(a: list[Counts], b: list[Counts], who: str) -> None:
             raise DataError(f"{who} do not have the same problems (for one, {odd}); sample the missing ones")
 
 
-def different_conventions(
-    first: Mapping[str, Mapping[str, Any]], second: Mapping[str, Mapping[str, Any]]
-) -> list[tuple[str, str, Any, Any]]:
-    """(run, key, value in first, value in second) for each convention that differs; runs matched by place.
-
-    >>> different_conventions({"grpo/0": {"std": "population"}}, {"grpo/0": {"std": "sample", "kl": 0}})
-    [('grpo/0', 'kl', None, 0), ('grpo/0', 'std', 'population', 'sample')]
-    """
-    found = []
-    for place in sorted(first.keys() & second.keys()):
-        one, two = _flat(first[place]), _flat(second[place])
-        for key in sorted(one.keys() | two.keys()):
-            if one.get(key) != two.get(key):
-                found.append((place, key, one.get(key), two.get(key)))
-    return found
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
-    return flat
-
-
 def render(rows: list[dict[str, Any]], metric: str) -> str:
     """Differences of one metric as Markdown, in percentage points."""
     lines = ["| model | checkpoint | benchmark | A − B | points [95 %] | p | p (Holm) |", "|---" * 7 + "|"]
@@ -217,50 +201,45 @@ def render(rows: list[dict[str, Any]], metric: str) -> str:
 
 
 def main(
-    first: Annotated[Path, typer.Argument(help="directory of results")],
-    second: Annotated[Path | None, typer.Argument(help="directory of results to compare with")] = None,
+    results: Annotated[Path | None, typer.Argument(help="directory of results")] = None,
     *,
     draws: Annotated[int, typer.Option(help="bootstrap draws; 10000 for published numbers")],
     seed: Annotated[int, typer.Option(help="names the random streams of the bootstrap")],
     seed_variance: Annotated[SeedVarianceRule, typer.Option(help="whose seeds the seed variance is from")],
+    graded: Annotated[list[Path] | None, typer.Option(help="graded tables, instead of a directory")] = None,
+    selection: Annotated[list[Path] | None, typer.Option(help="checkpoint selections of these")] = None,
     against: Annotated[str | None, typer.Option(help="compare every arm with this one only")] = None,
     k: Annotated[list[int] | None, typer.Option(help="k of pass@k; avg@n only by default")] = None,
     out: Annotated[Path | None, typer.Option(help="differences to write (Parquet)")] = None,
 ) -> None:
-    """Paired differences between arms, or between two result sets."""
-    one = read_result_set(first)
-    two = read_result_set(second) if second else None
-    if against and not any(key[1] == against for counts in one.counts.values() for key in counts):
-        raise DataError(f"{first}: no arm {against!r} in it; choose --against from the arms that were run")
+    """Paired differences between arms."""
+    if (results is None) == (not graded):
+        raise DataError("name either a directory of results or --graded files")
+    if results is not None:
+        found = read_result_set(results)
+        files, by_rule = found.files, found.counts
+    else:
+        files, by_rule = graded or [], count_by_rule(graded or [], selection or [])
+    if against and not any(key[1] == against for counts in by_rule.values() for key in counts):
+        raise DataError(
+            f"{files[0]} and others: no arm {against!r} in them; choose --against from the arms that were run"
+        )
     settings = Settings(tuple(k or ()), seed_variance, seed, draws)
     rows: list[dict[str, Any]] = []
-    for rule, counts in one.counts.items():
-        if two is None:
-            found = compare_arms(counts, against, settings)
-        elif rule in two.counts:
-            found = compare_sets(counts, two.counts[rule], settings)
-        else:
-            typer.echo(f"selection {rule!r} is in {first} only: skipped", err=True)
-            continue
-        rows += [{"selection": rule, **row} for row in found]
+    for rule, counts in by_rule.items():
+        rows += [{"selection": rule, **row} for row in compare_arms(counts, against, settings)]
     if not rows:
-        raise DataError("nothing to compare: a set needs two arms, or two sets a common selection rule")
+        raise DataError("nothing to compare: there must be two arms")
     typer.echo(render(rows, "avg_at_n"))
-    if two is not None:
-        _echo_conventions(one, two)
     if out:
         table = pa.Table.from_pylist(rows)
-        write_table(table, out, {"data_hash": data_hash(table), "draws": draws, **provenance()})
-
-
-def _echo_conventions(one: ResultSet, two: ResultSet) -> None:
-    if not one.conventions or not two.conventions:
-        typer.echo("\nconventions not compared: at least one set has no conventions.json")
-        return
-    differences = different_conventions(one.conventions, two.conventions)
-    typer.echo(f"\n{len(differences)} conventions differ")
-    for place, key, left, right in differences:
-        typer.echo(f"  {place}: {key}: {left!r} | {right!r}")
+        origin = {
+            "data_hash": data_hash(table),
+            "draws": draws,
+            "bootstrap_seed": seed,
+            "seed_variance": seed_variance.value,
+        }
+        write_table(table, out, origin | derived(inputs_metadata(files)))
 
 
 if __name__ == "__main__":

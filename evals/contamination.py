@@ -22,7 +22,7 @@ import pyarrow as pa
 import typer
 
 from evals.cli import run
-from evals.io import DataError, data_hash, provenance, read_table, write_table, write_text
+from evals.io import DataError, data_hash, derived, inputs_metadata, read_table, write_table, write_text
 
 GRAM = 5
 NEAR, VERY_NEAR = 0.6, 0.8
@@ -182,7 +182,16 @@ def main(
     pairs = overlap(training.to_pylist(), rows, NEAR)
     counts = count_pairs(pairs, {name: len(problems) for name, problems in rows.items()})
     hashes = {name: data_hash(table) for name, table in {train.stem: training, **tables}.items()}
-    write_table(pairs, out, {"counts": counts, "data_hash": data_hash(pairs), "inputs": hashes, **provenance()})
+    write_table(
+        pairs,
+        out,
+        {
+            "counts": counts,
+            "data_hash": data_hash(pairs),
+            "input_hashes": hashes,
+            **derived(inputs_metadata([train, *benchmarks])),
+        },
+    )
     text = render(counts, pairs)
     if markdown:
         write_text(text, markdown)

@@ -20,7 +20,7 @@ import typer
 from evals.cells import Counts, count_cells, read_graded
 from evals.cli import run
 from evals.compare import Settings, compare_arms
-from evals.io import DataError, data_hash, provenance, read_metadata, read_table, write_table, write_text
+from evals.io import DataError, data_hash, derived, inputs_metadata, read_metadata, read_table, write_table, write_text
 from evals.score import SeedVarianceRule, score_selection
 from evals.tables import percent
 
@@ -136,7 +136,8 @@ def main(
     if BASE not in templates or len(templates) < 2:
         raise DataError("pass the graded samples of arm base and of at least one arm base@TEMPLATE")
     table = template_control(count_cells(read_graded(graded), votes=False), templates, k, seed, draws)
-    write_table(table, out, {"data_hash": data_hash(table), "draws": draws, "bootstrap_seed": seed, **provenance()})
+    origin = {"data_hash": data_hash(table), "draws": draws, "bootstrap_seed": seed, **derived(inputs_metadata(graded))}
+    write_table(table, out, origin)
     text = render(table)
     if markdown:
         write_text(text, markdown)

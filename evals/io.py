@@ -14,9 +14,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asymgrpo.files import METADATA_KEY, replace_atomically, sha256_file, write_json, write_table, write_text
-from asymgrpo.provenance import provenance
+from asymgrpo.provenance import derived, provenance
 
-__all__ = ["METADATA_KEY", "provenance", "replace_atomically", "sha256_file", "write_json", "write_table", "write_text"]
+__all__ = [
+    "METADATA_KEY",
+    "derived",
+    "provenance",
+    "replace_atomically",
+    "sha256_file",
+    "write_json",
+    "write_table",
+    "write_text",
+]
+
 
 class DataError(ValueError):
     """A file that is missing, unreadable or not what was announced; the message names it and the remedy."""
@@ -85,6 +95,20 @@ def read_schema(path: str | Path) -> pa.Schema:
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """The metadata of a Parquet file, without reading its rows."""
     return json.loads((read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
+
+
+def inputs_metadata(paths: Iterable[str | Path]) -> dict[str, dict[str, Any]]:
+    """Name -> metadata of Parquet files, for `derived`. A file's name is as much of its path as tells it from the others.
+
+    Raises:
+        DataError: a file is missing or damaged, or given twice.
+    """
+    files = [Path(path) for path in paths]
+    for parts in range(1, max((len(path.parts) for path in files), default=1) + 1):
+        names = ["/".join(path.parts[-parts:]) for path in files]
+        if len(set(names)) == len(names):
+            return {name: read_metadata(path) for name, path in zip(names, files, strict=True)}
+    raise DataError(f"{files[0]} and others: a file is given twice; pass each file once")
 
 
 def data_hash(table: pa.Table) -> str:

@@ -20,7 +20,7 @@ import typer
 from evals.bootstrap import SeedVariance
 from evals.cells import Counts, count_cells, read_graded, read_selection, select_samples
 from evals.cli import run
-from evals.io import DataError, data_hash, provenance, read_metadata, write_table
+from evals.io import DataError, data_hash, derived, inputs_metadata, write_table
 from evals.stats import mean_intervals, own_seed_variance, pooled_seed_variance
 
 AVERAGE = "average"
@@ -177,14 +177,12 @@ def main(
 ) -> None:
     """Estimate avg@n, pass@k and maj@k with intervals."""
     table = score(read_graded(graded), read_selection(selection), k, maj_k or [], seed_variance, seed, draws)
-    inputs = [read_metadata(path) for path in graded]
     metadata = {
         "data_hash": data_hash(table),
-        "graded": [{"file": path.name, **meta} for path, meta in zip(graded, inputs, strict=True)],
         "seed_variance": seed_variance.value,
         "draws": draws,
         "bootstrap_seed": seed,
-        **provenance(),
+        **derived(inputs_metadata(graded)),
     }
     write_table(table, out, metadata)
 

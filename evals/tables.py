@@ -13,7 +13,7 @@ import typer
 
 from evals import paper_values
 from evals.cli import run
-from evals.io import data_hash, provenance, read_metadata, read_table, write_table, write_text
+from evals.io import data_hash, derived, read_metadata, read_table, write_table, write_text
 
 ARMS = (
     "base",
@@ -34,6 +34,20 @@ TITLES = {
     "dr_grpo": "Dr.GRPO",
     "asymgrpo": "AsymGRPO",
     "asymgrpo_clip_higher": "AsymGRPO + Clip-higher",
+    "positive_only": "positive-only (0.5 / 0)",
+    "negative_only": "negative-only (0 / 0.5)",
+    "ent_decrease": "EntDecrease (−0.5 / 0)",
+    "ent_increase": "EntIncrease (0 / −0.5)",
+    "grpo_entropy_0p003": "GRPO + entropy bonus 0.003",
+    "grpo_entropy_0p01": "GRPO + entropy bonus 0.01",
+    "grpo_entropy_0p03": "GRPO + entropy bonus 0.03",
+    "beta_pos_0p25": "exponents 0.25 / 0.5",
+    "beta_pos_0p75": "exponents 0.75 / 0.5",
+    "beta_pos_0p9": "exponents 0.9 / 0.5",
+    "beta_neg_0p25": "exponents 0.5 / 0.25",
+    "beta_neg_0p4": "exponents 0.5 / 0.4",
+    "beta_neg_0p75": "exponents 0.5 / 0.75",
+    "random_reward": "GRPO on random rewards",
     "math500": "MATH-500",
     "aime24": "AIME24",
     "aime25": "AIME25",
@@ -130,6 +144,15 @@ def describe_rule(rule: str) -> str:
     return {"last": "last step", "validation": "best on the held-out split of the training set"}.get(rule, rule)
 
 
+def untainted_rule(rules: Iterable[str]) -> str:
+    """The selection rule to show when none is named: one that saw no benchmark, if there is one.
+
+    >>> untainted_rule(["best_on:math500", "last", "validation"])
+    'validation'
+    """
+    return min(set(rules), key=lambda rule: (rule.startswith("best_on:"), rule != "validation", rule))
+
+
 def _rules(rules: Iterable[str]) -> list[str]:
     """The paper's kind of rule first, then the untainted ones."""
     return sorted(set(rules), key=lambda rule: (not rule.startswith("best_on:"), rule))
@@ -197,8 +220,8 @@ def main(
 
     table = table_1(read_table(scores))
     extra = {path.stem: read_json(path) for path in metadata or []}
-    origin = {"data_hash": data_hash(table), "paper": paper_values.SOURCE, "scores": read_metadata(scores)}
-    write_table(table, out, origin | extra | provenance())
+    origin = {"data_hash": data_hash(table), "paper": paper_values.SOURCE, **derived({"scores": read_metadata(scores)})}
+    write_table(table, out, origin | extra)
     write_text(render_markdown(table), markdown)
 
 

@@ -216,9 +216,9 @@ def test_arms_and_sets_are_compared(study: Path, tmp_path: Path) -> None:
         (tmp_path / side / "graded").mkdir(parents=True)
         (tmp_path / side / "graded" / "all.parquet").write_bytes((study / "graded.parquet").read_bytes())
         write_json({"advantage": {"std": std}}, tmp_path / side / "conventions.json")
-    told = run("compare", tmp_path / "one", tmp_path / "two", *SCORE).stdout
+    told = run("compare_results", tmp_path / "one", tmp_path / "two", *SCORE, "--k", 1).stdout
     assert "0.0 [" in told
-    assert "1 conventions differ" in told
+    assert "conventions: 1 differ" in told
     assert "advantage.std: 'population' | 'sample'" in told
 
 
