@@ -72,6 +72,7 @@ class Run:
         self.evaluation_sets, self.decode, self.tokenizer = evaluation_sets, decode, tokenizer
         self.engine, self.history = trainer.engine, History()
         self.stop_requested = False
+        self.live: Callable[[History], None] | None = None  # asymgrpo.live
 
     def resume(self, warn) -> int:
         """Load the newest whole checkpoint -> the last step done (0: from the beginning)."""
@@ -102,6 +103,8 @@ class Run:
             self.history.timings.append({**clock.row(step), "response_tokens": tokens})
             if step < self.train.steps and (stop or step % self.train.checkpoint_every == 0):
                 self.save(step)
+            if self.live:
+                self.live(self.history)
             progress.update(reward=row["reward_mean"], entropy=row["entropy"])
             if stop and step < self.train.steps:
                 raise Preempted(
@@ -165,7 +168,18 @@ class Run:
             (staging / "state.json").write_text(json.dumps(state))
             ck.seal(staging, target, {"step": step, "world_size": self.engine.world_size})
             ck.prune(folder, self.train.keep_checkpoints)
+            # Up to the oldest step from which the run may resume: later ones, done again on a GPU, are not the same to the bit.
+            for old in self.unselectable(until=min(ck.step_of(path) for path in ck.all_steps(folder))):
+                shutil.rmtree(old)
         self.engine.barrier()
+
+    def unselectable(self, until: int) -> list[Path]:
+        """Candidates up to a step that no selection rule can choose any more, if the configuration wants them gone."""
+        if self.train.candidates == "all":
+            return []
+        keep = selectable(self.history.evaluations, until)
+        candidates = ck.all_steps(self.workspace / "candidates")
+        return [path for path in candidates if ck.step_of(path) <= until and ck.step_of(path) not in keep]
 
     def store_rollouts(self, step: int, groups: Sequence[Sequence[Rollout]], rewards: np.ndarray) -> None:
         """This step's rollouts as text, for reading."""
@@ -218,7 +232,13 @@ class Run:
             write_table(table, out / f"{name}.parquet", metadata)
         # Linked, not moved: a run killed in here resumes from its last checkpoint and needs the earlier candidates again.
         shutil.rmtree(out / "candidates", ignore_errors=True)
-        shutil.copytree(self.workspace / "candidates", out / "candidates", copy_function=_link_or_copy)
+        leave = {path.name for path in self.unselectable(until=self.train.steps)}
+        shutil.copytree(
+            self.workspace / "candidates",
+            out / "candidates",
+            copy_function=_link_or_copy,
+            ignore=lambda _, names: leave.intersection(names),
+        )
         write_json(metadata, out / "done.json")
         for leftover in (
             "checkpoints",
@@ -226,6 +246,22 @@ class Run:
             "rollouts",
         ):  # checkpoints first: without them a run starts afresh
             shutil.rmtree(self.workspace / leftover, ignore_errors=True)
+
+
+def selectable(evaluations: Sequence[Mapping[str, Any]], until: int) -> set[int]:
+    """Steps up to `until` that a selection rule can still choose: best so far on a set (the earliest of equals, as evals.select
+    has it), and the newest.
+
+    >>> rows = [{"step": s, "set": "validation", "accuracy": a} for s, a in ((5, 0.2), (10, 0.6), (15, 0.6), (20, 0.1))]
+    >>> sorted(selectable(rows, 20)), sorted(selectable(rows, 5))
+    ([10, 20], [5])
+    """
+    seen = [row for row in evaluations if row["step"] <= until]
+    best: dict[str, Mapping[str, Any]] = {}
+    for row in sorted(seen, key=lambda row: row["step"]):
+        if row["set"] not in best or row["accuracy"] > best[row["set"]]["accuracy"]:
+            best[row["set"]] = row
+    return {row["step"] for row in best.values()} | {max((row["step"] for row in seen), default=0)}
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asymgrpo.live import VARIABLE as LIVE_VARIABLE
+from asymgrpo.live import Live
+
 if TYPE_CHECKING:
     from asymgrpo.arms import Arm
     from asymgrpo.config import Train
@@ -24,8 +27,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
-NO_EFFECT_ON_RESULTS = ("checkpoint_every", "keep_checkpoints", "nodes", "ranks_per_node")
-"""Train fields that a resumed run may change."""
+NO_EFFECT_ON_RESULTS = (
+    "checkpoint_every",
+    "keep_checkpoints",
+    "candidates",
+    "verify_weights_every",
+    "nodes",
+    "ranks_per_node",
+)
+"""Train fields that results do not depend on. A resumed run may change them, but for its number of ranks (checkpoint.py)."""
 
 
 @app.command()
@@ -40,23 +50,30 @@ def main(
     checkpoints: Annotated[Path, typer.Option(help="Folder of resumable checkpoints of all runs.")],
     out: Annotated[Path, typer.Option(help="Folder of this run's results.")],
     threads: Annotated[int, typer.Option(help="CPU threads of this process.")] = 1,
+    live: Annotated[
+        Live, typer.Option(envvar=LIVE_VARIABLE, help="Curves while it runs; no effect on results.")
+    ] = Live.tensorboard,
 ) -> None:
     from asymgrpo.arms import ArmError, check_arm, get_arm
     from asymgrpo.checkpoint import CheckpointError
-    from asymgrpo.config import ConfigError, parse_section
+    from asymgrpo.config import ConfigError, indivisible, parse_section
+    from asymgrpo.engine import LostRankError
+    from asymgrpo.rendezvous import RendezvousError
     from asymgrpo.run import EXIT_PREEMPTED, Preempted
     from asymgrpo.trainer import MismatchError
 
     try:
         train = parse_section("train", json.loads(config.read_text()))
+        if problems_found := indivisible(train, "train"):
+            raise ConfigError("\n".join(problems_found))
         request = json.loads(arm_file.read_text())
         arm = get_arm(request["name"], request.get("changes"))
         check_arm(arm, train.updates_per_rollout)
         sets = dict(item.split("=", 1) for item in evaluate)
-        run_training(arm, train, model, template, problems, sets, seed, checkpoints, out, threads)
-    except (ArmError, ConfigError) as error:
+        run_training(arm, train, model, template, problems, sets, seed, checkpoints, out, threads, live)
+    except (ArmError, ConfigError, RendezvousError) as error:
         _fail(str(error), 2)
-    except (MismatchError, CheckpointError) as error:
+    except (MismatchError, CheckpointError, LostRankError) as error:
         _fail(str(error), 1)
     except Preempted as stopped:
         _fail(str(stopped), EXIT_PREEMPTED)
@@ -73,17 +90,20 @@ def run_training(
     checkpoints: Path,
     out: Path,
     threads: int,
+    live: Live,
 ) -> None:
     """Build the parts, resume if there is something to resume, train, publish."""
     import torch
     import transformers
 
     from asymgrpo import checkpoint as ck
-    from asymgrpo.engine import Engine, start_process_group
+    from asymgrpo.engine import Engine, naming_lost_ranks, start_process_group
     from asymgrpo.files import write_json
+    from asymgrpo.live import open_live
     from asymgrpo.models import load_model, load_tokenizer
     from asymgrpo.progress import Progress
     from asymgrpo.provenance import provenance
+    from asymgrpo.rendezvous import RendezvousError
     from asymgrpo.run import Run
     from asymgrpo.trainer import Trainer
 
@@ -92,8 +112,9 @@ def run_training(
     torch.use_deterministic_algorithms(not torch.cuda.is_available())
     rank, world_size = start_process_group()
     if world_size != train.world_size:
-        raise ck.CheckpointError(
-            f"train.nodes x train.ranks_per_node = {train.world_size}, but {world_size} ranks were started; start as many."
+        raise RendezvousError(
+            f"train: nodes x ranks_per_node = {train.nodes} x {train.ranks_per_node}, but the number of ranks started is "
+            f"{world_size}; start {train.world_size} by torchrun or srun, as python -m workflow.launch does."
         )
     tokenizer = load_tokenizer(model)
     identity = run_identity(arm, train, model, template, [problems, *map(Path, evaluate.values())], seed)
@@ -113,8 +134,9 @@ def run_training(
         tokenizer,
     )
     run.install_signal_handlers()
-    with ck.exclusive(workspace) if rank == 0 else _nothing():
-        done = run.resume(lambda text: print(text, file=sys.stderr))
+    with ck.exclusive(workspace) if rank == 0 else _nothing(), naming_lost_ranks():
+        done = run.resume(_say)
+        run.live = open_live(live, workspace, _say) if rank == 0 else None
         progress = Progress(f"{arm.name} seed {seed}", train.steps, done, enabled=rank == 0)
         run.train_steps(done + 1, progress)
         progress.close()
@@ -211,6 +233,10 @@ def reference_policy(arm: Arm, train: Train, model: Path, device):
     return (
         Policy(load_model(model, train.dtype), train.temperature, train.logits_chunk).to(device).requires_grad_(False)
     )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _nothing():
