@@ -76,6 +76,15 @@ def all_steps(directory: Path) -> list[Path]:
     return sorted(directory.glob("step*"), reverse=True)
 
 
+def step_of(path: Path) -> int:
+    """The step in the name of a checkpoint or candidate.
+
+    >>> step_of(Path("step000120"))
+    120
+    """
+    return int(path.name.removeprefix("step"))
+
+
 def newest_whole(directory: Path, world_size: int, warn=print) -> tuple[Path, dict[str, Any]] | None:
     """The newest checkpoint that is whole, with its manifest; broken ones are named through `warn` and skipped."""
     for checkpoint in all_steps(directory):

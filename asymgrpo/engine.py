@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,22 +16,46 @@ from torch import Tensor
 from asymgrpo.batch import Batch
 from asymgrpo.config import Train
 from asymgrpo.policy import Policy
+from asymgrpo.rendezvous import meeting
+
+
+class LostRankError(RuntimeError):
+    """Another rank of this job has ended, so that this one cannot go on."""
 
 
 def start_process_group() -> tuple[int, int]:
-    """Join the ranks that torchrun or srun started (or be the only one) -> (rank, world size)."""
+    """Join the ranks that torchrun or srun started (or be the only one) -> (rank, world size). Raises RendezvousError."""
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
     os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "warning")
-    if "RANK" not in os.environ:
-        from asymgrpo.rendezvous import single_process_environment
-
-        os.environ.update(single_process_environment())
+    os.environ.update(meeting().environment())
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(own_device())
     if not torch.distributed.is_initialized():
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30))
     return torch.distributed.get_rank(), torch.distributed.get_world_size()
+
+
+def own_device() -> torch.device:
+    """The CPU, or this rank's GPU: one of several by the local rank, or the only one that the launcher lets it see."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", 0 if torch.cuda.device_count() == 1 else int(os.environ["LOCAL_RANK"]))
+
+
+@contextmanager
+def naming_lost_ranks() -> Iterator[None]:
+    """Turn what a collective raises when a peer has gone into a LostRankError."""
+    try:
+        yield
+    except RuntimeError as error:
+        of_a_collective = isinstance(error, torch.distributed.DistError) or re.search(r"gloo|NCCL", str(error))
+        if torch.distributed.get_world_size() == 1 or not of_a_collective:
+            raise
+        raise LostRankError(
+            f"rank {torch.distributed.get_rank()}: another rank has ended ({str(error).splitlines()[0][:160]}); its own message "
+            "says why. Start the same command again: it continues from the newest checkpoint."
+        ) from error
 
 
 class Engine:
@@ -41,9 +67,7 @@ class Engine:
         # Its shared-memory all-reduce is compiled at first use (a minute, and a C++ compiler); gloo serves a CPU as well.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         self.rank, self.world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        self.device = (
-            torch.device("cuda", int(os.environ["LOCAL_RANK"])) if torch.cuda.is_available() else torch.device("cpu")
-        )
+        self.device = own_device()
         if train.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             for module in model.modules():
@@ -170,4 +194,5 @@ def deepspeed_config(train: Train, micro_batches_per_update: int, world_size: in
     }
     if train.dtype == "bfloat16":
         config["bf16"] = {"enabled": True}
+        config["data_types"] = {"grad_accum_dtype": "fp32"}  # a small gradient added to a large sum in bfloat16 is lost
     return config

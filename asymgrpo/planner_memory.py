@@ -76,16 +76,22 @@ def state(shape: Shape, train: Train, world_size: int) -> State:
         reduced = width * min(n, BUCKET)  # gradients are copied into one flat buffer
         return State(width * n, copy + 8 * n, width * n, 0, width * n + max(copy + 8 * largest, reduced), 0)
     parameters = width * n if stage < 3 else width * (shard + min(n, LIVE_PARAMETERS))
-    buffers = width * BUCKET
-    if not train.offload:
-        gradients = width * n if stage == 1 else 2 * width * shard
-        return State(parameters, 12 * shard, gradients, buffers, 12 * shard, 0)
-    passing = width * largest  # the largest gradient on its way to the host
-    gradients = width * n + passing if stage == 1 else passing
-    # Weights, moments and gradients in float32, weights (from stage 2 on also the sum of gradients) in the training dtype,
-    # temporaries.
-    host = (16 + width * (1 if stage == 1 else 2) + 8) * shard
-    return State(parameters, 0, gradients, buffers, passing, host)
+    buffers, summed = width * BUCKET, 8 * shard  # the sum of gradients in float32, and this micro-batch's share of it
+    if train.offload:
+        passing = 4 * largest  # the largest gradient on its way to the host
+        # Weights, moments and gradients in float32, weights in the training dtype, temporaries; from stage 2 on the gradients' sum.
+        host = (16 + width + 8 + (4 if stage > 1 else 0)) * shard
+        if stage > 1:
+            return State(parameters, 0, passing, buffers, passing, host)
+        kept = 4 * n + (width * n if width < 4 else 0)  # summed in float32 here, beside those in the training dtype
+        return State(parameters, 0, kept + passing, 4 * BUCKET, 4 * n + passing, host)
+    if stage > 1:
+        return State(parameters, 12 * shard, summed, buffers, 12 * shard, 0)
+    if width == 4:
+        return State(parameters, 12 * shard, 4 * n, buffers, 12 * shard, 0)
+    # BF16_Optimizer: no shard of the gradients, both dtypes of them, and a copy while they are reduced.
+    both = (4 + width) * n
+    return State(parameters, 12 * shard, both, 0, both + 4 * min(n, BUCKET) + 4 * shard, 0)
 
 
 def saved_per_token(shape: Shape, width: int) -> int:

@@ -32,7 +32,7 @@ CONFIG = {
 SEQUENCES, TOKENS, PROMPT = 2, 24, 8
 ONE_RANK = [
     (0, "float32", False),
-    (0, "bfloat16", False),
+    (1, "float32", False),
     (1, "bfloat16", False),
     (1, "bfloat16", True),
     (2, "float32", False),

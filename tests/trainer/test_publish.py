@@ -21,7 +21,8 @@ def test_killed_while_publishing(tmp_path, monkeypatch):
         (folder / "model.safetensors").write_bytes(b"weights %d" % step)
     (workspace / "rollouts").mkdir()
     write_table(pa.table({"step": [1]}), workspace / "rollouts" / "step000001.parquet", {})
-    run = Run(SimpleNamespace(engine=None), None, workspace, {}, str, None)
+    train = SimpleNamespace(candidates="all", steps=6)
+    run = Run(SimpleNamespace(engine=None), train, workspace, {}, str, None)
 
     def killed(*_):
         raise KeyboardInterrupt
