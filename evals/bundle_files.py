@@ -15,10 +15,13 @@ import hashlib
 import json
 import shutil
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -83,8 +86,7 @@ class Bundle:
         self.check()
         with _Store(self.path) as store:
             for name in self.files:
-                content = store.read(name)
-                replace_atomically(out / name, lambda temporary, content=content: temporary.write_bytes(content))
+                replace_atomically(out / name, partial(_write, store.read(name)))
 
 
 def open_bundle(source: str | Path, downloads: Path = Path("artifacts/downloads")) -> Bundle:
@@ -138,6 +140,10 @@ def write_bundle(path: Path, contents: Iterable[tuple[str, bytes]], manifest: Ma
     replace_atomically(path, write)
 
 
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
+
+
 class _Store:
     """The files of a zip or of a folder under one face."""
 
@@ -168,8 +174,6 @@ class _Store:
 
 def _fault(store: _Store, name: str, entry: Mapping[str, Any] | None) -> str | None:
     """What is wrong with a file, as a phrase; None if nothing is."""
-    import zlib
-
     if entry is None:
         return f"{name} is not in the manifest"
     try:
@@ -188,7 +192,7 @@ def _fault(store: _Store, name: str, entry: Mapping[str, Any] | None) -> str | N
 def _download(url: str, downloads: Path, wanted: str) -> Path:
     """The file of a URL, fetched once and kept under a name of its own. Raises BundleError when it cannot be fetched."""
     key = hashlib.sha256(f"{url}#{wanted}".encode()).hexdigest()[:12]
-    path = downloads / f"{key}-{PurePosixPath(urllib.request.urlparse(url).path).name or 'bundle.zip'}"
+    path = downloads / f"{key}-{PurePosixPath(urllib.parse.urlparse(url).path).name or 'bundle.zip'}"
     if path.exists():
         return path
 

@@ -113,7 +113,7 @@ def settings_of(folder: Path, given: Mapping[str, Any]) -> Settings:
     path = folder / CONFIGURATION
     stored = read_json(path)["config"]["evaluation"] if path.exists() else {}
     names = {"k": "k", "seed_variance": "seed_variance", "draws": "bootstrap_draws", "seed": "bootstrap_seed"}
-    chosen = {ours: stored.get(theirs) if given[ours] is None else given[ours] for ours, theirs in names.items()}
+    chosen: dict[str, Any] = {ours: stored.get(theirs) if given[ours] is None else given[ours] for ours, theirs in names.items()}
     missing = [f"--{name.replace('_', '-')}" for name, value in chosen.items() if value is None]
     if missing:
         raise DataError(f"{folder}: it has no {CONFIGURATION} to take the settings from; give {', '.join(missing)}")

@@ -1,0 +1,24 @@
+# The leaves of the graph out of a bundle, in the place of data, training, sampling and grading.
+
+
+rule unpack:
+    input:
+        bundle=leaves.checked_file(BUNDLE),
+    output:
+        [f"{PATHS.root}/{name}" for name in BUNDLE.files],
+    log:
+        PATHS.log("unpack"),
+    benchmark:
+        PATHS.benchmark("unpack")
+    priority: 100
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        bundle=BUNDLE.path,
+        out=PATHS.root,
+    message:
+        f"Unpacking {len(BUNDLE.files)} files of {BUNDLE.path}."
+    shell:
+        "{PYTHON} evals.bundle unpack --bundle {params.bundle} --out {params.out} > {log} 2>&1"
