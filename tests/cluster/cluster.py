@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -15,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 STUDY = "tests/cluster/study.yaml"
 PROGRAMS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd", "sbatch")
+PATIENCE = 900
+"""Seconds that a test waits for one event: a minute at most on a quiet machine."""
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -26,7 +29,7 @@ def missing() -> str:
     return f"{', '.join(absent)} not installed: run .ci/system.sh" if absent else ""
 
 
-def wait_for(what: str, found: Callable[[], object], seconds: float = 240, every: float = 0.2):
+def wait_for(what: str, found: Callable[[], object], seconds: float = PATIENCE, every: float = 0.2):
     """The first true value of `found()`; fails the test after `seconds`."""
     end = time.monotonic() + seconds
     while not (value := found()):
@@ -108,10 +111,8 @@ class Cluster:
 
 
 def _kill(number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(number, 9)
-    except ProcessLookupError:
-        pass
 
 
 class Snakemake:
@@ -137,7 +138,7 @@ class Snakemake:
                 command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
             )
 
-    def ended(self, seconds: float = 420) -> str:
+    def ended(self, seconds: float = 2 * PATIENCE) -> str:
         """What it printed; it must end well, and in time."""
         try:
             code = self.process.wait(seconds)

@@ -38,11 +38,11 @@ start() {
     echo "$! $name" >> "$ROOT/pids"
 }
 
-# wait_for WHAT COMMAND...: until the command succeeds, 60 seconds at most.
+# wait_for WHAT COMMAND...: until the command succeeds, 5 minutes at most: machines are busy.
 wait_for() {
-    local what=$1 end=$((SECONDS + 60))
+    local what=$1 end=$((SECONDS + 300))
     shift
-    until timeout 5 "$@" > /dev/null 2>&1; do
+    until timeout 5 "$@" > "$ROOT/log/wait_for" 2>&1; do
         if [ $SECONDS -ge $end ]; then
             for file in "$ROOT"/log/*; do echo "== $file" && tail -n 20 "$file"; done >&2
             die "$what did not come up"
@@ -146,8 +146,8 @@ SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0,sched_min
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 OverTimeLimit=0
-NodeName=DEFAULT NodeHostname=$HOST NodeAddr=127.0.0.1 CPUs=$CPUS RealMemory=$MEMORY Gres=gpu:h100:$GPUS State=UNKNOWN
-$(for i in $(seq "$NODES"); do echo "NodeName=gpu$i Port=$((PORT + 10 + i)) Weight=$((NODES - i + 1))"; done)
+NodeName=DEFAULT CPUs=$CPUS RealMemory=$MEMORY Gres=gpu:h100:$GPUS State=UNKNOWN
+$(for i in $(seq "$NODES"); do echo "NodeName=gpu$i NodeHostname=$HOST NodeAddr=127.0.0.1 Port=$((PORT + 10 + i)) Weight=$((NODES - i + 1))"; done)
 PartitionName=cpu Nodes=gpu[1-$NODES] MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 PartitionName=gpu Nodes=gpu[1-$NODES] Default=YES MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 PartitionName=preemptible Nodes=gpu[1-$NODES] MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE
