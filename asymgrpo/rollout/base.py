@@ -30,6 +30,26 @@ class Rollout:
     seed: int
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What an engine may take and how closely it is watched. The torch engine needs none of this."""
+
+    max_model_len: int | None
+    """Longest prompt and response together, in tokens; None: all positions that the model has."""
+    memory_fraction: float
+    """Share of a GPU's memory for weights and cache (on a CPU: a fixed cache, see vllm_engine)."""
+    verify_weights_every: int
+    """Compare checksums of sampler and trainer weights at the first and then at every n-th update; 0: never."""
+
+
+EVALUATION_LIMITS = Limits(max_model_len=None, memory_fraction=0.9, verify_weights_every=1)
+"""Alone on its GPU, weights loaded once."""
+
+
+class SamplerError(RuntimeError):
+    """The sampler is not what the trainer believes it to be; the message says what differs."""
+
+
 class RolloutEngine(Protocol):
     """Generates from its own copy of the weights, which `update_weights` replaces."""
 

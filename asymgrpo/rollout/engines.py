@@ -9,18 +9,28 @@ from pathlib import Path
 from torch import Tensor
 
 from asymgrpo.models import Dtype
-from asymgrpo.rollout.base import RolloutEngine
+from asymgrpo.rollout.base import EVALUATION_LIMITS, Limits, RolloutEngine
 
 
 def make_engine(
-    name: str, model: Path, config, weights: Iterable[tuple[str, Tensor]], tokenizer, dtype: Dtype
+    name: str,
+    model: Path,
+    config,
+    weights: Iterable[tuple[str, Tensor]],
+    tokenizer,
+    dtype: Dtype,
+    limits: Limits = EVALUATION_LIMITS,
 ) -> RolloutEngine:
     """The engine `name` (torch | vllm) on the given weights. A model may have several end tokens: all of them stop."""
     if name == "torch":
         from asymgrpo.rollout.torch_engine import TorchEngine
 
         return TorchEngine(config, weights, end_token_ids(model, tokenizer))
-    raise ValueError(f"rollout engine {name!r} is unknown; use torch.")
+    if name == "vllm":
+        from asymgrpo.rollout.vllm_engine import VllmEngine
+
+        return VllmEngine(model, weights, end_token_ids(model, tokenizer), dtype, limits)
+    raise ValueError(f"rollout engine {name!r} is unknown; use torch or vllm.")
 
 
 def end_token_ids(model: Path, tokenizer) -> list[int]:
