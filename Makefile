@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 STUDY ?= config/default.yaml
 
-.PHONY: reproduce test lint lock peers clean
+.PHONY: reproduce test lint lock peers vllm clean
 
 reproduce: .venv/.complete
 	.venv/bin/snakemake all
@@ -29,10 +29,22 @@ lint: .venv/.complete
 	.venv/bin/pip install --quiet --no-deps --requirement requirements/cpu.lock
 	touch $@
 
+# Optional: rollouts by vLLM. Its lock holds only what it adds to cpu.lock; torchvision and its like, which it names and does not
+# need, stay out: beside this torch they break its import.
+vllm: .venv/.vllm
+
+.venv/.vllm: .venv/.complete requirements/vllm.lock
+	.venv/bin/pip install --quiet --no-deps --requirement requirements/vllm.lock
+	touch $@
+
 # The GPU lock is resolved for Linux without installing anything.
 lock: .venv/.complete
 	.venv/bin/uv pip compile --quiet --upgrade --no-annotate --no-header --python-version 3.11 \
 	    requirements/cpu.in --output-file requirements/cpu.lock
+	.venv/bin/uv pip compile --quiet --upgrade --no-annotate --no-header --python-version 3.11 --override requirements/cpu.lock \
+	    $(addprefix --no-emit-package ,torchvision torchaudio torchcodec triton) \
+	    requirements/vllm.in --output-file .venv/vllm.all
+	grep -vxFf requirements/cpu.lock .venv/vllm.all > requirements/vllm.lock
 	.venv/bin/uv pip compile --quiet --upgrade --no-annotate --no-header --python-version 3.11 --no-config \
 	    --python-platform x86_64-manylinux_2_28 --generate-hashes requirements/gpu.in --output-file requirements/gpu.lock
 
