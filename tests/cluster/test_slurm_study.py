@@ -94,8 +94,10 @@ def disturbed(slurm, undisturbed, tmp_path_factory):
     """Results of the study whose four trainings were all disturbed, and what Snakemake said of each."""
     results = tmp_path_factory.mktemp("disturbed") / "results"
     storm = Storm(slurm, results)
-    first = storm.results.parent / "models.log"
-    Snakemake("base_models", *PROFILE, results=results, environment=slurm.environment, log=first).ended()
+    first, too_little = storm.results.parent / "models.log", ("--set-resources", "base_model:mem_mb=500*attempt")
+    Snakemake(
+        "base_models", *PROFILE, *too_little, results=results, environment=slurm.environment, log=first
+    ).ended()
     with ThreadPoolExecutor() as pool:
         futures = {name: pool.submit(getattr(storm, name), arm) for name, arm in ARMS.items()}
         said = {name: future.result() for name, future in futures.items()}
@@ -119,6 +121,15 @@ def test_a_disturbed_training_ends_with_the_same_bytes(name, state, slurm, distu
     run = f"runs/tiny/{ARMS[name]}/seed0"
     assert slurm.states(f"rule_train_wildcards_tiny_{ARMS[name]}_0") == [state, "COMPLETED"]
     assert digests(results / run) == digests(undisturbed / run)
+
+
+def test_after_out_of_memory_there_is_more(slurm, disturbed):
+    """The base model takes more than 500 MB. Without limits by cgroup SLURM kills the job by itself and calls it FAILED."""
+    first, second = slurm.states("rule_base_model_wildcards_tiny")
+    assert first in ("OUT_OF_MEMORY", "FAILED")
+    assert second == "COMPLETED"
+    asked = slurm.run("sacct", "-X", "-n", "-P", "--format=Comment,ReqMem").splitlines()
+    assert [line.split("|")[1] for line in asked if "base_model" in line] == ["500M", "1000M"]
 
 
 def test_the_whole_study_has_the_same_bytes_as_without_slurm(disturbed, undisturbed):
