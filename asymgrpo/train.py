@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,6 +59,7 @@ def main(
     from asymgrpo.config import ConfigError, indivisible, parse_section
     from asymgrpo.engine import LostRankError
     from asymgrpo.rendezvous import RendezvousError
+    from asymgrpo.rollout.base import SamplerError
     from asymgrpo.run import EXIT_PREEMPTED, Preempted
     from asymgrpo.trainer import MismatchError
 
@@ -73,7 +74,7 @@ def main(
         run_training(arm, train, model, template, problems, sets, seed, checkpoints, out, threads, live)
     except (ArmError, ConfigError, RendezvousError) as error:
         _fail(str(error), 2)
-    except (MismatchError, CheckpointError, LostRankError) as error:
+    except (MismatchError, CheckpointError, LostRankError, SamplerError) as error:
         _fail(str(error), 1)
     except Preempted as stopped:
         _fail(str(stopped), EXIT_PREEMPTED)
@@ -118,12 +119,13 @@ def run_training(
         )
     tokenizer = load_tokenizer(model)
     identity = run_identity(arm, train, model, template, [problems, *map(Path, evaluate.values())], seed)
-    engine = Engine(load_model(model, train.dtype), train, micro_batches_per_update(train))
-    reference = reference_policy(arm, train, model, engine.device)
-    sampler = make_sampler(train, model, engine, tokenizer)
     training_set = read_problems(problems, template, tokenizer, train.max_prompt_tokens)
-    trainer = Trainer(arm, train, engine, sampler, make_grader(tokenizer), training_set, seed, reference)
     sets = {name: read_problems(Path(f), template, tokenizer, None) for name, f in evaluate.items()}
+    engine = Engine(load_model(model, train.dtype), train, micro_batches_per_update(train))
+    longest = longest_sequence(train, training_set, sets.values(), engine.hf_config.max_position_embeddings)
+    reference = reference_policy(arm, train, model, engine.device)
+    sampler = make_sampler(train, model, engine, tokenizer, longest)
+    trainer = Trainer(arm, train, engine, sampler, make_grader(tokenizer), training_set, seed, reference)
     workspace = checkpoints / out.parent.parent.name / arm.name / f"seed{seed}-{identity['sha256'][:12]}"
     run = Run(
         trainer,
@@ -216,11 +218,30 @@ def make_grader(tokenizer) -> Callable[[Sequence[Rollout], Sequence[str]], list[
     return grade
 
 
-def make_sampler(train: Train, model: Path, engine, tokenizer):
-    """The rollout engine that the configuration names, on the trainer's weights."""
+def longest_sequence(
+    train: Train, training_set: Sequence[Problem], sets: Iterable[Sequence[Problem]], positions: int
+) -> int:
+    """Tokens of the longest prompt and response together. Raises ConfigError when the model has fewer positions."""
+    from asymgrpo.config import ConfigError
+
+    training = max((len(p.prompt_ids) for p in training_set), default=0) + train.max_tokens
+    measuring = max((len(p.prompt_ids) for s in sets for p in s), default=0) + train.evaluate_max_tokens
+    longest = max(training, measuring)
+    if longest > positions:
+        raise ConfigError(
+            f"train: the longest prompt and response together are {longest} tokens, the model has {positions} positions; lower "
+            "train.max_tokens, train.evaluate_max_tokens or train.max_prompt_tokens."
+        )
+    return longest
+
+
+def make_sampler(train: Train, model: Path, engine, tokenizer, longest: int):
+    """The rollout engine that the configuration names, on the trainer's weights, for sequences of `longest` tokens."""
+    from asymgrpo.rollout.base import Limits
     from asymgrpo.rollout.engines import make_engine
 
-    return make_engine(train.rollout_engine, model, engine.hf_config, engine.weights(), tokenizer, train.dtype)
+    limits = Limits(longest, train.engine_memory_fraction, train.verify_weights_every or 0)
+    return make_engine(train.rollout_engine, model, engine.hf_config, engine.weights(), tokenizer, train.dtype, limits)
 
 
 def reference_policy(arm: Arm, train: Train, model: Path, device):
