@@ -8,16 +8,21 @@ min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
 from asymgrpo.config import ConfigError
-from workflow import common, launch
+from evals.io import DataError
+from workflow import common, enter, launch, leaves
 from workflow.checks import load
+
+GIVEN = dict(config)  # on the command line
 
 
 configfile: "config/default.yaml"
 
 
+# Data, training and grading are done here, or a bundle of a finished study takes their place: --config artifacts=BUNDLE.
 try:
-    STUDY = load(config)
-except ConfigError as error:
+    BUNDLE = leaves.bundle_of(GIVEN)
+    STUDY = load(leaves.configuration(BUNDLE, config, GIVEN) if BUNDLE else config)
+except (ConfigError, DataError) as error:
     raise WorkflowError(str(error)) from None
 
 PATHS = common.Layout(STUDY)
@@ -25,9 +30,19 @@ RUNS = common.trained_runs(STUDY)
 MAIN_RUNS = common.main_runs(STUDY)
 EVALUATED = common.with_base(STUDY, RUNS)
 MAIN_EVALUATED = common.with_base(STUDY, MAIN_RUNS)
-PYTHON = common.python()
+IMAGES = enter.Images(STUDY)
+PYTHON = common.python()  # on the host: only for what must be there
+PYTHON_IN = enter.prefixes(STUDY, IMAGES)  # in an image, if there are containers
+IMAGE = {
+    image: [*IMAGES.inputs(image), *map(ancient, IMAGES.files(image))]
+    for image in enter.IMAGES
+}
 LAUNCH = launch.prefix(STUDY)
-common.write_sections(STUDY, PATHS)
+if not BUNDLE:
+    common.write_sections(STUDY, PATHS)
+enter.write_recipes(IMAGES)
+enter.write_given(IMAGES)
+shell.prefix(enter.shell_prelude(IMAGES))
 
 
 wildcard_constraints:
@@ -38,21 +53,33 @@ wildcard_constraints:
     dataset="[^/]+",
 
 
-include: "workflow/rules/data.smk"
-include: "workflow/rules/base_model.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/containers.smk"
+
+
+if BUNDLE:
+
+    include: "workflow/rules/unpack.smk"
+
+else:
+
+    include: "workflow/rules/data.smk"
+    include: "workflow/rules/base_model.smk"
+    include: "workflow/rules/train.smk"
+    include: "workflow/rules/evaluate.smk"
+
+
 include: "workflow/rules/controls.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/artifacts.smk"
 include: "workflow/rules/cost.smk"
 include: "workflow/rules/cluster.smk"
 
 
-# Containers and the cluster: containers/ holds the images, workflow/profiles/ the profiles.
 rule all:
     default_target: True
     input:
         rules.controls.input,
         rules.tables.input,
         rules.figures.input,
+        rules.proofs.input,

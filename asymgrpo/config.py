@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -198,6 +198,28 @@ class Plan(Section):
     analysis_seeds: list[int] = []
 
 
+class Containers(Section):
+    """The images that jobs run in (containers/README.md)."""
+
+    mode: Literal["none", "apptainer"]
+    """none: jobs run in the environment that runs snakemake; apptainer: every job runs in an image."""
+    base: Literal["docker", "debootstrap"] = "docker"
+    """What images to be built start from: a container registry's Debian, or a Debian mirror's."""
+    lock: Path = Path("requirements/gpu.lock")
+    """What is installed into images train and evaluate: gpu.lock (CUDA, vLLM, hashes), or cpu.lock."""
+    images: dict[Literal["train", "evaluate", "report"], Path] = {}
+    """Image files made elsewhere; images that are not named are built by the workflow when a job needs them."""
+    wheels: Path | None = None
+    """Directory with everything that the locks name, for sites without a package index; null downloads it on the head node."""
+    build: Literal["local", "job"] = "local"
+    """Where images are built once their wheels are there: on the head node, or in a job of the cluster."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_word(cls, value: Any) -> Any:
+        return {"mode": value} if isinstance(value, str) else value
+
+
 class Study(Section):
     name: str
     results: Path
@@ -212,7 +234,12 @@ class Study(Section):
     train: Train
     evaluation: Evaluation
     machine: Machine
-    containers: Literal["none", "apptainer"]
+    containers: Annotated[Containers, Field(exclude=True)]
+    """A plain word is the mode, with the other keys as they are by default. Not written into results: where a job ran is told by
+    proofs/, what it computed is the same."""
+    artifacts: Annotated[str | None, Field(exclude=True)] = None
+    """Bundle (zip file, folder or URL) whose results take the place of data, training and grading; null makes them.
+    Not written into results: they are the same either way."""
 
     def train_of(self, model: str) -> Train:
         """`train` with the changes of one of the models."""

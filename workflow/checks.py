@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,19 @@ def load(mapping: dict[str, Any]) -> Study:
 
 def check_meaning(study: Study) -> list[str]:
     """Every problem found, as sentences; an empty list means that the study makes sense."""
-    checks = (_models, _arms, _batch, _machine, _containers, _sampling, _evaluation, _templates, _selection, _data)
+    checks = (
+        _models,
+        _arms,
+        _batch,
+        _machine,
+        _containers,
+        _sampling,
+        _evaluation,
+        _templates,
+        _selection,
+        _data,
+        _artifacts,
+    )
     return [sentence for check in checks for sentence in check(study)]
 
 
@@ -90,8 +103,22 @@ def _machine(study: Study) -> Iterator[str]:
 
 
 def _containers(study: Study) -> Iterator[str]:
-    if study.containers != "none":
-        yield "config: containers: apptainer is not written yet; set containers to none and install requirements/cpu.lock."
+    containers = study.containers
+    if containers.mode == "none":
+        return
+    if not shutil.which("apptainer"):
+        yield (
+            "config: containers is apptainer, but no apptainer is on PATH; load or install Apptainer 1.2 or newer "
+            "(`module load apptainer` on many clusters), or set containers to none."
+        )
+    for image, path in containers.images.items():
+        if not path.is_file():
+            yield f"config: containers.images.{image}: the file {str(path)!r} is missing; correct it, or leave it out."
+    if len(containers.images) < 3:
+        if not containers.lock.is_file():
+            yield f"config: containers.lock: the file {str(containers.lock)!r} is missing; take one of requirements/."
+        if containers.wheels is not None and not containers.wheels.is_dir():
+            yield f"config: containers.wheels: the directory {str(containers.wheels)!r} is missing; correct it, or set null."
 
 
 def _sampling(study: Study) -> Iterator[str]:
@@ -156,6 +183,8 @@ def _selection(study: Study) -> Iterator[str]:
 def _data(study: Study) -> Iterator[str]:
     from asymgrpo.tasks.spec import dataset_spec, known_names
 
+    if study.artifacts is not None:  # the problems are in the bundle
+        return
     if study.data.source == "directory" and study.data.dir is None:
         yield "config: data.source is 'directory' but data.dir is not set; give the folder with the data files."
         return
@@ -169,6 +198,17 @@ def _data(study: Study) -> Iterator[str]:
         yield f"config: data.source {study.data.source!r} does not have {', '.join(foreign)}; use others or another source."
     elif study.data.source == "directory":
         yield from _files(study, names)
+
+
+def _artifacts(study: Study) -> Iterator[str]:
+    if study.artifacts is None:
+        return
+    from evals.bundle_files import open_bundle
+    from workflow.leaves import leaves
+
+    files = open_bundle(study.artifacts).files
+    if lacking := [name for name in leaves(study) if name not in files]:
+        yield f"config: artifacts: the bundle lacks {lacking[0]} (and {len(lacking) - 1} more); make it again with this version."
 
 
 def _files(study: Study, names: list[str]) -> Iterator[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,12 @@ def trained_runs(study: Study) -> list[dict[str, str]]:
 def with_base(study: Study, runs: list[dict[str, str]]) -> list[dict[str, str]]:
     """The base models, then the given runs: everything that is evaluated."""
     return [{"model": model, "arm": BASE, "seed": "0"} for model in study.study.models] + runs
+
+
+def template_runs(study: Study) -> list[dict[str, str]]:
+    """The base models under the control templates."""
+    arms = [f"{BASE}@{template}" for template in study.evaluation.control_templates]
+    return _runs(study.study.models, arms, [0])
 
 
 def _runs(models: list[str], arms: list[str], seeds: list[int]) -> list[dict[str, str]]:
@@ -140,12 +148,23 @@ def _write_if_changed(path: Path, value: Any) -> None:
         write_text(text, path)
 
 
-def python() -> str:
-    """How a job starts Python: nothing of the user's own site, one hash seed, quiet libraries.
+def variables(offline: bool) -> dict[str, str]:
+    """What every job's Python is told: nothing of the user's own site, one hash seed, the code's commit, quiet libraries.
 
     Snakemake sets OMP_NUM_THREADS to the threads that the rule declares. Two OpenMP threads next to another job are slower than
     one; the cores are filled by running jobs side by side.
     """
-    quiet = "TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_TELEMETRY=1"
-    commit = f"{COMMIT_VARIABLE}={commit_of_code() or ''}"
-    return f"env PYTHONHASHSEED=0 PYTHONNOUSERSITE=1 {commit} {quiet} {sys.executable} -W ignore -m"
+    told = {"PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", COMMIT_VARIABLE: commit_of_code() or ""}
+    told |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return told | ({"HF_HUB_OFFLINE": "1"} if offline else {})
+
+
+def python() -> str:
+    """How a job on the host starts Python, up to the module's name; see workflow.enter.prefixes for jobs in images."""
+    return host_prefix(variables(offline=False))
+
+
+def host_prefix(told: Mapping[str, str]) -> str:
+    """`env NAME=VALUE ... python -W ignore -m`, of the Python that runs the workflow."""
+    settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in told.items())
+    return f"env {settings} {shlex.quote(sys.executable)} -W ignore -m"

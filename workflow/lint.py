@@ -13,6 +13,7 @@ import sys
 ANSWERED = (
     "Specify a conda environment or container for each rule.",
     "Shell command directly uses variable PYTHON from outside of the rule",
+    "Shell command directly uses variable PYTHON_IN from outside of the rule",
     "Shell command directly uses variable LAUNCH from outside of the rule",
 )
 

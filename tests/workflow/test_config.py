@@ -65,7 +65,6 @@ def test_the_default_study_is_sound():
         ({"evaluation__selection": ["best"]}, ["evaluation.selection", "best_on:<benchmark>"]),
         ({"evaluation__selection": ["best_on:math500"]}, ["math500", "evaluation.benchmarks"]),
         ({"evaluation__control_templates": ["plane"]}, ["control_templates", "'plane'", "plain"]),
-        ({"containers": "apptainer"}, ["containers", "set containers to none"]),
         ({"study__models": ["big"]}, ["'big'", "models"]),
         ({"train__prompts_per_step": 15}, ["train.prompts_per_step = 15", "multiple of 4"]),
         ({"train__micro_batch": 48}, ["train.micro_batch = 48", "32 sequences", "divisor"]),

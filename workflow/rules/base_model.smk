@@ -15,6 +15,7 @@ rule base_models:
 rule base_model:
     input:
         spec=PATHS.spec,
+        image=IMAGE["train"],
         # every data file must be there and whole before anything expensive starts; a change of one reruns nothing here
         checked=ancient(expand(PATHS.problems, dataset=DATASETS)),
     output:
@@ -31,4 +32,4 @@ rule base_model:
     params:
         command=lambda w: common.base_model_command(STUDY, PATHS, w.model),
     shell:
-        "{PYTHON} {params.command} --out {output} 2>&1 | tee {log}"
+        "{PYTHON_IN[fetch]} {params.command} --out {output} 2>&1 | tee {log}"

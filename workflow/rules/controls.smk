@@ -9,7 +9,10 @@ TEMPLATE_ARMS = [
 
 rule control:
     input:
-        [PATHS.graded.format(model="{model}", arm=arm, seed=0) for arm in TEMPLATE_ARMS],
+        image=IMAGE["report"],
+        graded=[
+            PATHS.graded.format(model="{model}", arm=arm, seed=0) for arm in TEMPLATE_ARMS
+        ],
     output:
         parquet=f"{PATHS.controls}/templates.parquet",
         markdown=report(f"{PATHS.controls}/templates.md", category="controls"),
@@ -26,7 +29,7 @@ rule control:
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,
     shell:
-        "{PYTHON} evals.controls --graded {input} --k {params.k} --draws {params.draws} --seed {params.seed}"
+        "{PYTHON_IN[report]} evals.controls --graded {input.graded} --k {params.k} --draws {params.draws} --seed {params.seed}"
         " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
 
 

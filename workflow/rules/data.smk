@@ -18,6 +18,7 @@ rule data:
 
 rule problems:
     input:
+        image=IMAGE["train"],
         lock=ancient("config/data.lock.yaml"),  # the first fetch writes revisions into it
     output:
         PATHS.problems,
@@ -33,4 +34,4 @@ rule problems:
     params:
         options=lambda w: common.prepare_options(STUDY, w.dataset),
     shell:
-        "{PYTHON} asymgrpo.tasks.prepare {params.options} --lock {input.lock} --out {output} 2>&1 | tee {log}"
+        "{PYTHON_IN[fetch]} asymgrpo.tasks.prepare {params.options} --lock {input.lock} --out {output} 2>&1 | tee {log}"

@@ -11,7 +11,8 @@ localrules:
 
 rule select:
     input:
-        PATHS.evaluations,
+        evaluations=PATHS.evaluations,
+        image=IMAGE["report"],
     output:
         PATHS.selection,
     log:
@@ -25,13 +26,14 @@ rule select:
     params:
         rules=" ".join(STUDY.evaluation.selection),
     shell:
-        "{PYTHON} evals.select --evaluations {input} --rule {params.rules} --model {wildcards.model}"
+        "{PYTHON_IN[report]} evals.select --evaluations {input.evaluations} --rule {params.rules} --model {wildcards.model}"
         " --arm {wildcards.arm} --train-seed {wildcards.seed} --out {output} > {log} 2>&1"
 
 
 rule sample:
     input:
         unpack(lambda w: common.checkpoint_inputs(PATHS, w.model, w.arm, w.seed)),
+        image=IMAGE["evaluate"],
         config=PATHS.model_section.format(section="evaluation", model="{model}"),
         problems=lambda w: PATHS.problems.format(dataset=w.benchmark),
     output:
@@ -53,7 +55,7 @@ rule sample:
         ),
         dtype=lambda w: STUDY.train_of(w.model).dtype,
     shell:
-        "{PYTHON} evals.sample --config {input.config} --problems {input.problems}"
+        "{PYTHON_IN[sample]} evals.sample --config {input.config} --problems {input.problems}"
         " --benchmark {wildcards.benchmark} --template {params.template} --model {wildcards.model}"
         " --arm {wildcards.arm} --train-seed {wildcards.seed} --checkpoints {input.checkpoints}"
         " {params.selection} --dtype {params.dtype} --threads {threads} --out {output} 2>&1 | tee {log}"
@@ -70,6 +72,7 @@ rule samples:
 
 rule grade:
     input:
+        image=IMAGE["evaluate"],
         samples=expand(
             PATHS.samples, benchmark=STUDY.evaluation.benchmarks, allow_missing=True
         ),
@@ -86,7 +89,7 @@ rule grade:
         mem_mb=growing(GRADING.mem_mb),
         runtime=growing(GRADING.runtime),
     shell:
-        "{PYTHON} evals.grade --samples {input.samples} --problems {input.problems} --workers {threads}"
+        "{PYTHON_IN[evaluate]} evals.grade --samples {input.samples} --problems {input.problems} --workers {threads}"
         " --out {output} > {log} 2>&1"
 
 

@@ -10,7 +10,8 @@ FIGURES = list(FIGURE_INPUTS)
 
 rule figure:
     input:
-        lambda w: FIGURE_INPUTS[w.figure],
+        image=IMAGE["report"],
+        data=lambda w: FIGURE_INPUTS[w.figure],
     output:
         multiext(f"{PATHS.figures}/{{figure}}", ".pdf", ".svg", ".json"),
         png=report(f"{PATHS.figures}/{{figure}}.png", category="figures"),
@@ -27,7 +28,7 @@ rule figure:
     params:
         prefix=f"{PATHS.figures}/{{figure}}",
     shell:
-        "{PYTHON} evals.figures.{wildcards.figure} --inputs {input} --out-prefix {params.prefix} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.figures.{wildcards.figure} --inputs {input.data} --out-prefix {params.prefix} > {log} 2>&1"
 
 
 rule figures:

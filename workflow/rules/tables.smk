@@ -1,8 +1,10 @@
 # Estimates with intervals, and Table 1.
+from workflow.resources import growing
 
 
 rule score:
     input:
+        image=IMAGE["report"],
         graded=[PATHS.graded.format(**run) for run in MAIN_EVALUATED],
         selection=[PATHS.selection.format(**run) for run in MAIN_RUNS],
     output:
@@ -13,20 +15,21 @@ rule score:
         PATHS.benchmark("score")
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=growing(8000),
+        runtime=growing(30),
     params:
         k=" ".join(map(str, STUDY.evaluation.k)),
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,
         variance=STUDY.evaluation.seed_variance,
     shell:
-        "{PYTHON} evals.score --graded {input.graded} --selection {input.selection} --k {params.k}"
+        "{PYTHON_IN[report]} evals.score --graded {input.graded} --selection {input.selection} --k {params.k}"
         " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
 
 
 rule table1:
     input:
+        image=IMAGE["report"],
         scores=PATHS.scores,
         study=PATHS.section.format(section="study"),
     output:
@@ -38,15 +41,16 @@ rule table1:
         PATHS.benchmark("table1")
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     shell:
-        "{PYTHON} evals.tables --scores {input.scores} --metadata {input.study}"
+        "{PYTHON_IN[report]} evals.tables --scores {input.scores} --metadata {input.study}"
         " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
 
 
 rule differences:
     input:
+        image=IMAGE["report"],
         graded=[PATHS.graded.format(**run) for run in MAIN_EVALUATED],
         selection=[PATHS.selection.format(**run) for run in MAIN_RUNS],
     output:
@@ -57,21 +61,21 @@ rule differences:
         PATHS.benchmark("differences")
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=growing(8000),
+        runtime=growing(30),
     params:
-        results=lambda w: PATHS.root,
         k=" ".join(map(str, STUDY.evaluation.k)),
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,
         variance=STUDY.evaluation.seed_variance,
     shell:
-        "{PYTHON} evals.compare {params.results} --k {params.k} --seed-variance {params.variance}"
+        "{PYTHON_IN[report]} evals.compare --graded {input.graded} --selection {input.selection} --k {params.k} --seed-variance {params.variance}"
         " --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
 
 
 rule contamination:
     input:
+        image=IMAGE["report"],
         train=PATHS.problems.format(dataset="train"),
         benchmarks=expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks),
     output:
@@ -83,10 +87,10 @@ rule contamination:
         PATHS.benchmark("contamination")
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=10,
+        mem_mb=growing(4000),
+        runtime=growing(10),
     shell:
-        "{PYTHON} evals.contamination --train {input.train} --benchmarks {input.benchmarks}"
+        "{PYTHON_IN[report]} evals.contamination --train {input.train} --benchmarks {input.benchmarks}"
         " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
 
 

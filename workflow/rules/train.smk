@@ -11,6 +11,7 @@ rule train:
     input:
         config=PATHS.model_section.format(section="train", model="{model}"),
         arm=PATHS.arm,
+        image=IMAGE["train"],
         model=PATHS.base_model,
         problems=PATHS.problems.format(dataset="train"),
         sets=list(SELECTION_SETS.values()),
@@ -49,7 +50,7 @@ rule train:
         out=PATHS.run,
     shell:
         "{LAUNCH} --config {input.config} --cpus-per-rank {resources.cpus_per_task} --"
-        " {PYTHON} asymgrpo.train --config {input.config} --arm {input.arm} --model {input.model}"
+        " {PYTHON_IN[train]} asymgrpo.train --config {input.config} --arm {input.arm} --model {input.model}"
         " --template {params.template} --problems {input.problems} {params.sets} --seed {wildcards.seed}"
         " --checkpoints {params.checkpoints} --out {params.out} --threads {resources.cpus_per_task} 2>&1 | tee {log}"
 

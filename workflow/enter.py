@@ -1,0 +1,210 @@
+"""How a job enters its image: what the image is made from, what of it the results depend on, and the prefix of a command.
+
+The project's code is not in an image: the working directory is bound into it, so that an edited line needs no build. What the
+results depend on is the image's content (lock, definition, base), as a small JSON file; its size, time and place are not in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from asymgrpo.config import Containers, Study
+from asymgrpo.files import write_text
+from workflow import common
+
+IMAGES = ("train", "evaluate", "report")
+DEFINITIONS = Path("containers")
+BASE_LOCK = DEFINITIONS / "base.lock.json"
+REPORT_LOCK = Path("requirements/report.lock")
+CONTENT = "/opt/asymgrpo/content.json"
+"""What an image says of itself, inside of it (containers/record.py)."""
+PURPOSES = {
+    "fetch": ("train", True, False),
+    "train": ("train", True, True),
+    "sample": ("evaluate", True, True),
+    "evaluate": ("evaluate", False, True),
+    "report": ("report", False, True),
+}
+"""Word after PYTHON_IN in a rule -> image, whether the job computes on a GPU where the study has GPUs, whether it is offline."""
+FORWARDED = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "SLURM_RESTART_COUNT")
+"""Variables of a job that its container gets as well."""
+
+
+CACHES = {"XDG_CACHE_HOME": "/tmp", "MPLCONFIGDIR": "/tmp/matplotlib", "TRITON_CACHE_DIR": "/tmp/triton"}
+"""Where libraries may write what they make for themselves; a container has no home."""
+
+
+class Images:
+    """Where the images of a study lie, and what they are made from."""
+
+    def __init__(self, study: Study):
+        self.settings = study.containers
+        self.root = f"{study.results}/config/images"
+        self.content = f"{self.root}/{{image}}.json"
+        built = DEFINITIONS / "built"
+        self.base = f"{built}/{self.settings.base}/base.sif"
+        self.base_recipe = f"{built}/{self.settings.base}/base.recipe.json"
+        self.wheels = f"{built}/wheels/{{lock}}"
+        self._folder = built / f"{self.settings.base}-{self.settings.lock.stem}"
+
+    @property
+    def on(self) -> bool:
+        return self.settings.mode == "apptainer"
+
+    @property
+    def to_build(self) -> list[str]:
+        """Images that no path is given for."""
+        return [image for image in IMAGES if self.on and image not in self.settings.images]
+
+    def lock(self, image: str) -> Path:
+        return REPORT_LOCK if image == "report" else self.settings.lock
+
+    def sif(self, image: str) -> str:
+        """The image file, given or to be built."""
+        return str(self.settings.images.get(image, self.built(image)))
+
+    def built(self, image: str) -> str:
+        return f"{self._folder}/{image}.sif"
+
+    def recipe(self, image: str) -> str:
+        """File of what the image is made from; it lies beside the image, studies share both."""
+        return f"{self._folder}/{image}.recipe.json"
+
+    def wheels_of(self, image: str) -> str:
+        """Directory of wheels of the image's lock: the configured one, or what is downloaded."""
+        return str(self.settings.wheels or self.wheels.format(lock=self.lock(image).stem))
+
+    def inputs(self, image: str) -> list[str]:
+        """What a job in the image depends on: nothing without containers."""
+        return [self.content.format(image=image)] if self.on else []
+
+    def files(self, image: str) -> list[str]:
+        """The image file when the workflow builds it; a given one is no file of the workflow's."""
+        return [self.sif(image)] if image in self.to_build else []
+
+
+def significant(text: str) -> list[str]:
+    """Lines that matter: a comment or an empty line changes no image.
+
+    >>> significant("# why\\nFrom: x\\n\\n%post\\n    true # note\\n")
+    ['From: x', '%post', 'true']
+    """
+    lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines())
+    return [line for line in lines if line]
+
+
+def base_recipe(settings: Containers) -> dict[str, Any]:
+    name = {"docker": "base.def", "debootstrap": "base-debootstrap.def"}[settings.base]
+    return {"base": settings.base, "definition": significant((DEFINITIONS / name).read_text())}
+
+
+def recipe(settings: Containers, image: str, lock: Path) -> dict[str, Any]:
+    """What an image is made from: the lines that matter of its base, its definition, its scripts and its lock."""
+    texts = {name: (DEFINITIONS / name).read_text() for name in (f"{image}.def", "install.sh", "record.py")}
+    return {
+        "base": base_recipe(settings),
+        "definition": {name: significant(text) for name, text in texts.items()},
+        "lock": significant(lock.read_text()),
+    }
+
+
+def write_recipes(images: Images) -> None:
+    """Write what the images to be built are made from, each file only if it changed."""
+    for image in images.to_build:
+        write_if_changed(Path(images.recipe(image)), recipe(images.settings, image, images.lock(image)))
+    if images.to_build:
+        write_if_changed(Path(images.base_recipe), base_recipe(images.settings))
+
+
+def write_given(images: Images) -> None:
+    """Write the content of every image given by path, only if it changed; looked at again when the file's size or time did."""
+    for image in IMAGES if images.on else ():
+        if image in images.to_build:
+            continue
+        sif, out = Path(images.sif(image)), Path(images.content.format(image=image))
+        seen = out.with_suffix(".seen")
+        stamp = f"{sif.resolve()} {sif.stat().st_size} {sif.stat().st_mtime_ns}\n"
+        if not (out.exists() and seen.exists() and seen.read_text() == stamp):
+            from workflow.images import content_of
+
+            write_if_changed(out, content_of(sif))
+            write_text(stamp, seen)
+
+
+def write_if_changed(path: Path, value: Any) -> None:
+    text = json.dumps(value, indent=1, sort_keys=True) + "\n"
+    if not path.exists() or path.read_text() != text:
+        write_text(text, path)
+
+
+def digest(content: dict[str, Any]) -> str:
+    """The digest of an image's content.
+
+    >>> digest({"a": 1})[:19]
+    'sha256:4ea5c508a656'
+    """
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def declared_binds(study: Study, here: Path) -> list[str]:
+    """Folders that a job sees: the working directory, results and checkpoints where they lie outside of it, the data (to read).
+
+    A folder that is missing is made, since a bind needs one.
+    """
+    binds = [str(here)]
+    for folder in (study.results, study.checkpoints):
+        place = (here / folder).resolve()
+        if not place.is_relative_to(here.resolve()):
+            (here / folder).mkdir(parents=True, exist_ok=True)
+            binds += dict.fromkeys([str(here / folder), str((here / folder).resolve())])
+    if study.data.dir:
+        data = here / study.data.dir
+        binds.append(f"{data.resolve()}:{os.path.normpath(data)}:ro")
+    return binds
+
+
+def shell_prelude(images: Images) -> str:
+    """What every shell command starts with, so that a closed container still gets FORWARDED.
+
+    Apptainer passes NAME on when APPTAINERENV_NAME is set. It happens before a launcher starts ranks, which may then set others.
+    """
+    if not images.on:
+        return ""
+    words = (f'[ -z "${{{{{name}+x}}}}" ] || export APPTAINERENV_{name}="${name}"; ' for name in FORWARDED)
+    return "".join(words)  # braces are doubled: Snakemake formats it
+
+
+def prefixes(study: Study, images: Images) -> dict[str, str]:
+    """The words before a module's name in a job's command, for each of PURPOSES; on the host when there are no containers."""
+    if not images.on:
+        return {purpose: common.host_prefix(common.variables(offline)) for purpose, (_, _, offline) in PURPOSES.items()}
+    return {
+        purpose: container_prefix(study, images.sif(image), computes, common.variables(offline))
+        for purpose, (image, computes, offline) in PURPOSES.items()
+    }
+
+
+def container_prefix(study: Study, sif: str, computes: bool, variables: Mapping[str, str]) -> str:
+    """In a container no variable, home or folder of the host is seen but what is named here.
+
+    /dev/shm and the node's scratch folder (as /tmp) are named, since ranks and compilers need more than the few megabytes in
+    memory that an administrator may have left to closed containers.
+    """
+    here = Path.cwd()
+    words = ["apptainer", "--silent", "exec", "--cleanenv", "--contain", "--no-home"]
+    words += ["--nv"] if computes and study.machine.has_gpus else []
+    first = f'{shlex.join(words)} --bind "${{TMPDIR:-/tmp}}:/tmp"'  # before the others, which may lie below it
+    words = ["--pwd", str(here)]
+    for bind in ["/dev/shm", *declared_binds(study, here)]:
+        words += ["--bind", bind]
+    for name, value in (dict(variables) | CACHES).items():
+        words += ["--env", f"{name}={value}"]
+    return f"{first} {shlex.join([*words, sif])} python -W ignore -m"

@@ -1,0 +1,135 @@
+# base -> image (from downloaded wheels) -> its content, on which results depend -> a proof written inside of it. Nothing without containers.
+BUILT = IMAGES.to_build
+
+
+# Only these two need a network. With build: job the images themselves are made where the jobs run.
+localrules:
+    base_image,
+    wheels,
+
+
+if STUDY.containers.build == "local":
+
+    localrules:
+        image,
+
+
+# A second of one CPU: not worth a place in a queue.
+localrules:
+    image_content,
+
+
+rule base_image:
+    input:
+        IMAGES.base_recipe,
+    output:
+        IMAGES.base,
+    log:
+        PATHS.log("base_image"),
+    benchmark:
+        PATHS.benchmark("base_image")
+    priority: 100
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        kind=STUDY.containers.base,
+        lock=enter.BASE_LOCK,
+    shell:
+        "{PYTHON} workflow.images base --kind {params.kind} --lock {params.lock} --out {output} > {log} 2>&1"
+
+
+rule wheels:
+    input:
+        "requirements/{lock}.lock",
+    output:
+        directory(IMAGES.wheels),
+    log:
+        PATHS.log("wheels", "lock"),
+    benchmark:
+        PATHS.benchmark("wheels", "lock")
+    priority: 100
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    shell:
+        "{PYTHON} workflow.images wheels --lock {input} --out {output} > {log} 2>&1"
+
+
+rule image:
+    input:
+        recipe=IMAGES.recipe("{image}"),
+        # a new base or another copy of the same wheels rebuilds nothing: the recipe tells what an image is made from
+        base=ancient(IMAGES.base),
+        wheels=lambda w: ancient(IMAGES.wheels_of(w.image)),
+    output:
+        IMAGES.built("{image}"),
+    log:
+        PATHS.log("image", "image"),
+    benchmark:
+        PATHS.benchmark("image", "image")
+    wildcard_constraints:
+        image="|".join(BUILT) or "none",
+    priority: 100
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        lock=lambda w: IMAGES.lock(w.image),
+    shell:
+        "{PYTHON} workflow.images build --image {wildcards.image} --base {input.base} --lock {params.lock}"
+        " --recipe {input.recipe} --wheels {input.wheels} --out {output} > {log} 2>&1"
+
+
+rule image_content:
+    input:
+        recipe=IMAGES.recipe("{image}"),
+        sif=ancient(IMAGES.built("{image}")),  # an image made again from the same recipe reruns nothing
+    output:
+        IMAGES.content,
+    log:
+        PATHS.log("image_content", "image"),
+    benchmark:
+        PATHS.benchmark("image_content", "image")
+    wildcard_constraints:
+        image="|".join(BUILT) or "none",
+    priority: 100
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "{PYTHON} workflow.images describe --sif {input.sif} --out {output} > {log} 2>&1"
+
+
+rule proof:
+    input:
+        lambda w: IMAGE[w.image],
+    output:
+        report(f"{PATHS.root}/proofs/{{image}}.json", category="proofs"),
+    log:
+        PATHS.log("proof", "image"),
+    benchmark:
+        PATHS.benchmark("proof", "image")
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        python=lambda w: PYTHON_IN[{"evaluate": "sample"}.get(w.image, w.image)],
+        content=lambda w: IMAGES.content.format(image=w.image),
+    shell:
+        "{params.python} asymgrpo.proof --content {params.content} --out {output} > {log} 2>&1"
+
+
+rule images:
+    input:
+        [file for image in enter.IMAGES for file in IMAGE[image]],
+
+
+rule proofs:
+    input:
+        [f"{PATHS.root}/proofs/{image}.json" for image in enter.IMAGES if IMAGES.on],
