@@ -95,9 +95,7 @@ def disturbed(slurm, undisturbed, tmp_path_factory):
     results = tmp_path_factory.mktemp("disturbed") / "results"
     storm = Storm(slurm, results)
     first, too_little = storm.results.parent / "models.log", ("--set-resources", "base_model:mem_mb=500*attempt")
-    Snakemake(
-        "base_models", *PROFILE, *too_little, results=results, environment=slurm.environment, log=first
-    ).ended()
+    Snakemake("base_models", *PROFILE, *too_little, results=results, environment=slurm.environment, log=first).ended()
     with ThreadPoolExecutor() as pool:
         futures = {name: pool.submit(getattr(storm, name), arm) for name, arm in ARMS.items()}
         said = {name: future.result() for name, future in futures.items()}
