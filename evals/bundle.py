@@ -25,7 +25,7 @@ import typer
 from evals import jobs
 from evals.bundle_files import SCHEMA, open_bundle, write_bundle
 from evals.cli import run
-from evals.io import DataError, read_json, read_metadata, read_table, sha256_file
+from evals.io import DataError, read_json, read_metadata, read_table, sha256_file, write_json
 from evals.reading import without_other_texts
 
 RULES = {
@@ -97,6 +97,16 @@ def _entry(name: str, content: bytes, about: dict[str, Any]) -> dict[str, Any]:
     return entry | about
 
 
+def origin_rule(name: str) -> str:
+    """The rule that wrote a file of a bundle.
+
+    >>> origin_rule("runs/tiny/grpo/seed0/done.json"), origin_rule("runs/tiny/grpo/seed0/selection.json")
+    ('train', 'select')
+    """
+    parts = name.split("/")
+    return RULES.get(parts[-1], RULES.get(parts[0], parts[0]))
+
+
 def _origin(name: str, path: Path, config_sha256: str) -> dict[str, Any]:
     """Which rule wrote a file, at which commit, of which configuration (that of the run where it names one)."""
     parts = name.split("/")
@@ -143,5 +153,38 @@ def unpack(
     open_bundle(bundle).unpack(out)
 
 
+def content_hashes(results: Path) -> dict[str, str]:
+    """Path -> sha256 of every table (its bytes) and figure (size and pixels of its PNG) that was derived in a folder of results.
+
+    Pixels, because a PNG's bytes change with the compression library. Seconds and costs are of the clock and left out.
+    """
+    tables = [path for pattern in ("*.parquet", "*.md", "controls/**/*.*") for path in results.glob(pattern)]
+    timed = (jobs.FILE, "cost")
+    named = {path.relative_to(results).as_posix(): path for path in [*tables, *results.glob("figures/*.png")]}
+    return {name: _content_hash(path) for name, path in sorted(named.items()) if not name.startswith(timed)}
+
+
+def _content_hash(path: Path) -> str:
+    if path.suffix != ".png":
+        return sha256_file(path)
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        pixels = picture.convert("RGBA")
+    return hashlib.sha256(f"{pixels.size}".encode() + pixels.tobytes()).hexdigest()
+
+
+def hashes(
+    results: Annotated[Path, typer.Option(help="folder with tables and figures")],
+    out: Annotated[Path, typer.Option(help="hashes to write (JSON)")],
+) -> None:
+    """Write down the hashes of tables and figures, to compare later ones with."""
+    found = content_hashes(results)
+    if not found:
+        raise DataError(f"{results}: no tables or figures in it; run snakemake figures tables first")
+    write_json(found, out)
+    typer.echo(f"{out}: {len(found)} tables and figures")
+
+
 if __name__ == "__main__":
-    run(make, check, unpack)
+    run(make, check, unpack, hashes)

@@ -82,10 +82,10 @@ class Bundle:
             )
 
     def unpack(self, out: Path) -> None:
-        """Write every file below `out`, after all of them were checked. Raises BundleError as `check`."""
+        """Write the manifest and every file below `out`, after all were checked. Raises BundleError as `check`."""
         self.check()
         with _Store(self.path) as store:
-            for name in self.files:
+            for name in (MANIFEST, *self.files):
                 replace_atomically(out / name, partial(_write, store.read(name)))
 
 

@@ -101,6 +101,13 @@ def checked_file(bundle: Bundle) -> str:
     return str(bundle.path if bundle.path.is_file() else bundle.path / MANIFEST)
 
 
+def unpacked(bundle: Bundle) -> list[str]:
+    """Paths, below the folder of results, of what a bundle unpacks to."""
+    from evals.bundle_files import MANIFEST
+
+    return [MANIFEST, *bundle.files]
+
+
 def configuration(bundle: Bundle, defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration of the study in a bundle; its results go to a folder of their own unless `given` names one."""
     stored = bundle.json(CONFIGURATION)["config"]

@@ -5,7 +5,7 @@ rule unpack:
     input:
         bundle=leaves.checked_file(BUNDLE),
     output:
-        [f"{PATHS.root}/{name}" for name in BUNDLE.files],
+        [f"{PATHS.root}/{name}" for name in leaves.unpacked(BUNDLE)],
     log:
         PATHS.log("unpack"),
     benchmark:

@@ -1,0 +1,204 @@
+"""From a number in Table 1 back to what it was made of, checking every hash on the way.
+
+    python -m evals.trace results-study/table1.parquet --arm asymgrpo --benchmark chain6 --metric pass_at_k --k 8
+    python -m evals.trace artifacts/study.zip --arm grpo --benchmark average --metric avg_at_n
+
+table -> scores -> graded samples of every training seed -> samples -> checkpoint -> training run -> configuration, data, commit.
+A bundle has no tables, samples and weights: there the number is computed from the verdicts, and the manifest checks the files.
+Exit code 1 when something does not fit; the last lines name it.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+
+from evals.bundle_files import MANIFEST, is_bundle
+from evals.cells import count_cells, read_graded, read_selection, select_samples
+from evals.cli import run
+from evals.compare_results import opened
+from evals.io import DataError, data_hash, read_json, read_metadata, read_table
+from evals.score import AVERAGE
+from evals.trace_run import BASE, Findings, check_run, check_samples
+
+TOLERANCE = 1e-12
+"""Between a stored estimate and the one computed again: sums in another order."""
+
+
+def find_row(table: pa.Table, path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The one row with the wanted values (None: whatever there is, if there is one).
+
+    Raises:
+        DataError: no row, or several, fit.
+    """
+    given = {key: value for key, value in wanted.items() if value is not None}
+    if wanted["metric"] == "avg_at_n":
+        given.pop("k", None)
+    rows = [row for row in table.to_pylist() if all(row[key] == value for key, value in given.items())]
+    told = ", ".join(f"{key} {value}" for key, value in given.items())
+    if not rows:
+        raise DataError(f"{path}: no row with {told}; choose from {_choices(table)}")
+    if len(rows) > 1:
+        differs = [key for key in wanted if len({row[key] for row in rows}) > 1]
+        raise DataError(f"{path}: {len(rows)} rows with {told}; say which with --{' and --'.join(differs)}")
+    return rows[0]
+
+
+def _choices(table: pa.Table) -> str:
+    columns = ("arm", "benchmark", "metric", "k", "selection", "model")
+    return "; ".join(f"{name}: {', '.join(map(str, table[name].unique().to_pylist()))}" for name in columns)
+
+
+def check_tables(findings: Findings, path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The row of Table 1, after it was compared with scores.parquet beside it."""
+    table, scores_path = read_table(path), path.parent / "scores.parquet"
+    row, about = find_row(table, path, wanted), read_metadata(path)
+    interval = f"[{row['ci_low']:.4f}, {row['ci_high']:.4f}]"
+    findings.say(
+        0, f"{row['arm']}, {row['benchmark']}, {row['metric']}, k = {row['k']}: {row['estimate']:.6f} {interval}"
+    )
+    findings.say(0, f"  checkpoint rule {row['selection']}, model {row['model']}, {row['n_seeds']} training seeds")
+    findings.check(
+        1, data_hash(table) == about["data_hash"], f"{path.name}: its values have the hash that it states", path
+    )
+    study = path.parent / "config/study.json"
+    if "study" in about and study.exists():
+        same = about["study"] == read_json(study)
+        findings.check(2, same, f"made for configuration {about['study']['config_sha256'][:12]}", study)
+    scores, told = read_table(scores_path), read_metadata(scores_path)
+    findings.check(
+        1,
+        data_hash(scores) == told["data_hash"],
+        "scores.parquet: its values have the hash that it states",
+        scores_path,
+    )
+    of_table = about["inputs"]["scores"]["data_hash"]
+    findings.check(2, of_table == told["data_hash"], f"{path.name} was made from these scores", scores_path)
+    same_row = find_row(scores, scores_path, {key: row[key] for key in wanted})
+    fields = ("estimate", "ci_low", "ci_high", "n_problems", "n_samples", "n_seeds")
+    findings.check(2, all(row[key] == same_row[key] for key in fields), "they hold the same row", scores_path)
+    findings.inputs = told["inputs"]
+    return row
+
+
+def check_number(findings: Findings, folder: Path, row: dict[str, Any], files: list[Path]) -> list[dict[str, Any]]:
+    """Compute the number again from the graded samples; returns model, arm, train_seed, step of the checkpoints behind it."""
+    seeds = [int(path.stem.removeprefix("seed")) for path in files]
+    if row["arm"] == BASE:
+        chosen = read_selection(sorted(folder.glob("runs/*/*/*/selection.json"))[:1])
+        steps = [{"arm": BASE, "train_seed": seed, "step": 0} for seed in seeds]
+    else:
+        chosen = read_selection(
+            [folder / f"runs/{row['model']}/{row['arm']}/seed{seed}/selection.json" for seed in seeds]
+        )
+        steps = chosen[chosen["selection"] == row["selection"]].to_dict("records")
+        if not steps:
+            raise DataError(
+                f"{folder}: no selection {row['selection']!r}; there is {', '.join(sorted(set(chosen['selection'])))}"
+            )
+        chosen = chosen[chosen["selection"] == row["selection"]]
+    graded = read_graded(files)
+    samples = graded if row["arm"] == BASE else select_samples(graded, chosen)[row["selection"]]
+    counts = count_cells(samples, votes=row["metric"] == "maj_at_k")
+    names = sorted({key[2] for key in counts}) if row["benchmark"] == AVERAGE else [row["benchmark"]]
+    k = None if row["metric"] == "avg_at_n" else row["k"]
+    values = [counts[row["model"], row["arm"], name].metric(row["metric"], k) for name in names]
+    estimate = float(np.mean([block.mean() for block in values]))
+    if row.get("estimate") is None:
+        row["estimate"] = estimate
+        findings.say(0, f"{row['arm']}, {row['benchmark']}, {row['metric']}, k = {k}: {estimate:.6f}")
+        findings.say(0, f"  checkpoint rule {row['selection']}, model {row['model']}, {len(seeds)} training seeds")
+    fits = abs(estimate - row["estimate"]) <= TOLERANCE and row.get("n_seeds", len(seeds)) == len(seeds)
+    findings.check(1, fits, f"computed again from {len(files)} graded files: {estimate:.6f}", files[0].parent)
+    return steps
+
+
+def check_graded(findings: Findings, folder: Path, path: Path) -> None:
+    """A graded file against its own hash, or the manifest where it is reduced, and against what the scores were made from."""
+    about, name = read_metadata(path), str(path.relative_to(folder))
+    if findings.manifest:
+        findings.check(1, True, f"{name}: reduced, checked by the manifest", path)
+    else:
+        same = data_hash(read_table(path)) == about["data_hash"]
+        findings.check(1, same, f"{name}: its values have the hash that it states, {about['data_hash'][:12]}", path)
+    if findings.inputs is not None:
+        stated = [meta["data_hash"] for key, meta in findings.inputs.items() if f"/{name}".endswith(f"/{key}")]
+        findings.check(2, stated == [about["data_hash"]], "the scores were made from it", path)
+    findings.commits(about, name)
+
+
+def trace(folder: Path, table: Path | None, wanted: dict[str, Any]) -> Findings:
+    """Walk from a number to its origin.
+
+    Args:
+        folder: results, or an unpacked bundle. table: Table 1, None to start at the graded samples. wanted: arm, benchmark,
+        metric, k, selection and model of the number.
+
+    Raises:
+        DataError: the number is not there, or a file is missing or unreadable.
+    """
+    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).exists() else None
+    findings = Findings(manifest["files"] if manifest else None)
+    findings.check_manifest(folder)
+    row = check_tables(findings, table, wanted) if table else _from_verdicts(folder, wanted)
+    files = sorted((folder / "graded" / row["model"] / row["arm"]).glob("seed*.parquet"))
+    if not files:
+        raise DataError(f"{folder}/graded/{row['model']}/{row['arm']}: no graded samples; name an arm that was run")
+    steps = {step["train_seed"]: step["step"] for step in check_number(findings, folder, row, files)}
+    for path in files:
+        seed = int(path.stem.removeprefix("seed"))
+        findings.say(0, "")
+        check_graded(findings, folder, path)
+        benchmarks = None if row["benchmark"] == AVERAGE else [row["benchmark"]]
+        check_samples(findings, folder, path, steps[seed], benchmarks)
+        if row["arm"] != BASE:
+            check_run(findings, folder, row["model"], row["arm"], seed, steps[seed], row["selection"])
+    return findings
+
+
+def _from_verdicts(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """A row without its number, for a set without tables; what was not told is taken where there is one choice.
+
+    Raises:
+        DataError: there are several choices.
+    """
+    config = read_json(folder / "config/study.json")["config"]
+    row = dict(wanted)
+    for key, choices in (("model", config["study"]["models"]), ("selection", config["evaluation"]["selection"])):
+        if row[key] is None and len(choices) > 1:
+            raise DataError(f"several values of {key}: say which with --{key} {' or '.join(choices)}")
+        row[key] = row[key] or choices[0]
+    if row["metric"] != "avg_at_n" and row["k"] is None:
+        raise DataError(f"{row['metric']} needs --k")
+    return row
+
+
+def main(
+    source: Annotated[str, typer.Argument(help="table1.parquet in a study's folder of results, or a bundle")],
+    arm: Annotated[str, typer.Option(help="arm of the number, or base")],
+    benchmark: Annotated[str, typer.Option(help="benchmark, or average")],
+    metric: Annotated[str, typer.Option(help="avg_at_n, pass_at_k or maj_at_k")],
+    k: Annotated[int | None, typer.Option(help="k of pass@k or maj@k")] = None,
+    selection: Annotated[str | None, typer.Option(help="checkpoint rule; needed if the study has several")] = None,
+    model: Annotated[str | None, typer.Option(help="model; needed if the study has several")] = None,
+) -> None:
+    """Trace a number of Table 1 to its origin."""
+    wanted = {"arm": arm, "benchmark": benchmark, "metric": metric, "k": k, "selection": selection, "model": model}
+    with ExitStack() as stack:
+        if is_bundle(source) and not source.endswith(".parquet"):
+            findings = trace(stack.enter_context(opened(source)), None, wanted)
+        else:
+            findings = trace(Path(source).parent, Path(source), wanted)
+    typer.echo("\n".join(findings.lines))
+    typer.echo("\n" + findings.summary())
+    sys.exit(1 if findings.faults else 0)
+
+
+if __name__ == "__main__":
+    run(main)
