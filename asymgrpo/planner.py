@@ -46,7 +46,7 @@ class Cost:
     evaluation_hours: float
     """Sampling of the benchmarks, an upper bound: every selection rule picks another step."""
     candidates_gb: float
-    """Disk for all candidates of all runs."""
+    """Disk for the candidates that all runs leave."""
     checkpoints_gb: float
     """Disk for the resumable checkpoints of one run at work."""
 
@@ -104,6 +104,7 @@ def plan_cost(study: Study, name: str, shape: Shape, machine: Machine, fitted: M
     plan = study.study
     runs = len(plan.arms) * len(plan.seeds) + len(plan.analyses) * len(plan.analysis_seeds)
     candidates = -(-train.steps // train.evaluate_every)
+    kept = candidates if train.candidates == "all" else min(candidates, len(sets) + 1)  # the best on each set, the newest
     weights_gb = width * shape.parameters / 1e9
     return Cost(
         step=step,
@@ -112,7 +113,7 @@ def plan_cost(study: Study, name: str, shape: Shape, machine: Machine, fitted: M
         training_hours=runs * gpus * train.steps * step.total / 3600,
         selection_hours=runs * gpus * candidates * candidate / 3600,
         evaluation_hours=(1 + runs * len(rules)) * checkpoint / 3600,
-        candidates_gb=runs * candidates * weights_gb,
+        candidates_gb=runs * kept * weights_gb,
         checkpoints_gb=train.keep_checkpoints * (weights_gb + 12 * shape.parameters / 1e9),
     )
 
