@@ -1,0 +1,108 @@
+"""A study's results folder as the report reads it: everything that is there, in the order of the study.
+
+A folder of a running study or one unpacked from a bundle may lack files: what is absent is None or empty, and the page says so.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from evals.io import DataError, read_json, read_metadata, read_table
+from evals.tables import ARMS, TITLES, in_order
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """One finished training run."""
+
+    model: str
+    arm: str
+    seed: int
+    folder: Path
+
+    @cached_property
+    def done(self) -> Mapping[str, Any]:
+        """What the run depended on and what made it."""
+        return read_json(self.folder / "done.json")
+
+    @cached_property
+    def conventions(self) -> Mapping[str, Any]:
+        return read_json(self.folder / "conventions.json")
+
+    @cached_property
+    def machine(self) -> Mapping[str, Any]:
+        """The kind of host, if the run says so."""
+        return read_metadata(self.folder / "timings.parquet").get("machine") or {}
+
+    def table(self, name: str) -> pa.Table:
+        return read_table(self.folder / f"{name}.parquet")
+
+
+@dataclass(frozen=True)
+class Results:
+    folder: Path
+    study: Mapping[str, Any]
+    """The configuration, as in config/study.json."""
+    config_sha256: str
+    runs: list[RunResults]
+    planned: int
+    """Number of runs of the study, finished or not."""
+
+    def table(self, name: str) -> pa.Table | None:
+        """A table directly below the folder, or None."""
+        path = self.folder / f"{name}.parquet"
+        return read_table(path) if path.exists() else None
+
+    def title(self, name: str) -> str:
+        """Of an arm or a benchmark, in words."""
+        return TITLES.get(name, name.replace("_", " "))
+
+    @property
+    def models(self) -> list[str]:
+        return list(self.study["study"]["models"])
+
+    @property
+    def arms(self) -> list[str]:
+        """Arms of finished runs: those of Table 1 in its order, then the analyses."""
+        present = dict.fromkeys(run.arm for run in self.runs)
+        main = in_order([arm for arm in present if arm in self.study["study"]["arms"]], ARMS)
+        return main + [arm for arm in present if arm not in main]
+
+    def of_arm(self, arm: str) -> list[RunResults]:
+        return [run for run in self.runs if run.arm == arm]
+
+    def graded(self) -> list[Path]:
+        """Graded samples, the base model's first, then in the order of the runs."""
+        base = [self.folder / "graded" / model / "base" / "seed0.parquet" for model in self.models]
+        runs = [self.folder / "graded" / run.model / run.arm / f"seed{run.seed}.parquet" for run in self.runs]
+        return [path for path in [*base, *runs] if path.exists()]
+
+
+def read_results(folder: Path) -> Results:
+    """Find what there is.
+
+    Raises:
+        DataError: the folder is not one of a study, or no run of it has finished.
+    """
+    path = folder / "config" / "study.json"
+    if not path.exists():
+        raise DataError(f"{folder}: no study's results (config/study.json is missing); give the folder `results:` of a study")
+    written = read_json(path)
+    plan = list(_planned(written["config"]["study"]))
+    runs = [RunResults(model, arm, seed, folder / "runs" / model / arm / f"seed{seed}") for model, arm, seed in plan]
+    finished = [run for run in runs if (run.folder / "done.json").exists()]
+    if not finished:
+        raise DataError(f"{folder}: no finished run yet; a report needs at least one (snakemake trained)")
+    return Results(folder, written["config"], written["config_sha256"], finished, len(runs))
+
+
+def _planned(plan: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
+    for arms, seeds in (("arms", "seeds"), ("analyses", "analysis_seeds")):
+        for model in plan["models"]:
+            for arm in plan.get(arms, []):
+                for seed in plan.get(seeds, []):
+                    yield model, arm, seed

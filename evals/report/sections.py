@@ -1,0 +1,297 @@
+"""What the page's tables show: rows of text out of the results; no HTML here."""
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from evals import paper_values
+from evals.io import read_json
+from evals.report.results import Results
+from evals.tables import ARMS, in_order, percent
+from evals.tables import describe_rule as rule_in_words
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of text; the first column names its row. `numbers`: columns that are right-aligned (all but the first if None)."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+    numbers: Sequence[int] | None = None
+    folded: bool = False
+
+    def is_number(self, column: int) -> bool:
+        return column > 0 if self.numbers is None else column in self.numbers
+
+
+@dataclass(frozen=True)
+class Figure:
+    title: str
+    source: str
+    """A data: URI."""
+    caption: str = ""
+    alt: str = field(default="")
+
+
+def overview(results: Results) -> list[tuple[str, str]]:
+    """(term, meaning) pairs about the study as a whole."""
+    study, train = results.study, results.study["train"]
+    seeds = {arm: len(results.of_arm(arm)) for arm in results.arms}
+    main = [arm for arm in results.arms if arm in study["study"]["arms"]]
+    rest = [arm for arm in results.arms if arm not in main]
+    pairs = [
+        ("Study", f"{study['name']} (sha256 of the configuration {results.config_sha256[:12]}…)"),
+        ("Runs", f"{len(results.runs)} finished of {results.planned} planned"),
+        ("Models", ", ".join(f"{name} ({_model(study['models'][name])})" for name in results.models)),
+        ("Arms of Table 1", ", ".join(f"{results.title(arm)} ({_seeds(seeds[arm])})" for arm in main)),
+        ("Arms of the analyses", ", ".join(f"{results.title(arm)} ({_seeds(seeds[arm])})" for arm in rest)),
+        (
+            "Training",
+            f"{train['steps']} steps of {train['prompts_per_step']} prompts × {train['group_size']} rollouts, "
+            f"{train['updates_per_rollout']} updates per step, learning rate {train['learning_rate']:g}, "
+            f"temperature {train['temperature']:g}, at most {train['max_tokens']} tokens, {train['dtype']}",
+        ),
+        (
+            "Evaluation",
+            f"{', '.join(map(results.title, study['evaluation']['benchmarks']))}; samples per problem: "
+            f"{_samples(study['evaluation'])}; temperature {study['evaluation']['temperature']:g}; "
+            f"checkpoints: {'; '.join(map(rule_in_words, study['evaluation']['selection']))}",
+        ),
+    ]
+    return [(term, meaning) for term, meaning in pairs if meaning]
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    return model.get("hub_id") or {"tiny": "trained by the workflow", "gguf": "from a Python package"}.get(
+        model["kind"], model["kind"]
+    )
+
+
+def _seeds(n: int) -> str:
+    return f"{n} seed" + ("s" if n != 1 else "")
+
+
+def _samples(evaluation: Mapping[str, Any]) -> str:
+    return ", ".join(f"{n}" if name == "default" else f"{name} {n}" for name, n in evaluation["samples"].items())
+
+
+def conventions(results: Results) -> list[Grid]:
+    """What each arm is: its differences from GRPO, then every convention; those that all arms share once."""
+    said = {arm: results.of_arm(arm)[0].conventions["arm"] for arm in results.arms}
+    rows = []
+    for arm, what in said.items():
+        differs = "; ".join(f"{key}: {short(d['arm'])}" for key, d in what["differs_from_grpo"].items())
+        rows.append([results.title(arm), what["about"], differs or "–"])
+    meanings = {arm: what["meaning"] for arm, what in said.items()}
+    keys = list(dict.fromkeys(key for meaning in meanings.values() for key in meaning))
+    shared = [key for key in keys if len({short(m.get(key, "–")) for m in meanings.values()}) == 1]
+    first = next(iter(meanings.values()))
+    own = [key for key in keys if key not in shared]
+    return [
+        Grid("Arms", ["arm", "what it is", "differs from GRPO in"], rows, numbers=()),
+        Grid(
+            "Conventions that differ between arms",
+            ["arm", *(key.replace("_", " ") for key in own)],
+            [[results.title(arm), *(short(m.get(key, "–")) for key in own)] for arm, m in meanings.items()],
+            numbers=(),
+            folded=True,
+        ),
+        Grid(
+            "Conventions that all arms share",
+            ["convention", "meaning"],
+            [[key.replace("_", " "), short(first[key])] for key in shared],
+            numbers=(),
+            folded=True,
+        ),
+    ]
+
+
+def table_1(results: Results) -> list[Grid]:
+    """avg@n by arm and benchmark for each model and selection rule; every pass@k folded below it."""
+    table = results.table("table1")
+    if table is None:
+        return []
+    frame, grids = table.to_pandas(), []
+    for model, rule in _pairs(frame):
+        mine = frame[(frame["model"] == model) & (frame["selection"] == rule)]
+        where = f"{model}, checkpoint: {rule_in_words(rule)}"
+        grids.append(_scores(mine[mine["metric"] == "avg_at_n"], f"avg@n in per cent, {where}", results, folded=False))
+        for (metric, k), part in mine[mine["metric"] != "avg_at_n"].groupby(["metric", "k"]):
+            name = str(metric).replace("_at_k", f"@{int(k)}")
+            grids.append(_scores(part, f"{name} in per cent, {where}", results, folded=True))
+    return grids
+
+
+def _pairs(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """(model, selection rule): the paper's kind of rule first."""
+    found = frame[["model", "selection"]].drop_duplicates().itertuples(index=False)
+    return sorted(((m, r) for m, r in found), key=lambda pair: (pair[0], not pair[1].startswith("best_on:"), pair[1]))
+
+
+def _scores(frame: pd.DataFrame, title: str, results: Results, folded: bool) -> Grid:
+    benchmarks = in_order(frame["benchmark"], paper_values.BENCHMARKS)
+    cells: dict[tuple[str, str], Any] = {(row.arm, row.benchmark): row for row in frame.itertuples(index=False)}
+    rows = []
+    for arm in in_order(frame["arm"], ARMS):
+        found = [cells.get((arm, name)) for name in benchmarks]
+        seeds = {int(row.n_seeds) for row in found if row is not None}
+        rows.append([results.title(arm), ", ".join(map(str, sorted(seeds))), *map(_score, found)])
+    return Grid(title, ["arm", "seeds", *map(results.title, benchmarks)], rows, folded=folded)
+
+
+def _score(row: Any) -> str:
+    if row is None:
+        return "–"
+    paper = "" if pd.isna(row.paper_value) else f" (paper {100 * row.paper_value:.1f})"
+    return percent(row.estimate, row.ci_low, row.ci_high) + paper
+
+
+def differences(results: Results) -> list[Grid]:
+    """Paired differences between arms in percentage points of avg@n, one table per model and selection rule."""
+    table = results.table("differences")
+    if table is None:
+        return []
+    frame = table.to_pandas()
+    frame, grids = frame[frame["metric"] == "avg_at_n"], []
+    for model, rule in _pairs(frame):
+        mine = frame[(frame["model"] == model) & (frame["selection"] == rule)]
+        rows = [
+            [
+                f"{results.title(row.a)} − {results.title(row.b)}",
+                results.title(row.benchmark),
+                percent(row.estimate, row.ci_low, row.ci_high),
+                f"{row.p_value:.4f}",
+                f"{row.p_holm:.4f}",
+            ]
+            for row in _tuples(mine)
+        ]
+        title = f"Paired differences of avg@n in percentage points, {model}, checkpoint: {rule_in_words(rule)}"
+        head = ["A − B", "benchmark", "points [95 %]", "p", "p (Holm)"]
+        grids.append(Grid(title, head, rows, numbers=(2, 3, 4), folded=True))
+    return grids
+
+
+def _tuples(frame: pd.DataFrame) -> Iterable[Any]:
+    return frame.itertuples(index=False)
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    claim: str
+    section: str
+    test: str
+    estimate: str
+    n_seeds: str
+    verdict: str
+
+    @property
+    def kind(self) -> str:
+        """The verdict as a CSS class."""
+        return self.verdict.split(" at ")[0].replace(" ", "-")
+
+
+def claims(results: Results) -> dict[str, tuple[str, list[ClaimRow], str]]:
+    """model -> (how many of each verdict, one row per claim, how to read it); empty without claims.parquet."""
+    table = results.table("claims")
+    if table is None:
+        return {}
+    from evals.claims import caption, summary
+
+    rows = table.to_pylist()
+    by_model = {
+        model: [row for row in rows if row["model"] == model] for model in dict.fromkeys(r["model"] for r in rows)
+    }
+    return {model: (summary(mine), [_claim(row) for row in mine], caption(mine)) for model, mine in by_model.items()}
+
+
+def _claim(row: Mapping[str, Any]) -> ClaimRow:
+    from evals.claims import shown
+    from evals.claims_measures import MEASURES
+
+    estimate = row["why_not"] or "–"
+    if row["estimate"] is not None:
+        name = next(name for name, measure in MEASURES.items() if measure.about == row["measure"])
+        middle, low, high = (shown(name, row[key]) for key in ("estimate", "ci_low", "ci_high"))
+        estimate = f"{middle} [{low}, {high}] {row['unit'] or ''}".strip()
+    return ClaimRow(
+        claim=f"{row['claim']} ({row['reading']})" if row.get("reading") else row["claim"],
+        section=row["section"],
+        test=row["test"] or "–",
+        estimate=estimate,
+        n_seeds=str(row["n_seeds"] or "–"),
+        verdict=row["verdict"],
+    )
+
+
+def contamination(results: Results) -> list[Grid]:
+    table = results.table("contamination")
+    if table is None:
+        return []
+    frame = table.to_pandas()
+    rows = [
+        [results.title(str(name)), str(int(part["exact"].sum())), str(int(part["normalised"].sum())), str(len(part))]
+        for name, part in frame.groupby("benchmark")
+    ]
+    head = ["benchmark", "same text", "same after normalising", "all pairs found similar"]
+    title = "Training problems that resemble a benchmark's"
+    return [Grid(title, head, rows or [["none found", "0", "0", "0"]], folded=True)]
+
+
+def figures(results: Results) -> list[Figure]:
+    """Every picture of the results, as PNG within the page: same pixels everywhere, whatever fonts a machine has."""
+    found = []
+    for path in sorted((results.folder / "figures").glob("*.png")):
+        sidecar = path.with_suffix(".json")
+        notes = read_json(sidecar) if sidecar.exists() else {}
+        title = notes.get("title") or path.stem.replace("_", " ").capitalize()
+        picture = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+        caption = notes.get("caption", "")
+        found.append(Figure(title, picture, caption, f"Figure: {title}. {caption}".strip()))
+    return found
+
+
+def environment(results: Results) -> list[Grid]:
+    """What made the runs: each value that occurs, and in how many runs."""
+    about = [{**run.done, "machine": run.machine} for run in results.runs]
+    rows = []
+    for key in ("git_commit", "git_dirty", "python", "machine", "model_sha256", "data_sha256", "locks"):
+        values = [short(one.get(key)) for one in about if one.get(key) not in (None, {}, [])]
+        for value in dict.fromkeys(values):
+            rows.append([key.replace("_", " "), value, f"{values.count(value)} of {len(about)}"])
+    packages = [one.get("packages") or {} for one in about]
+    for name in sorted({name for one in packages for name in one}):
+        values = [str(one.get(name) or "not installed") for one in packages]
+        rows += [[name, value, f"{values.count(value)} of {len(about)}"] for value in dict.fromkeys(values)]
+    grids = [Grid("What made the training runs", ["what", "value", "runs"], rows, numbers=(2,))]
+    proofs = sorted((results.folder / "proofs").glob("*.json"))
+    written = [[path.stem, short(read_json(path))] for path in proofs]
+    return [
+        *grids,
+        *([Grid("Images, as seen from inside", ["image", "proof"], written, numbers=())] if written else []),
+    ]
+
+
+def short(value: Any) -> str:
+    """A value on one line.
+
+    >>> short({"beta_pos": 0.9, "estimator": "asymmetric"}), short([1, 2]), short(None), short(True)
+    ('beta_pos 0.9, estimator asymmetric', '1, 2', 'none', 'yes')
+    """
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {short(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(short, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def configuration(results: Results) -> str:
+    """The whole configuration, as it was resolved."""
+    return json.dumps(results.study, indent=1, sort_keys=True)
