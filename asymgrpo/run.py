@@ -20,6 +20,7 @@ from asymgrpo.config import Train
 from asymgrpo.files import remove_partial, write_json, write_table
 from asymgrpo.metrics import SCHEMA
 from asymgrpo.progress import Progress
+from asymgrpo.provenance import machine
 from asymgrpo.rollout import Request, Rollout
 from asymgrpo.seeds import derive
 from asymgrpo.stopwatch import PHASES, Stopwatch
@@ -229,7 +230,8 @@ class Run:
             ),
         }
         for name, table in tables.items():
-            write_table(table, out / f"{name}.parquet", metadata)
+            where = {"machine": machine()} if name == "timings" else {}  # beside seconds, and nowhere else
+            write_table(table, out / f"{name}.parquet", metadata | where)
         # Linked, not moved: a run killed in here resumes from its last checkpoint and needs the earlier candidates again.
         shutil.rmtree(out / "candidates", ignore_errors=True)
         leave = {path.name for path in self.unselectable(until=self.train.steps)}
