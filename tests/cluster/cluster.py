@@ -6,11 +6,14 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -87,18 +90,29 @@ class Cluster:
             if reason == "BeginTime":
                 self.run("scontrol", "update", f"jobid={number}", "StartTime=now")
 
+    def stall(self, number: str) -> None:
+        """A job that hangs: its processes are stopped until something kills them."""
+        for process in self.processes(number):
+            _send(process, signal.SIGSTOP)
+
     def kill_node(self, node: str) -> None:
         """The node dies: its daemon, and every process of its jobs."""
         lines = [line.split() for line in (self.root / "pids").read_text().splitlines()]
-        numbers = [int(number) for number, name in lines if name == f"slurmd-{node}"]
-        tree = Path(f"/sys/fs/cgroup/freezer/slurm_{node}")
-        for _ in range(20):
-            inside = [int(n) for file in tree.rglob("cgroup.procs") for n in file.read_text().split()]
-            for number in {*numbers, *inside}:
-                _kill(number)
-            if not inside:
-                return
-            time.sleep(0.05)
+        daemons = [psutil.Process(int(number)) for number, name in lines if name == f"slurmd-{node}"]
+        jobs = self.run("squeue", "--noheader", "--format=%A", "--nodelist", node).split()
+        for process in (*daemons, *(process for number in jobs for process in self.processes(number))):
+            _send(process, signal.SIGKILL)
+
+    def processes(self, number: str) -> list[psutil.Process]:
+        """A job's processes, SLURM's own keepers of its steps first."""
+        keepers, workers = [], []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if f"slurmstepd: [{number}." in " ".join(process.cmdline()):
+                    keepers.append(process)
+                elif process.environ().get("SLURM_JOB_ID") == number:
+                    workers.append(process)
+        return keepers + workers
 
     def revive_node(self, node: str) -> None:
         command = ["slurmd", "-D", "-N", node, "-f", f"{self.root}/etc/slurm.conf"]
@@ -110,9 +124,9 @@ class Cluster:
             pids.write(f"{daemon.pid} slurmd-{node}\n")
 
 
-def _kill(number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(number, 9)
+def _send(process: psutil.Process, number: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
 
 
 class Snakemake:

@@ -35,13 +35,13 @@ def test_the_network_is_cut():
 
 def test_a_study_runs_without_network(tmp_path):
     """And jobs tell the hub's library so: a missing file is an error at once, not a retry of minutes."""
-    changes = ("study={arms: [grpo]}", "train={steps: 1, evaluate_every: 1}")
+    changes = ("study={arms: [reinforce], seeds: [0]}", "train={steps: 1, evaluate_every: 1}")
     log, results = tmp_path / "log", tmp_path / "results"
     options = ("--cores", "2", "--printshellcmds")
     said = Snakemake(
         "graded", *options, results=results, environment=os.environ, log=log, changes=changes, before=CUT
     ).ended()
-    assert pq.read_table(results / "graded/tiny/grpo/seed0.parquet").num_rows == 8 * 4
+    assert pq.read_table(results / "graded/tiny/reinforce/seed0.parquet").num_rows == 8 * 4
     commands = [line for line in said.splitlines() if "-m asymgrpo." in line or "-m evals." in line]
     assert commands
     assert all("HF_HUB_OFFLINE=1" in line for line in commands)

@@ -8,7 +8,12 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from cluster import ROOT
+from snakemake.utils import update_config
+
+from workflow import common
+from workflow.checks import load
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -50,9 +55,12 @@ def paper(tmp_path_factory):
 
 def test_the_paper_is_planned_in_ten_seconds(paper):
     text, seconds = paper
+    config = yaml.safe_load((ROOT / "config/default.yaml").read_text())
+    update_config(config, yaml.safe_load((ROOT / "config/paper.yaml").read_text()))
+    study = load(config)
     counts = [rule for rule, _, _ in jobs(text)]
-    assert counts.count("train") == 7 * 3
-    assert counts.count("sample") == (1 + 7 * 3) * 5
+    assert counts.count("train") == len(common.trained_runs(study)) >= 7 * 3
+    assert counts.count("sample") >= len(study.evaluation.benchmarks) * counts.count("train")
     assert seconds < 10
 
 

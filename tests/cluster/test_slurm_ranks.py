@@ -9,7 +9,7 @@ from cluster import Snakemake, digests
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 PROFILE = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
-RUN = "runs/tiny/grpo/seed0"
+RUN = "runs/tiny/reinforce/seed0"
 LAYOUTS = {
     "one_node": ("train={nodes: 1, ranks_per_node: 2, steps: 3, evaluate_every: 3}", "machine={kind: h100-80gb}"),
     "two_nodes": ("train={nodes: 2, ranks_per_node: 1, steps: 3, evaluate_every: 3}",),
@@ -39,7 +39,7 @@ def allocation(slurm, nodes: int) -> dict[str, str]:
     columns = ("State", "NNodes", "AllocTRES", "Comment")
     lines = slurm.run("sacct", "-X", "-n", "-P", f"--format={','.join(columns)}").splitlines()
     rows = [dict(zip(columns, line.split("|"), strict=True)) for line in lines]
-    found = [row for row in rows if row["Comment"].endswith("tiny_grpo_0") and row["NNodes"] == str(nodes)]
+    found = [row for row in rows if row["Comment"].endswith("tiny_reinforce_0") and row["NNodes"] == str(nodes)]
     return found[-1]
 
 

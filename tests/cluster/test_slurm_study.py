@@ -14,74 +14,86 @@ from cluster import PATIENCE, Cluster, Snakemake, digests, wait_for
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 PROFILE = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
-ARMS = {
-    "requeued": "grpo",
-    "time_limit": "asymgrpo_clip_higher",
-    "node_died": "dr_grpo",
-    "snakemake_killed": "reinforce",
+AWAY_FROM_NODE_2 = ("--set-resources", "train:slurm_partition=gpu", "train:slurm_extra=--nodelist=gpu1")
+RUNS = {
+    "requeued": ("random_reward", 0),
+    "time_limit": ("random_reward", 1),
+    "node_died": ("reinforce", 0),
+    "snakemake_killed": ("reinforce", 1),
 }
-"""What happens to the training of which arm."""
+"""What happens to the training of which arm and seed."""
+
+
+def folder_of(name: str) -> str:
+    arm, seed = RUNS[name]
+    return f"runs/tiny/{arm}/seed{seed}"
+
+
+def comment_of(name: str) -> str:
+    """What squeue and sacct call the training job."""
+    arm, seed = RUNS[name]
+    return f"rule_train_wildcards_tiny_{arm}_{seed}"
 
 
 @dataclass
 class Storm:
-    """Calls of Snakemake for one arm each, and what is done to their jobs."""
+    """One call of Snakemake for each run, and what is done to their jobs."""
 
     slurm: Cluster
     results: Path
 
-    def start(self, arm: str, name: str, *options: str) -> Snakemake:
+    def start(self, name: str, *options: str, log: str = "") -> Snakemake:
         return Snakemake(
-            f"{self.results}/runs/tiny/{arm}/seed0/done.json",
+            f"{self.results}/{folder_of(name)}/done.json",
             *(*PROFILE, *options),
             results=self.results,
             environment=self.slurm.environment,
-            log=self.results.parent / f"{name}.log",
+            log=self.results.parent / f"{log or name}.log",
         )
 
-    def started_job(self, arm: str) -> str:
-        """Number of the arm's training job, once it has two checkpoints."""
+    def job(self, name: str) -> str:
+        """Number of the run's training job, once it has two checkpoints."""
+        arm, seed = RUNS[name]
         folder = Path(f"{self.results}-checkpoints/tiny/{arm}")
-        wait_for(f"a checkpoint of {arm}", lambda: list(folder.glob("seed0-*/checkpoints/step000002")), every=0.05)
-        return self.slurm.job(f"rule_train_wildcards_tiny_{arm}_0")
+        wait_for(
+            f"a checkpoint of {name}", lambda: list(folder.glob(f"seed{seed}-*/checkpoints/step000002")), every=0.05
+        )
+        return self.slurm.job(comment_of(name))
 
-    def away_from_node_2(self) -> tuple[str, ...]:
-        return "--set-resources", "train:slurm_partition=gpu", "train:slurm_extra=--nodelist=gpu1"
-
-    def requeued(self, arm: str) -> str:
+    def requeued(self) -> str:
         """As after a preemption: SLURM ends the job and queues it again under the same number."""
-        call = self.start(arm, "requeued", *self.away_from_node_2())
-        number = self.started_job(arm)
-        self.slurm.run("scontrol", "requeue", number)
-        self.released(call)
+        call = self.start("requeued", *AWAY_FROM_NODE_2)
+        self.slurm.run("scontrol", "requeue", self.job("requeued"))
+        self.release(call)
         return call.ended()
 
-    def time_limit(self, arm: str) -> str:
-        call = self.start(arm, "time_limit", *self.away_from_node_2())
-        soon = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 2))
-        self.slurm.run("scontrol", "update", f"jobid={self.started_job(arm)}", f"EndTime={soon}")
+    def time_limit(self) -> str:
+        call = self.start("time_limit", *AWAY_FROM_NODE_2)
+        number = self.job("time_limit")
+        self.slurm.stall(number)
+        self.slurm.run("scontrol", "update", f"jobid={number}", "TimeLimit=1")
         return call.ended()
 
-    def node_died(self, arm: str) -> str:
-        call = self.start(arm, "node_died")
-        number = self.started_job(arm)
-        assert self.slurm.fields(number)["NodeList"] == "gpu2"
+    def node_died(self) -> str:
+        call = self.start("node_died")
+        assert self.slurm.fields(self.job("node_died"))["NodeList"] == "gpu2"
         self.slurm.kill_node("gpu2")
-        self.released(call)
+        self.release(call)
         return call.ended()
 
-    def snakemake_killed(self, arm: str) -> str:
+    def snakemake_killed(self) -> str:
         """The job goes on without Snakemake; the next call cancels it and has it continued."""
-        call = self.start(arm, "killed", *self.away_from_node_2())
-        number = self.started_job(arm)
+        call = self.start("snakemake_killed", *AWAY_FROM_NODE_2)
+        number = self.job("snakemake_killed")
+        self.slurm.stall(number)
         os.killpg(call.process.pid, signal.SIGKILL)
         call.process.wait()
         assert self.slurm.fields(number)["JobState"] == "RUNNING"
-        said = self.start(arm, "again", *self.away_from_node_2()).ended()
+        said = self.start("snakemake_killed", *AWAY_FROM_NODE_2, log="again").ended()
         assert f"Cancelling jobs {number}, left in the queue" in said
         return said
 
-    def released(self, call: Snakemake) -> None:
+    def release(self, call: Snakemake) -> None:
         """Shorten SLURM's hold of requeued jobs for as long as the call runs."""
         end = time.monotonic() + 2 * PATIENCE
         while call.process.poll() is None and time.monotonic() < end:
@@ -97,7 +109,7 @@ def disturbed(slurm, undisturbed, tmp_path_factory):
     first, too_little = storm.results.parent / "models.log", ("--set-resources", "base_model:mem_mb=500*attempt")
     Snakemake("base_models", *PROFILE, *too_little, results=results, environment=slurm.environment, log=first).ended()
     with ThreadPoolExecutor() as pool:
-        futures = {name: pool.submit(getattr(storm, name), arm) for name, arm in ARMS.items()}
+        futures = {name: pool.submit(getattr(storm, name)) for name in RUNS}
         said = {name: future.result() for name, future in futures.items()}
     slurm.revive_node("gpu2")
     last = storm.results.parent / "all.log"
@@ -116,9 +128,11 @@ def disturbed(slurm, undisturbed, tmp_path_factory):
 )
 def test_a_disturbed_training_ends_with_the_same_bytes(name, state, slurm, disturbed, undisturbed):
     results, _ = disturbed
-    run = f"runs/tiny/{ARMS[name]}/seed0"
-    assert slurm.states(f"rule_train_wildcards_tiny_{ARMS[name]}_0") == [state, "COMPLETED"]
+    run = folder_of(name)
+    assert slurm.states(comment_of(name)) == [state, "COMPLETED"]
     assert digests(results / run) == digests(undisturbed / run)
+    metrics = pq.read_table(undisturbed / run / "metrics.parquet").to_pandas()
+    assert (metrics["grad_norm"] > 0).sum() > len(metrics) // 2, "equal because nothing was learned?"
 
 
 def test_after_out_of_memory_there_is_more(slurm, disturbed):
@@ -157,12 +171,12 @@ def test_accounting_knows_every_job_and_what_was_lost(slurm, disturbed):
     jobs = pq.read_table(results / "cost.parquet").to_pandas()
     assert set(jobs["source"]) == {"slurm"}
     training = jobs[jobs["rule"] == "train"]
-    assert set(training["arm"]) == set(ARMS.values())
-    assert (training.groupby("arm").size() == 2).all(), "the disturbed start and the one that finished"
+    assert set(zip(training["arm"], training["train_seed"], strict=True)) == set(RUNS.values())
+    assert (training.groupby(["arm", "train_seed"]).size() == 2).all(), "the disturbed start and the one that finished"
     assert (training["cpu_hours"] * 3600 == training["seconds"]).all(), "one CPU each"
     assert (jobs.loc[jobs["state"] == "COMPLETED", "max_rss_gb"] > 0.05).all()
     assert {"problems", "score", "table1", "figure", "grade", "sample", "base_model"} <= set(jobs["rule"])
     arms = pq.read_table(results / "cost_by_arm.parquet").to_pandas().set_index("arm")
     table1 = pq.read_table(results / "table1.parquet").to_pandas()
     assert set(table1["arm"]) <= set(arms.index), "every row of Table 1 has its cost"
-    assert (arms.loc[list(ARMS.values()), "lost_hours"] > 0).all()
+    assert (arms.loc[["reinforce", "random_reward"], "lost_hours"] > 0).all()
