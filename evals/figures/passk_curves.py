@@ -5,7 +5,6 @@ python -m evals.figures.passk_curves --scores scores.parquet --model M --selecti
 
 import math
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -19,19 +18,10 @@ from evals import paper_values
 from evals.cli import run
 from evals.figures.style import RC, look, panels, save
 from evals.io import DataError, read_table
-from evals.tables import ARMS, TITLES, describe_rule, in_order
+from evals.tables import ARMS, TITLES, describe_rule, in_order, untainted_rule
 
 COLUMNS = 3
 SPREAD = 0.3  # of an octave: how far the arms' bars are set apart so that they can be told
-
-
-def untainted_rule(rules: Iterable[str]) -> str:
-    """The selection rule to show when none is named: one that saw no benchmark, if there is one.
-
-    >>> untainted_rule(["best_on:math500", "last", "validation"])
-    'validation'
-    """
-    return min(set(rules), key=lambda rule: (rule.startswith("best_on:"), rule != "validation", rule))
 
 
 def passk_curves(scores: pd.DataFrame) -> Figure:

@@ -1,0 +1,98 @@
+"""What each training run scored: one row per run, selection rule, benchmark, metric and k, without intervals.
+
+    python -m evals.table_runs --graded G.parquet ... --selection S.json ... --k 1 4 16 --out run_scores.parquet
+
+Training seeds are the unit of replication: claims and figures with intervals over seeds start from this table. `average` is the
+unweighted mean over the benchmarks. `sampling_sd` is what drawing the answers again from the same weights would change.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+from numpy.typing import NDArray
+from scipy.stats import binom
+
+from evals.cells import Counts
+from evals.cli import run
+from evals.compare import CountsOf, count_by_rule
+from evals.io import data_hash, derived, inputs_metadata, write_table
+from evals.passk import pass_at_k
+from evals.score import AVERAGE, metrics_of
+
+SCHEMA = pa.schema(
+    [
+        ("model", pa.string()),
+        ("arm", pa.string()),
+        ("train_seed", pa.int32()),
+        ("selection", pa.string()),
+        ("benchmark", pa.string()),
+        ("metric", pa.string()),
+        ("k", pa.int32()),  # null for avg_at_n
+        ("value", pa.float64()),
+        ("sampling_sd", pa.float64()),
+    ]
+)
+
+
+def sampling_variance(n: NDArray[np.int64], c: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """Variance of pass@k of one problem when its n samples are drawn again; avg@n is k = 1.
+
+    C is binomial with the share (c + 1/2) / (n + 1), so that a problem never or always solved is not taken for certain.
+
+    >>> sampling_variance(np.array([4]), np.array([2]), 1), sampling_variance(np.array([4]), np.array([0]), 1)
+    (array([0.0625]), array([0.0225]))
+    """
+    result = np.empty(n.shape)
+    for size in np.unique(n):
+        could = np.arange(size + 1)
+        law = binom.pmf(could[None, :], size, ((could + 0.5) / (size + 1))[:, None])  # [c, C]
+        values = pass_at_k(np.full(size + 1, size), could, k)
+        variances = law @ values**2 - (law @ values) ** 2
+        result[n == size] = variances[c[n == size]]
+    return result
+
+
+def run_scores(counts: CountsOf, ks: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Rows of SCHEMA without `selection`, for the counts of one selection rule."""
+    for model in dict.fromkeys(key[0] for key in counts):
+        benchmarks = sorted({key[2] for key in counts if key[0] == model})
+        for arm in dict.fromkeys(key[1] for key in counts if key[0] == model):
+            mine = {name: counts[model, arm, name] for name in benchmarks if (model, arm, name) in counts}
+            groups = {name: [item] for name, item in mine.items()}
+            if len(mine) == len(benchmarks) > 1:
+                groups[AVERAGE] = list(mine.values())
+            for name, items in groups.items():
+                for row in _rows(items, ks):
+                    yield {"model": model, "arm": arm, "benchmark": name, **row}
+
+
+def _rows(items: Sequence[Counts], ks: Sequence[int]) -> Iterator[dict[str, Any]]:
+    for metric, k in metrics_of(items, ks, []):
+        values = np.mean([item.metric(metric, k).mean(axis=1) for item in items], axis=0)
+        noise = [sampling_variance(item.n, item.c, k or 1).sum(axis=1) / item.n.shape[1] ** 2 for item in items]
+        spread = np.sqrt(np.sum(noise, axis=0)) / len(items)
+        for seed, value, sd in zip(items[0].train_seeds, values, spread, strict=True):
+            measured = {"value": round(float(value), 12), "sampling_sd": round(float(sd), 12)}
+            yield {"train_seed": seed, "metric": metric, "k": k, **measured}
+
+
+def main(
+    graded: Annotated[list[Path], typer.Option(help="graded tables (Parquet)")],
+    selection: Annotated[list[Path], typer.Option(help="checkpoint selections (JSON or Parquet)")],
+    k: Annotated[list[int], typer.Option(help="k of pass@k")],
+    out: Annotated[Path, typer.Option(help="scores of each run to write (Parquet)")],
+) -> None:
+    """Score every training run by itself."""
+    by_rule = count_by_rule(graded, selection)
+    rows = [{"selection": rule, **row} for rule, counts in by_rule.items() for row in run_scores(counts, k)]
+    order = [(name, "ascending") for name in ("model", "selection", "benchmark", "metric", "k", "arm", "train_seed")]
+    table = pa.Table.from_pylist(rows, SCHEMA).sort_by(order)
+    write_table(table, out, {"data_hash": data_hash(table), **derived(inputs_metadata(graded))})
+
+
+if __name__ == "__main__":
+    run(main)
