@@ -51,17 +51,22 @@ class Cost:
     """Disk for the resumable checkpoints of one run at work."""
 
 
-def load_study(configs: Sequence[Path]) -> Study:
-    """default.yaml updated by each file in turn, as Snakemake merges them. Raises ConfigError."""
+def merged(configs: Sequence[Path]) -> dict[str, Any]:
+    """default.yaml updated by each file in turn, as Snakemake merges them. Raises ConfigError when a file is missing."""
     import yaml
     from snakemake.utils import update_config
 
-    merged: dict[str, Any] = yaml.safe_load((ROOT / "config" / "default.yaml").read_text())
+    mapping: dict[str, Any] = yaml.safe_load((ROOT / "config" / "default.yaml").read_text())
     for path in configs:
         if not path.is_file():
             raise ConfigError(f"planner: {path} is missing; give the configuration files that snakemake gets.")
-        update_config(merged, yaml.safe_load(path.read_text()))
-    return parse(merged)
+        update_config(mapping, yaml.safe_load(path.read_text()))
+    return mapping
+
+
+def load_study(configs: Sequence[Path]) -> Study:
+    """The study of default.yaml and the files. Raises ConfigError."""
+    return parse(merged(configs))
 
 
 def problem_counts(study: Study) -> dict[str, int]:
