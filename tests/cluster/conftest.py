@@ -4,6 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 from cluster import Cluster, Snakemake, missing
 
@@ -14,7 +15,11 @@ def slurm():
     if missing():
         pytest.skip(missing())
     # not below pytest's folder, which other users may not enter: munge asks for that
-    cluster = Cluster(Path(tempfile.gettempdir()) / f"asymgrpo-slurm-{os.getpid()}")
+    place = Path(tempfile.gettempdir())
+    for left in place.glob("asymgrpo-slurm-*"):  # of a test session that was killed
+        if not psutil.pid_exists(int(left.name.rsplit("-", 1)[1])):
+            Cluster(left).down()
+    cluster = Cluster(place / f"asymgrpo-slurm-{os.getpid()}")
     try:
         cluster.up()
         yield cluster
