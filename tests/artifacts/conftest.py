@@ -1,0 +1,40 @@
+"""A finished small study, a bundle of it, and what Snakemake rebuilds from that where nothing heavy can be imported."""
+
+from pathlib import Path
+
+import pytest
+from bundled import COMMITTED, snakemake
+
+from evals.bundle import make
+
+# The bundle is committed when the full study has been run; what it must give again is recorded beside it.
+collect_ignore = [] if COMMITTED.exists() else ["test_committed.py"]
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory) -> Path:
+    """Results of a finished study."""
+    folder = tmp_path_factory.mktemp("finished") / "results"
+    files = ("--configfile", "tests/workflow/mini.yaml", "tests/artifacts/mini.yaml")
+    done = snakemake("all", *files, "--config", f"results={folder}", f"checkpoints={folder}-checkpoints")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle(results, tmp_path_factory) -> Path:
+    """A bundle of these results."""
+    path = tmp_path_factory.mktemp("bundle") / "study.zip"
+    make(results, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def rebuilt(bundle, tmp_path_factory) -> Path:
+    """Tables and figures made from the bundle, in an environment without training packages."""
+    folder = tmp_path_factory.mktemp("rebuilt") / "results"
+    done = snakemake(
+        "figures", "tables", "controls", "--config", f"artifacts={bundle}", f"results={folder}", light=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
