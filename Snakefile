@@ -71,6 +71,7 @@ else:
 include: "workflow/rules/controls.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/artifacts.smk"
 include: "workflow/rules/cost.smk"
 include: "workflow/rules/cluster.smk"

@@ -60,35 +60,32 @@ def by_arm(results: Results) -> list[Grid]:
     rows.append(["all", *_hours(frame)])
     head = [
         "arm",
-        "training jobs",
+        "runs",
         "training",
         "sampling",
         "rest",
         "all jobs",
-        "per training run",
-        "CPU-hours",
-        "GPU-hours",
+        "training per run",
+        "CPU",
+        "GPU",
+        "peak memory, GB",
     ]
-    return [
-        Grid(
-            "Hours by arm",
-            [*head, "peak memory, GB"],
-            rows,
-            "Wall-clock hours of jobs, as measured while other jobs ran beside them. A job that was interrupted counts with its last "
-            "start only, unless cost.parquet was made from SLURM's accounting. GPU-hours are those of training.",
-        )
-    ]
+    note = (
+        "Wall-clock hours of jobs, measured while other jobs ran beside them; CPU- and GPU-hours, the latter of training only. "
+        "A job that was interrupted counts with its last start, unless SLURM's accounting was asked (snakemake cost)."
+    )
+    return [Grid("Hours by arm", head, rows, note)]
 
 
 def _hours(frame: pd.DataFrame) -> list[str]:
     hours = frame.groupby("rule")["seconds"].sum() / 3600
     training, sampling = float(hours.get("train", 0)), float(hours.get("sample", 0))
     runs = int((frame["rule"] == "train").sum())
-    total = float(frame["seconds"].sum() / 3600)
+    rest = float(hours.drop(["train", "sample"], errors="ignore").sum())
     per_run = number(training / runs) if runs else "–"
     sums = [frame["cpu_hours"].sum(min_count=1), frame["gpu_hours"].sum(min_count=1), frame["max_rss_gb"].max()]
     return [
-        *(str(runs), number(training), number(sampling), number(total - training - sampling), number(total), per_run),
+        *(str(runs), number(training), number(sampling), number(rest), number(training + sampling + rest), per_run),
         *map(number, sums),
     ]
 

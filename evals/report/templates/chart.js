@@ -6,7 +6,7 @@
   const chart = document.getElementById("chart");
   const cursor = document.getElementById("curve-cursor");
   const SVG = "http://www.w3.org/2000/svg";
-  const WIDTH = 960, HEIGHT = 420, LEFT = 64, RIGHT = 12, TOP = 12, BOTTOM = 40;
+  const LEFT = 56, RIGHT = 12, TOP = 12, BOTTOM = 40;
   const [METRIC, ARM, MODEL, , STEPS, VALUES] = [0, 1, 2, 3, 4, 5];  // of a row of data.series
 
   const element = (name, attributes = {}, text = "") => {
@@ -62,7 +62,7 @@
   };
   const short = (value) => String(Number(value.toPrecision(4)));
 
-  let entries = [], steps = [], place = null;
+  let entries = [], steps = [], place = null, width = chart.clientWidth;
   const draw = () => {
     entries = chosen();
     steps = [...new Set(entries.flatMap((entry) => [...entry.mean.keys()]))].sort((a, b) => a - b);
@@ -74,6 +74,7 @@
     let low = Math.min(...values), high = Math.max(...values);
     if (low === high) { low -= 0.5; high += 0.5; }
     const first = steps[0], last = Math.max(steps.at(-1), first + 1);
+    const WIDTH = Math.max(chart.clientWidth, 280), HEIGHT = Math.round(Math.min(420, Math.max(260, WIDTH * 0.45)));  // letters keep their size
     const x = (step) => LEFT + ((step - first) / (last - first)) * (WIDTH - LEFT - RIGHT);
     const y = (value) => TOP + ((high - value) / (high - low)) * (HEIGHT - TOP - BOTTOM);
     const title = `${form.metric.value} over training steps of ${entries.map((entry) => entry.arm.title).join(", ")}`;
@@ -82,7 +83,7 @@
       svg.append(element("line", { class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }));
       svg.append(element("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, short(value)));
     }
-    for (const step of ticks(first, last, 8)) svg.append(element("text", { x: x(step), y: HEIGHT - BOTTOM + 18, "text-anchor": "middle" }, short(step)));
+    for (const step of ticks(first, last, WIDTH / 110)) svg.append(element("text", { x: x(step), y: HEIGHT - BOTTOM + 18, "text-anchor": "middle" }, short(step)));
     svg.append(element("text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, "training step"));
     const line = (points, arm, style) => svg.append(element("polyline", {
       points: [...points].map(([step, value]) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`).join(" "),
@@ -124,6 +125,7 @@
     }
   };
 
+  new ResizeObserver(() => { if (chart.clientWidth !== width) { width = chart.clientWidth; draw(); } }).observe(chart);
   form.addEventListener("change", draw);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("click", (event) => {
@@ -134,7 +136,8 @@
     draw();
   });
   cursor.addEventListener("input", read);
+  form.window.value = Math.max(...data.steps.map((found) => found.length)) >= 40 ? "5" : "1";
   draw();
   cursor.value = cursor.max;
-  if (steps.length) read();
+  read();
 })();

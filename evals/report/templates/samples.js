@@ -34,6 +34,7 @@
     (!form.disagree.checked || sample.disagree) &&
     sample.search.includes(form.text.value.trim().toLowerCase());
 
+  const models = distinct("model").length;
   let found = [], shown = 0, open = null;
   const show = (count) => {
     const end = Math.min(found.length, shown + count);
@@ -42,7 +43,7 @@
       const key = `${sample.model} ${sample.benchmark} ${sample.problem_id}`;
       if (open?.key !== key) {
         const box = make("article", "problem", "");
-        box.append(make("h3", "", `${title(sample.benchmark)} · ${sample.problem_id}${distinct("model").length > 1 ? ` · ${sample.model}` : ""}`));
+        box.append(make("h3", "", `${title(sample.benchmark)} · ${sample.problem_id}${models > 1 ? ` · ${sample.model}` : ""}`));
         box.append(make("pre", "", sample.problem.problem), make("p", "note", `Reference answer: ${sample.problem.answer}`));
         list.append(box);
         open = { key, box };
