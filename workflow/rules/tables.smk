@@ -73,6 +73,109 @@ rule differences:
         " --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
 
 
+# Analyses: the same estimates for every arm, beside Table 1 and without influence on it.
+ANALYSIS_TABLES = []
+if STUDY.study.analyses and "grpo" in STUDY.study.arms:
+    ANALYSIS_TABLES = [
+        f"{PATHS.root}/analyses.parquet",
+        f"{PATHS.root}/analysis_differences.parquet",
+    ]
+
+    rule analyses:
+        input:
+            image=IMAGE["report"],
+            graded=[PATHS.graded.format(**run) for run in EVALUATED],
+            selection=[PATHS.selection.format(**run) for run in RUNS],
+        output:
+            ANALYSIS_TABLES[0],
+        log:
+            PATHS.log("analyses"),
+        benchmark:
+            PATHS.benchmark("analyses")
+        threads: 1
+        resources:
+            mem_mb=growing(8000),
+            runtime=growing(30),
+        params:
+            k=" ".join(map(str, STUDY.evaluation.k)),
+            draws=STUDY.evaluation.bootstrap_draws,
+            seed=STUDY.evaluation.bootstrap_seed,
+            variance=STUDY.evaluation.seed_variance,
+        shell:
+            "{PYTHON_IN[report]} evals.score --graded {input.graded} --selection {input.selection} --k {params.k}"
+            " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
+
+    rule analysis_differences:
+        input:
+            image=IMAGE["report"],
+            graded=[PATHS.graded.format(**run) for run in EVALUATED],
+            selection=[PATHS.selection.format(**run) for run in RUNS],
+        output:
+            ANALYSIS_TABLES[1],
+        log:
+            PATHS.log("analysis_differences"),
+        benchmark:
+            PATHS.benchmark("analysis_differences")
+        threads: 1
+        resources:
+            mem_mb=growing(8000),
+            runtime=growing(30),
+        params:
+            k=" ".join(map(str, STUDY.evaluation.k)),
+            draws=STUDY.evaluation.bootstrap_draws,
+            seed=STUDY.evaluation.bootstrap_seed,
+            variance=STUDY.evaluation.seed_variance,
+        shell:
+            "{PYTHON_IN[report]} evals.compare --graded {input.graded} --selection {input.selection} --against grpo"
+            " --k {params.k} --seed-variance {params.variance} --draws {params.draws} --seed {params.seed}"
+            " --out {output} > {log} 2>&1"
+
+
+# Training seeds are the unit of replication: one row per run.
+rule run_scores:
+    input:
+        image=IMAGE["report"],
+        graded=[PATHS.graded.format(**run) for run in EVALUATED],
+        selection=[PATHS.selection.format(**run) for run in RUNS],
+    output:
+        f"{PATHS.root}/run_scores.parquet",
+    log:
+        PATHS.log("run_scores"),
+    benchmark:
+        PATHS.benchmark("run_scores")
+    threads: 1
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(10),
+    params:
+        k=" ".join(map(str, STUDY.evaluation.k)),
+    shell:
+        "{PYTHON_IN[report]} evals.table_runs --graded {input.graded} --selection {input.selection} --k {params.k}"
+        " --out {output} > {log} 2>&1"
+
+
+rule claims:
+    input:
+        image=IMAGE["report"],
+        runs=rules.run_scores.output,
+        metrics=[PATHS.metrics.format(**run) for run in RUNS],
+    output:
+        measures=f"{PATHS.root}/measures.parquet",
+        parquet=f"{PATHS.root}/claims.parquet",
+        markdown=report(f"{PATHS.root}/claims.md", category="tables"),
+    log:
+        PATHS.log("claims"),
+    benchmark:
+        PATHS.benchmark("claims")
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    shell:
+        "{PYTHON_IN[report]} evals.claims --runs {input.runs} --metrics {input.metrics} --measures {output.measures}"
+        " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
+
+
 rule contamination:
     input:
         image=IMAGE["report"],
@@ -98,4 +201,6 @@ rule tables:
     input:
         rules.table1.output,
         rules.differences.output,
+        ANALYSIS_TABLES,
+        rules.claims.output,
         rules.contamination.output,
