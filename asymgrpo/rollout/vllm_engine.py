@@ -9,7 +9,6 @@ The paths for CUDA (sleep, CUDA graphs, memory fraction) are written from vLLM's
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -178,13 +177,15 @@ def start(model: Path, dtype: Dtype, limits: Limits) -> Any:
     Among several ranks vLLM uses the training's process group, as it does for external launchers: it adds groups of one rank
     each, so that no rank waits for another while it generates. (All ranks must start their engines together.)
     """
-    if importlib.util.find_spec("vllm") is None:
-        raise ConfigError("rollout engine vllm: vLLM is not installed; run `make vllm`, or choose torch.")
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     for name, value in {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}.items():
         os.environ.setdefault(name, value)
-    from vllm import LLM
-
+    try:
+        from vllm import LLM
+    except ImportError as error:
+        raise ConfigError(
+            f"rollout engine vllm: vLLM cannot be imported ({error}); run `make vllm`, or choose the torch engine."
+        ) from error
     cuda = torch.cuda.is_available()
     if not cuda:
         check_head_size(model)
