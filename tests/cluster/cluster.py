@@ -64,11 +64,11 @@ class Cluster:
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
 
-    def job(self, comment: str) -> str:
+    def job(self, comment: str, other_than: str = "") -> str:
         """Number of the queued job with this comment (the rule and its wildcards); empty if there is none."""
         for line in self.run("squeue", "--noheader", "--states=all", "--format=%A|%k|%T").splitlines():
             number, found, state = line.split("|")
-            if found == comment and state in ("PENDING", "RUNNING"):
+            if found == comment and state in ("PENDING", "RUNNING") and number != other_than:
                 return number
         return ""
 

@@ -14,7 +14,11 @@ from cluster import PATIENCE, Cluster, Snakemake, digests, wait_for
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 PROFILE = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
-AWAY_FROM_NODE_2 = ("--set-resources", "train:slurm_partition=gpu", "train:slurm_extra=--nodelist=gpu1")
+AWAY_FROM_NODE_2 = (
+    "--set-resources",
+    "train:slurm_partition=gpu",
+    "train:slurm_extra='--signal=USR1@5 --nodelist=gpu1'",
+)
 RUNS = {
     "requeued": ("random_reward", 0),
     "time_limit": ("random_reward", 1),
@@ -68,10 +72,17 @@ class Storm:
         return call.ended()
 
     def time_limit(self) -> str:
+        """Warned before the limit, training saves and ends; its next job hangs and is killed by the limit; the third goes on."""
         call = self.start("time_limit", *AWAY_FROM_NODE_2)
-        number = self.job("time_limit")
-        self.slurm.stall(number)
-        self.slurm.run("scontrol", "update", f"jobid={number}", "TimeLimit=1")
+        warned = self.job("time_limit")
+        self.slurm.run("scancel", "--signal=USR1", warned)
+        hangs = wait_for("another job", lambda: self.slurm.job(comment_of("time_limit"), other_than=warned))
+        wait_for("its start", lambda: self.slurm.fields(hangs)["JobState"] == "RUNNING")
+        wait_for(
+            "training", lambda: any("asymgrpo.train" in " ".join(p.cmdline()) for p in self.slurm.processes(hangs))
+        )
+        self.slurm.stall(hangs)
+        self.slurm.run("scontrol", "update", f"jobid={hangs}", "TimeLimit=1")
         return call.ended()
 
     def node_died(self) -> str:
@@ -118,21 +129,27 @@ def disturbed(slurm, undisturbed, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("name", "state"),
+    ("name", "states"),
     [
-        ("requeued", "REQUEUED"),
-        ("time_limit", "TIMEOUT"),
-        ("node_died", "NODE_FAIL"),
-        ("snakemake_killed", "CANCELLED"),
+        ("requeued", ["REQUEUED"]),
+        ("time_limit", ["FAILED", "TIMEOUT"]),
+        ("node_died", ["NODE_FAIL"]),
+        ("snakemake_killed", ["CANCELLED"]),
     ],
 )
-def test_a_disturbed_training_ends_with_the_same_bytes(name, state, slurm, disturbed, undisturbed):
+def test_a_disturbed_training_ends_with_the_same_bytes(name, states, slurm, disturbed, undisturbed):
     results, _ = disturbed
     run = folder_of(name)
-    assert slurm.states(comment_of(name)) == [state, "COMPLETED"]
+    assert slurm.states(comment_of(name)) == [*states, "COMPLETED"]
     assert digests(results / run) == digests(undisturbed / run)
     metrics = pq.read_table(undisturbed / run / "metrics.parquet").to_pandas()
     assert (metrics["grad_norm"] > 0).sum() > len(metrics) // 2, "equal because nothing was learned?"
+
+
+def test_a_warned_training_saves_before_it_ends(disturbed):
+    """Exit code 75, not a kill: what the failed job said stands in Snakemake's log."""
+    assert "stopped after step" in disturbed[1]["time_limit"]
+    assert "the same command continues from there" in disturbed[1]["time_limit"]
 
 
 def test_after_out_of_memory_there_is_more(slurm, disturbed):
@@ -172,7 +189,8 @@ def test_accounting_knows_every_job_and_what_was_lost(slurm, disturbed):
     assert set(jobs["source"]) == {"slurm"}
     training = jobs[jobs["rule"] == "train"]
     assert set(zip(training["arm"], training["train_seed"], strict=True)) == set(RUNS.values())
-    assert (training.groupby(["arm", "train_seed"]).size() == 2).all(), "the disturbed start and the one that finished"
+    starts = training.groupby(["arm", "train_seed"]).size()
+    assert (starts == [2, 3, 2, 2]).all(), "each disturbed start and the one that finished"
     assert (training["cpu_hours"] * 3600 == training["seconds"]).all(), "one CPU each"
     assert (jobs.loc[jobs["state"] == "COMPLETED", "max_rss_gb"] > 0.05).all()
     assert {"problems", "score", "table1", "figure", "grade", "sample", "base_model"} <= set(jobs["rule"])
