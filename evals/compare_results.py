@@ -58,9 +58,22 @@ def described(folder: Path, found: ResultSet) -> dict[str, dict[str, Any]]:
                 made.setdefault(key.removeprefix("inputs..").removeprefix("produced_by."), set()).add(json.dumps(value))
     return {
         "configuration": _flat(read_json(settings)["config"]) if settings.exists() else {},
-        "conventions": _flat(found.conventions),
+        "conventions": _flat(_by_arm(found.conventions)),
         "code, packages and data": {key: ", ".join(sorted(values)) for key, values in made.items()},
     }
+
+
+def _by_arm(conventions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Place of an arm -> its conventions, which are the same for all of its training seeds."""
+    return {str(Path(place).parent): value for place, value in sorted(conventions.items())}
+
+
+def shared(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Conventions of the arms that both sets have."""
+    arms = [{key.split(".")[0] for key in side} for side in (first, second)]
+    both = arms[0] & arms[1]
+    one, two = ({key: value for key, value in side.items() if key.split(".")[0] in both} for side in (first, second))
+    return one, two
 
 
 def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -113,7 +126,9 @@ def settings_of(folder: Path, given: Mapping[str, Any]) -> Settings:
     path = folder / CONFIGURATION
     stored = read_json(path)["config"]["evaluation"] if path.exists() else {}
     names = {"k": "k", "seed_variance": "seed_variance", "draws": "bootstrap_draws", "seed": "bootstrap_seed"}
-    chosen: dict[str, Any] = {ours: stored.get(theirs) if given[ours] is None else given[ours] for ours, theirs in names.items()}
+    chosen: dict[str, Any] = {
+        ours: stored.get(theirs) if given[ours] is None else given[ours] for ours, theirs in names.items()
+    }
     missing = [f"--{name.replace('_', '-')}" for name, value in chosen.items() if value is None]
     if missing:
         raise DataError(f"{folder}: it has no {CONFIGURATION} to take the settings from; give {', '.join(missing)}")
@@ -128,7 +143,8 @@ def text(rows: list[dict[str, Any]], only: tuple[list[str], list[str]], about: l
         if names:
             parts += [f"Only in the {which} set: {', '.join(names)}", ""]
     for topic in about[0]:
-        found = differing(about[0][topic], about[1][topic])
+        pair = about[0][topic], about[1][topic]
+        found = differing(*(shared(*pair) if topic == "conventions" else pair))
         parts += [f"## {topic}: {len(found)} differ", ""]
         if not about[0][topic] or not about[1][topic]:
             parts += ["At least one set says nothing about it.", ""]

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
 VERSION = "1.1"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
-CONTEXT = "https://w3id.org/ro/terms/workflow-run/context"
+TERMS = {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}
+"""Terms that are not in the context of RO-Crate itself."""
 LICENSE = "https://spdx.org/licenses/Apache-2.0"
 PAPER = "https://arxiv.org/abs/2604.04894"
+AUTHORS = "The asymgrpo authors"
 DERIVED = ("*.parquet", "*.md", "controls/**/*", "figures/*")
 """Tables and figures, below the folder of results."""
 
@@ -76,7 +78,7 @@ def describe(results: Path, leaves: Sequence[str]) -> dict[str, Any]:
     by_step = files_by_step(results, leaves)
     study = read_json(results / "config/study.json")
     crate = ROCrate(version=VERSION)
-    crate.metadata.extra_contexts.append(CONTEXT)
+    crate.metadata.extra_terms.update(TERMS)
     crate.name = f"Results of study {study['config']['name']}"
     crate.description = (
         f"Tables, figures and what they are derived from, of configuration {study['config_sha256']}: AsymGRPO against other "
@@ -84,6 +86,8 @@ def describe(results: Path, leaves: Sequence[str]) -> dict[str, Any]:
     )
     crate.datePublished = _newest(results, [name for names in by_step.values() for name in names])
     crate.license = _entity(crate, LICENSE, "CreativeWork", {"name": "Apache License 2.0", "identifier": LICENSE})
+    authors = _entity(crate, "#authors", "Organization", {"name": AUTHORS})
+    crate.root_dataset["author"] = crate.root_dataset["publisher"] = authors
     profile = _entity(crate, PROFILE, "CreativeWork", {"name": "Process Run Crate", "version": "0.5"})
     crate.root_dataset["conformsTo"] = profile
     software = _software(crate, results, by_step)
@@ -104,20 +108,21 @@ def _software(crate: ROCrate, results: Path, by_step: Mapping[str, Sequence[str]
     commits = sorted({f"{told['git_commit']}{'-dirty' if told['git_dirty'] else ''}" for told in runs})
     versions = {(name, version) for told in runs for name, version in told["packages"].items() if version}
     packages = [
-        _entity(
-            crate,
-            f"#{name}-{version}",
-            "SoftwareApplication",
-            {"name": name, "softwareVersion": version, "url": _pypi(name)},
-        )
+        _entity(crate, _pypi(name, version), "SoftwareApplication", _application(name, version, _pypi(name, version)))
         for name, version in sorted(versions)
     ]
-    about = {"name": "asymgrpo", "softwareVersion": ", ".join(commits), "url": PAPER, "softwareRequirements": packages}
-    return _entity(crate, "#asymgrpo", "SoftwareApplication", about)
+    # Software Heritage names a state of code by its commit, whether or not it holds a copy.
+    identifier = f"https://identifiers.org/swh:1:rev:{commits[0].removesuffix('-dirty')}"
+    about = _application("asymgrpo", ", ".join(commits), PAPER) | {"softwareRequirements": packages}
+    return _entity(crate, identifier, "SoftwareApplication", about)
 
 
-def _pypi(name: str) -> str:
-    return f"https://pypi.org/project/{name}/"
+def _application(name: str, version: str, url: str) -> dict[str, Any]:
+    return {"name": name, "softwareVersion": version, "url": url}
+
+
+def _pypi(name: str, version: str) -> str:
+    return f"https://pypi.org/project/{name}/{version.partition('+')[0]}/"
 
 
 def _file(crate: ROCrate, results: Path, name: str) -> Entity:
@@ -151,7 +156,11 @@ def _actions(
             "endTime": _newest(results, by_step[step]),
         }
         read = [entity for source in sources for entity in entities.get(source, [])]
-        action = crate.add_action(software, f"#{step}", object=read, result=entities[step], properties=properties)
+        made = entities[step]
+        one_or_all = [items[0] if len(items) == 1 else items for items in (read, made)]
+        action = crate.add_action(
+            software, f"#{step}", object=one_or_all[0], result=one_or_all[1], properties=properties
+        )
         crate.root_dataset.append_to("mentions", action)
 
 
