@@ -205,6 +205,8 @@ class Containers(Section):
     """none: jobs run in the environment that runs snakemake; apptainer: every job runs in an image."""
     base: Literal["docker", "debootstrap"] = "docker"
     """What images to be built start from: a container registry's Debian, or a Debian mirror's."""
+    base_lock: Path = Path("containers/base.lock.json")
+    """Where the first build of a base records what it got; later builds are held to it."""
     lock: Path = Path("requirements/gpu.lock")
     """What is installed into images train and evaluate: gpu.lock (CUDA, vLLM, hashes), or cpu.lock."""
     images: dict[Literal["train", "evaluate", "report"], Path] = {}

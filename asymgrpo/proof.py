@@ -5,6 +5,7 @@ It fails when the image is not the one that the workflow believes in, or when an
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -32,6 +33,15 @@ def foreign(paths: list[str], prefixes: list[str]) -> list[str]:
     """
     inside = [Path(prefix).resolve() for prefix in prefixes]
     return [path for path in paths if not any(Path(path).resolve().is_relative_to(prefix) for prefix in inside)]
+
+
+def digest(content: dict[str, Any]) -> str:
+    """sha256 of an image's content as it is written in the image; the same for every build of one lock on one base.
+
+    >>> digest({"python": "3.11.2"})[:12]
+    'bb087c273523'
+    """
+    return hashlib.sha256((json.dumps(content, indent=2, sort_keys=True) + "\n").encode()).hexdigest()
 
 
 def cuda() -> dict[str, Any]:
@@ -70,6 +80,7 @@ def proof(expected: dict[str, Any]) -> dict[str, Any]:
             f"proof: sys.path reaches out of the image: {', '.join(strangers) or site.getusersitepackages()}."
         )
     return {
+        "digest": digest(expected),
         "content": expected,
         "python": platform.python_version(),
         "libc": " ".join(platform.libc_ver()),

@@ -6,7 +6,6 @@ results depend on is the image's content (lock, definition, base), as a small JS
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -21,18 +20,19 @@ from workflow import common
 
 IMAGES = ("train", "evaluate", "report")
 DEFINITIONS = Path("containers")
-BASE_LOCK = DEFINITIONS / "base.lock.json"
 REPORT_LOCK = Path("requirements/report.lock")
 CONTENT = "/opt/asymgrpo/content.json"
 """What an image says of itself, inside of it (containers/record.py)."""
 PURPOSES = {
-    "fetch": ("train", True, False),
-    "train": ("train", True, True),
-    "sample": ("evaluate", True, True),
-    "evaluate": ("evaluate", False, True),
-    "report": ("report", False, True),
+    "fetch": ("train", True),
+    "train": ("train", True),
+    "sample": ("evaluate", True),
+    "evaluate": ("evaluate", False),
+    "report": ("report", False),
 }
-"""Word after PYTHON_IN in a rule -> image, whether the job computes on a GPU where the study has GPUs, whether it is offline."""
+"""Word after PYTHON_IN in a rule -> image, and whether the job computes on a GPU where the study has GPUs."""
+PROVED_AS = {"train": "train", "evaluate": "sample", "report": "report"}
+"""Image -> purpose that its proof is written under: the one with a GPU if there is one."""
 FORWARDED = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "SLURM_RESTART_COUNT")
 """Variables of a job that its container gets as well."""
 
@@ -52,6 +52,7 @@ class Images:
         self.base = f"{built}/{self.settings.base}/base.sif"
         self.base_recipe = f"{built}/{self.settings.base}/base.recipe.json"
         self.wheels = f"{built}/wheels/{{lock}}"
+        self.requirements = f"{built}/wheels/{{lock}}.txt"
         self._folder = built / f"{self.settings.base}-{self.settings.lock.stem}"
 
     @property
@@ -68,7 +69,7 @@ class Images:
 
     def sif(self, image: str) -> str:
         """The image file, given or to be built."""
-        return str(self.settings.images.get(image, self.built(image)))
+        return str(dict[str, Path](self.settings.images.items()).get(image, self.built(image)))
 
     def built(self, image: str) -> str:
         return f"{self._folder}/{image}.sif"
@@ -80,6 +81,10 @@ class Images:
     def wheels_of(self, image: str) -> str:
         """Directory of wheels of the image's lock: the configured one, or what is downloaded."""
         return str(self.settings.wheels or self.wheels.format(lock=self.lock(image).stem))
+
+    def requirements_of(self, image: str) -> str:
+        """The lines that matter of the image's lock, as a file for pip."""
+        return self.requirements.format(lock=self.lock(image).stem)
 
     def inputs(self, image: str) -> list[str]:
         """What a job in the image depends on: nothing without containers."""
@@ -105,20 +110,22 @@ def base_recipe(settings: Containers) -> dict[str, Any]:
     return {"base": settings.base, "definition": significant((DEFINITIONS / name).read_text())}
 
 
-def recipe(settings: Containers, image: str, lock: Path) -> dict[str, Any]:
-    """What an image is made from: the lines that matter of its base, its definition, its scripts and its lock."""
+def recipe(settings: Containers, image: str, lock: list[str]) -> dict[str, Any]:
+    """What an image is made from: the lines that matter of its base, its definition, its scripts and its lock (`lock`)."""
     texts = {name: (DEFINITIONS / name).read_text() for name in (f"{image}.def", "install.sh", "record.py")}
     return {
         "base": base_recipe(settings),
         "definition": {name: significant(text) for name, text in texts.items()},
-        "lock": significant(lock.read_text()),
+        "lock": lock,
     }
 
 
 def write_recipes(images: Images) -> None:
     """Write what the images to be built are made from, each file only if it changed."""
     for image in images.to_build:
-        write_if_changed(Path(images.recipe(image)), recipe(images.settings, image, images.lock(image)))
+        lines = significant(images.lock(image).read_text())
+        write_text_if_changed(Path(images.requirements_of(image)), "\n".join(lines) + "\n")
+        write_if_changed(Path(images.recipe(image)), recipe(images.settings, image, lines))
     if images.to_build:
         write_if_changed(Path(images.base_recipe), base_recipe(images.settings))
 
@@ -139,19 +146,12 @@ def write_given(images: Images) -> None:
 
 
 def write_if_changed(path: Path, value: Any) -> None:
-    text = json.dumps(value, indent=1, sort_keys=True) + "\n"
+    write_text_if_changed(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def write_text_if_changed(path: Path, text: str) -> None:
     if not path.exists() or path.read_text() != text:
         write_text(text, path)
-
-
-def digest(content: dict[str, Any]) -> str:
-    """The digest of an image's content.
-
-    >>> digest({"a": 1})[:19]
-    'sha256:4ea5c508a656'
-    """
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def declared_binds(study: Study, here: Path) -> list[str]:
@@ -183,16 +183,22 @@ def shell_prelude(images: Images) -> str:
 
 
 def prefixes(study: Study, images: Images) -> dict[str, str]:
-    """The words before a module's name in a job's command, for each of PURPOSES; on the host when there are no containers."""
-    if not images.on:
-        return {purpose: common.host_prefix(common.variables(offline)) for purpose, (_, _, offline) in PURPOSES.items()}
-    return {
-        purpose: container_prefix(study, images.sif(image), computes, common.variables(offline))
-        for purpose, (image, computes, offline) in PURPOSES.items()
-    }
+    """The words before a module's name in a job's command, for each of PURPOSES; on the host when there are no containers.
+
+    Only `fetch` may ask the hub, and only when the study takes something from there: its rules then run on the head node.
+    """
+    hub = study.data.source == "hub" or any(study.models[name].kind == "hub" for name in study.study.models)
+    found = {}
+    for purpose, (image, computes) in PURPOSES.items():
+        variables = common.variables(offline=not (hub and purpose == "fetch"))
+        nv = computes and study.machine.has_gpus
+        found[purpose] = (
+            container_prefix(study, images.sif(image), nv, variables) if images.on else common.host_prefix(variables)
+        )
+    return found
 
 
-def container_prefix(study: Study, sif: str, computes: bool, variables: Mapping[str, str]) -> str:
+def container_prefix(study: Study, sif: str, nv: bool, variables: Mapping[str, str]) -> str:
     """In a container no variable, home or folder of the host is seen but what is named here.
 
     /dev/shm and the node's scratch folder (as /tmp) are named, since ranks and compilers need more than the few megabytes in
@@ -200,7 +206,7 @@ def container_prefix(study: Study, sif: str, computes: bool, variables: Mapping[
     """
     here = Path.cwd()
     words = ["apptainer", "--silent", "exec", "--cleanenv", "--contain", "--no-home"]
-    words += ["--nv"] if computes and study.machine.has_gpus else []
+    words += ["--nv"] if nv else []
     first = f'{shlex.join(words)} --bind "${{TMPDIR:-/tmp}}:/tmp"'  # before the others, which may lie below it
     words = ["--pwd", str(here)]
     for bind in ["/dev/shm", *declared_binds(study, here)]:

@@ -35,14 +35,14 @@ rule base_image:
         runtime=60,
     params:
         kind=STUDY.containers.base,
-        lock=enter.BASE_LOCK,
+        lock=STUDY.containers.base_lock,
     shell:
         "{PYTHON} workflow.images base --kind {params.kind} --lock {params.lock} --out {output} > {log} 2>&1"
 
 
 rule wheels:
     input:
-        "requirements/{lock}.lock",
+        IMAGES.requirements,
     output:
         directory(IMAGES.wheels),
     log:
@@ -78,7 +78,7 @@ rule image:
         mem_mb=8000,
         runtime=120,
     params:
-        lock=lambda w: IMAGES.lock(w.image),
+        lock=lambda w: IMAGES.requirements_of(w.image),
     shell:
         "{PYTHON} workflow.images build --image {wildcards.image} --base {input.base} --lock {params.lock}"
         " --recipe {input.recipe} --wheels {input.wheels} --out {output} > {log} 2>&1"
@@ -105,24 +105,28 @@ rule image_content:
         "{PYTHON} workflow.images describe --sif {input.sif} --out {output} > {log} 2>&1"
 
 
-rule proof:
-    input:
-        lambda w: IMAGE[w.image],
-    output:
-        report(f"{PATHS.root}/proofs/{{image}}.json", category="proofs"),
-    log:
-        PATHS.log("proof", "image"),
-    benchmark:
-        PATHS.benchmark("proof", "image")
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=10,
-    params:
-        python=lambda w: PYTHON_IN[{"evaluate": "sample"}.get(w.image, w.image)],
-        content=lambda w: IMAGES.content.format(image=w.image),
-    shell:
-        "{params.python} asymgrpo.proof --content {params.content} --out {output} > {log} 2>&1"
+# One rule per image: the command's beginning is no parameter, which would make the proofs again after every commit.
+for image, purpose in enter.PROVED_AS.items():
+
+    rule:
+        name:
+            f"prove_{image}"
+        input:
+            content=IMAGES.content.format(image=image),
+            sif=IMAGE[image][1:],
+        output:
+            report(f"{PATHS.root}/proofs/{image}.json", category="proofs"),
+        log:
+            PATHS.log(f"prove_{image}"),
+        benchmark:
+            PATHS.benchmark(f"prove_{image}")
+        threads: 1
+        resources:
+            mem_mb=4000,
+            runtime=10,
+        shell:
+            f"{{PYTHON_IN[{purpose}]}} asymgrpo.proof"
+            " --content {input.content} --out {output} > {log} 2>&1"
 
 
 rule images:

@@ -11,7 +11,8 @@ rule control:
     input:
         image=IMAGE["report"],
         graded=[
-            PATHS.graded.format(model="{model}", arm=arm, seed=0) for arm in TEMPLATE_ARMS
+            PATHS.graded.format(model="{model}", arm=arm, seed=0)
+            for arm in TEMPLATE_ARMS
         ],
     output:
         parquet=f"{PATHS.controls}/templates.parquet",
