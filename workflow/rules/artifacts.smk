@@ -1,10 +1,12 @@
 # What others take from a finished study: one file to rebuild its tables and figures from, and a description of all of it.
+from workflow.resources import growing
 
 if not BUNDLE:
 
     rule bundle:
         input:
-            [f"{PATHS.root}/{name}" for name in leaves.leaves(STUDY)],
+            image=IMAGE["report"],
+            leaves=[f"{PATHS.root}/{name}" for name in leaves.leaves(STUDY)],
         output:
             f"{PATHS.root}/{STUDY.name}.zip",
         log:
@@ -13,9 +15,30 @@ if not BUNDLE:
             PATHS.benchmark("bundle")
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=20,
+            mem_mb=growing(2000),
+            runtime=growing(20),
         params:
             results=PATHS.root,
         shell:
-            "{PYTHON} evals.bundle make --results {params.results} --out {output} > {log} 2>&1"
+            "{PYTHON_IN[report]} evals.bundle make --results {params.results} --out {output} > {log} 2>&1"
+
+
+rule crate:
+    input:
+        image=IMAGE["report"],
+        leaves=[f"{PATHS.root}/{name}" for name in leaves.leaves(STUDY)],
+        tables=[rules.tables.input, rules.figures.input, rules.controls.input],
+    output:
+        f"{PATHS.root}/ro-crate-metadata.json",
+    log:
+        PATHS.log("crate"),
+    benchmark:
+        PATHS.benchmark("crate")
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        results=PATHS.root,
+    shell:
+        "{PYTHON_IN[report]} evals.crate --results {params.results} --out {output} > {log} 2>&1"

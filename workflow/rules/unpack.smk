@@ -1,4 +1,5 @@
 # The leaves of the graph out of a bundle, in the place of data, training, sampling and grading.
+from workflow.resources import growing
 
 
 rule unpack:
@@ -13,8 +14,8 @@ rule unpack:
     priority: 100
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         bundle=BUNDLE.path,
         out=PATHS.root,
