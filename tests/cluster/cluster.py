@@ -157,8 +157,10 @@ class Snakemake:
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
             raise AssertionError(f"snakemake still runs after {seconds} s:\n{self.log.read_text()[-5000:]}") from None
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
         assert code == 0, self.log.read_text()[-5000:]
         return self.log.read_text()
 

@@ -23,7 +23,7 @@ rule job_costs:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        results=PATHS.root,
+        results=lambda w: PATHS.root,
         source="auto",  # SLURM's accounting where it knows this study, else Snakemake's benchmark files
         since="now-365days",
     shell:
