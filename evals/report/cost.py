@@ -26,6 +26,8 @@ def jobs(results: Results) -> pd.DataFrame:
         frame = table.to_pandas()
         return frame.assign(cpu_hours=frame["cpu_hours"].fillna(frame["cpu_hours_used"]))[list(COLUMNS)]
     frame = read_jobs(results.folder).to_pandas()
+    if frame.empty:
+        return pd.DataFrame(columns=COLUMNS)
     gpus = {model: gpus_of_training(results.study, model) for model in results.models}
     training = frame["rule"] == "train"
     return frame.assign(

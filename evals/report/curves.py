@@ -97,7 +97,7 @@ def rounded(value: float) -> float | int:
     (0.1235, 2)
     """
     short = float(f"{value:.{DIGITS}g}")
-    return int(short) if short.is_integer() else short
+    return int(short) if short.is_integer() and abs(short) < 1e6 else short
 
 
 def describe(name: str) -> str:
