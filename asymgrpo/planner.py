@@ -109,7 +109,7 @@ def plan_cost(study: Study, name: str, shape: Shape, machine: Machine, fitted: M
     plan = study.study
     runs = len(plan.arms) * len(plan.seeds) + len(plan.analyses) * len(plan.analysis_seeds)
     candidates = -(-train.steps // train.evaluate_every)
-    kept = candidates if train.candidates == "all" else min(candidates, len(sets) + 1)  # the best on each set, the newest
+    kept = min(candidates, len(sets) + 1) if train.candidates == "selectable" else candidates
     weights_gb = width * shape.parameters / 1e9
     return Cost(
         step=step,

@@ -1,5 +1,7 @@
 """A random tiny model, three architectures: enough to compare two implementations of the same arithmetic."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
@@ -40,3 +42,16 @@ def any_model(request) -> torch.nn.Module:
 @pytest.fixture(scope="session")
 def model() -> torch.nn.Module:
     return random_model("qwen3")
+
+
+@pytest.fixture(scope="session")
+def model_directory(tmp_path_factory) -> Path:
+    """A random model that speaks the tiny task's alphabet, as the workflow hands base models over."""
+    from tiny_trainer import tiny_model
+
+    from asymgrpo.tasks.tokenizer import build_tokenizer
+
+    directory, tokenizer = tmp_path_factory.mktemp("model") / "base", build_tokenizer()
+    tiny_model(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory

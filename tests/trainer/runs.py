@@ -7,11 +7,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 900
+"""Seconds after which a run is believed to hang. It takes some ten; ranks that wait for each other on a busy machine, more."""
 TRAIN = yaml.safe_load((ROOT / "config/default.yaml").read_text())["train"] | {
     "steps": 6,
     "prompts_per_step": 4,
@@ -61,9 +64,20 @@ def start(command: list[str]) -> subprocess.Popen:
 def finish(command: list[str]) -> str:
     """Run to the end -> what it said; fails the test if it fails."""
     process = start(command)
-    _, said = process.communicate(timeout=300)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
     return said
+
+
+def wait_for_steps(process: subprocess.Popen, command: list[str], n: int) -> None:
+    """Until a checkpoint of step n is there (or the run ended)."""
+    deadline = time.time() + PATIENCE
+    checkpoints = next(part.split("=", 1)[1] for part in command if part.startswith("--checkpoints="))
+    while process.poll() is None and time.time() < deadline:
+        newest = sorted(p.name for p in Path(checkpoints).glob("*/*/seed*/checkpoints/step*"))
+        if newest and int(newest[-1][4:]) >= n:
+            return
+        time.sleep(0.02)
 
 
 def out_of(command: list[str]) -> Path:

@@ -148,13 +148,58 @@ def same_run(one: dict, other: dict) -> bool:
 
 
 def test_five_steps_are_the_same_under_every_zero_stage_and_on_two_ranks(two_ranks):
-    plain = short_run(0)
+    """With and without accumulation: 8 micro-batches per update or one on one rank, 4 or one on each of two."""
+    plain = short_run(0, 8)
     assert sum(row["clip_share_low"] + row["clip_share_high"] for row in plain["rows"]) > 0
-    for stage in (1, 2, 3):
-        assert same_run(short_run(stage), plain), stage
-    for stage in (0, 2):
-        assert same_run(two_ranks["runs"][stage], plain), stage
-    assert not same_run(short_run(0, "grpo"), plain)
+    for stage in (0, 1, 2, 3):
+        assert same_run(short_run(stage, 1), plain), stage
+        assert same_run(short_run(stage, 8), plain), stage
+        assert same_run(two_ranks["runs"][stage, 1], plain), stage
+        assert same_run(two_ranks["runs"][stage, 4], plain), stage
+    assert not same_run(short_run(0, 8, "grpo"), plain)
+
+
+SHARDED_BFLOAT16 = [(1, False), (1, True), (2, False), (2, True), (3, False)]
+
+
+@pytest.mark.parametrize(("zero_stage", "offload"), SHARDED_BFLOAT16)
+def test_bfloat16_gradients_are_added_up_in_float32(zero_stage, offload):
+    """One gradient g, then 63 times 2^-9 g: in bfloat16 each of these is below half a unit in the last place of g and is lost."""
+    small, parts = 2.0**-9, 64
+    train = settings(
+        dtype="bfloat16", zero_stage=zero_stage, offload=offload, prompts_per_step=16, group_size=8, micro_batch=1
+    )
+    engine = make_engine(train, tiny_model().bfloat16())
+    rows = pack(sequences()).rows(torch.arange(1))
+
+    def norm(scales: list[float]) -> float:
+        for scale in scales:
+            engine.backward(scale * engine.forward(rows)[0].sum())
+        return engine.grad_norm
+
+    assert engine._learning_rate == train.learning_rate
+    engine._learning_rate = 0.0  # the weights stay, so that the two norms are of one gradient
+    alone = norm([1.0] + [0.0] * (parts - 1))
+    assert norm([1.0] + [small] * (parts - 1)) == pytest.approx(alone * (1 + small * (parts - 1)), rel=1e-3)
+
+
+@pytest.mark.parametrize("zero_stage", [1, 2, 3])
+def test_bfloat16_keeps_float32_masters(zero_stage):
+    """A hundred updates too small for a bfloat16 weight to notice move it all the same."""
+    train = settings(
+        dtype="bfloat16", zero_stage=zero_stage, micro_batch=8, learning_rate=2e-5, adam_eps=1e-12, weight_decay=0.0
+    )
+    engine = make_engine(train, tiny_model().bfloat16())
+    rows, start = pack(sequences()).rows(torch.arange(8)), weights(engine)
+    for _ in range(100):
+        engine.backward(-engine.forward(rows)[0].sum())
+    end = weights(engine)
+    large = {
+        name: w.abs() > 0.1 for name, w in start.items()
+    }  # one unit in the last place is 2^-11 or more: 25 updates
+    moved = [(end[name] - w)[large[name]].abs().float() for name, w in start.items()]
+    assert end["lm_head.weight"].dtype == torch.bfloat16
+    assert torch.cat(moved).median() > 1e-3
 
 
 @pytest.mark.parametrize("updates_per_rollout", [1, 2])

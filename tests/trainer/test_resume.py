@@ -6,24 +6,17 @@ import shutil
 import signal
 import time
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import runs
-from tiny_trainer import tiny_model
+from hypothesis import given
+from hypothesis import strategies as st
 
-from asymgrpo.run import EXIT_PREEMPTED
+from asymgrpo.run import EXIT_PREEMPTED, selectable
+from evals.select import select_step
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def model_directory(tmp_path_factory):
-    from asymgrpo.tasks.tokenizer import build_tokenizer
-
-    directory = tmp_path_factory.mktemp("model") / "base"
-    tokenizer = build_tokenizer()
-    tiny_model(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id).save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
-    return directory
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +24,6 @@ def undisturbed(tmp_path_factory, model_directory):
     command = runs.prepare(tmp_path_factory.mktemp("undisturbed"), model_directory)
     runs.finish(command)
     return runs.digests(runs.out_of(command))
-
-
-def wait_for_steps(process, command, n: int) -> None:
-    """Until n checkpoints were made (or the run ended)."""
-    deadline = time.time() + 200
-    while process.poll() is None and time.time() < deadline:
-        newest = sorted(p.name for p in runs.Path(command_checkpoints(command)).glob("*/*/seed*/checkpoints/step*"))
-        if newest and int(newest[-1][4:]) >= n:
-            return
-        time.sleep(0.02)
-
-
-def command_checkpoints(command) -> str:
-    return next(part.split("=", 1)[1] for part in command if part.startswith("--checkpoints="))
 
 
 def test_same_bytes_again(tmp_path, model_directory, undisturbed):
@@ -61,7 +40,7 @@ def test_killed_and_resumed(tmp_path, model_directory, undisturbed, point):
     command = runs.prepare(tmp_path, model_directory)
     for step in sorted(rng.sample(range(1, 5), 2)):
         process = runs.start(command)
-        wait_for_steps(process, command, step)
+        runs.wait_for_steps(process, command, step)
         time.sleep(rng.random() * 0.3)
         process.kill()
         process.communicate()
@@ -74,9 +53,9 @@ def test_a_signal_saves_and_says_so(tmp_path, model_directory, undisturbed, numb
     command = runs.prepare(tmp_path, model_directory, checkpoint_every=100)
     quiet = runs.prepare(tmp_path, model_directory, checkpoint_every=1)
     process = runs.start(quiet)
-    wait_for_steps(process, quiet, 2)
+    runs.wait_for_steps(process, quiet, 2)
     process.send_signal(number)
-    _, said = process.communicate(timeout=200)
+    _, said = process.communicate(timeout=runs.PATIENCE)
     assert process.returncode == EXIT_PREEMPTED, said
     assert "the same command continues" in said
     runs.prepare(tmp_path, model_directory, checkpoint_every=100)
@@ -88,7 +67,7 @@ def test_a_signal_saves_and_says_so(tmp_path, model_directory, undisturbed, numb
 def test_a_broken_checkpoint_is_named_and_skipped(tmp_path, model_directory, undisturbed, damage):
     command = runs.prepare(tmp_path, model_directory)
     process = runs.start(command)
-    wait_for_steps(process, command, 3)
+    runs.wait_for_steps(process, command, 3)
     process.kill()
     process.communicate()
     newest = sorted((runs.workspace_of(command) / "checkpoints").glob("step*"))[-1]
@@ -109,12 +88,47 @@ def test_a_broken_checkpoint_is_named_and_skipped(tmp_path, model_directory, und
     assert runs.digests(runs.out_of(command)) == undisturbed
 
 
+def test_only_candidates_that_a_rule_can_choose_are_kept(tmp_path, model_directory):
+    """Killed and continued too: the same selected steps, the same weights of them, the same measurements."""
+    sizes = {"evaluate_every": 1, "learning_rate": 3e-2}
+    everything = runs.prepare(tmp_path / "all", model_directory, **sizes)
+    runs.finish(everything)
+    fewer = runs.prepare(tmp_path / "selectable", model_directory, candidates="selectable", **sizes)
+    process = runs.start(fewer)
+    runs.wait_for_steps(process, fewer, 4)
+    process.kill()
+    process.communicate()
+    runs.finish(fewer)
+    whole, kept = (runs.digests(runs.out_of(command)) for command in (everything, fewer))
+    assert kept == {name: whole[name] for name in kept}
+    table = pq.read_table(runs.out_of(everything) / "eval.parquet")
+    chosen = {f"step{select_step(table, rule):06d}" for rule in ("last", "best_on:chain2")}
+    kept_all, kept_few = ({p.name for p in (runs.out_of(c) / "candidates").iterdir()} for c in (everything, fewer))
+    assert len(kept_all) == 6
+    assert kept_few == chosen
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=12), st.integers(0, 11))
+def test_what_a_rule_can_choose_later_is_never_given_up(accuracies, until):
+    """Whatever is measured after `until`: each rule's choice is later than that, or was kept."""
+    rows = [
+        {"step": step, "set": name, "accuracy": accuracy}
+        for step, pair in enumerate(accuracies, start=1)
+        for name, accuracy in zip(("validation", "chain4"), pair, strict=True)
+    ]
+    kept = selectable(rows, until)
+    for rule in ("last", "validation", "best_on:chain4"):
+        chosen = select_step(pa.Table.from_pylist(rows), rule)
+        assert chosen > until or chosen in kept
+    assert len(kept) <= 3
+
+
 def test_two_jobs_cannot_train_one_run(tmp_path, model_directory):
     command = runs.prepare(tmp_path, model_directory, steps=500)
     first = runs.start(command)
-    wait_for_steps(first, command, 1)
+    runs.wait_for_steps(first, command, 1)
     second = runs.start(command)
-    _, said = second.communicate(timeout=200)
+    _, said = second.communicate(timeout=runs.PATIENCE)
     first.kill()
     first.communicate()
     assert second.returncode == 1
@@ -124,7 +138,7 @@ def test_two_jobs_cannot_train_one_run(tmp_path, model_directory):
 def test_a_changed_configuration_does_not_resume_from_the_old_state(tmp_path, model_directory, undisturbed):
     command = runs.prepare(tmp_path, model_directory, learning_rate=1e-5)
     process = runs.start(command)
-    wait_for_steps(process, command, 2)
+    runs.wait_for_steps(process, command, 2)
     process.kill()
     process.communicate()
     runs.finish(runs.prepare(tmp_path, model_directory))
@@ -134,7 +148,7 @@ def test_a_changed_configuration_does_not_resume_from_the_old_state(tmp_path, mo
 def test_retention_is_bounded(tmp_path, model_directory):
     command = runs.prepare(tmp_path, model_directory, steps=500, keep_checkpoints=2)
     process = runs.start(command)
-    wait_for_steps(process, command, 5)
+    runs.wait_for_steps(process, command, 5)
     process.kill()
     process.communicate()
     kept = sorted((runs.workspace_of(command) / "checkpoints").glob("step*"))

@@ -71,9 +71,10 @@ def one_update(case: str, micro_batch: int, **changes: Any) -> dict[str, Any]:
     return {"loss": totals.loss[0], "grad_norm": totals.grad_norm[0], "weights": weights(trainer.engine)}
 
 
-def short_run(zero_stage: int, arm: str = "grpo_entropy_0p03") -> dict[str, Any]:
-    """Metrics and final weights of five whole steps, two updates each."""
-    train = settings(ranks_per_node=torch.distributed.get_world_size(), zero_stage=zero_stage, adam_eps=1e-4)
+def short_run(zero_stage: int, micro_batch: int = 4, arm: str = "grpo_entropy_0p03") -> dict[str, Any]:
+    """Metrics and final weights of five whole steps, two updates each: of 8 sequences on one rank, 4 on each of two."""
+    ranks = torch.distributed.get_world_size()
+    train = settings(ranks_per_node=ranks, zero_stage=zero_stage, micro_batch=micro_batch, adam_eps=1e-4)
     trainer = make_trainer(ARMS[arm], train)
     rows = steps(trainer, 1, 5)
     return {"rows": rows, "weights": weights(trainer.engine)}
@@ -90,7 +91,7 @@ if __name__ == "__main__":
     results = {
         "updates": {(case, micro): one_update(case, micro) for case in CASES for micro in (1, 2, 8)},
         "zero_updates": {stage: one_update("token", 4, zero_stage=stage) for stage in (1, 2, 3)},
-        "runs": {stage: short_run(stage) for stage in (0, 2)},
+        "runs": {(stage, micro): short_run(stage, micro) for stage in (0, 1, 2, 3) for micro in (1, 4)},
     }
     if torch.distributed.get_rank() == 0:
         torch.save(results, sys.argv[1])
