@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Install what tests need beyond Python: Chromium for the report, SLURM, and Apptainer and its tools. Needs root and apt on Debian 12; a second call does nothing.
+# Install what tests need beyond Python: Chromium for the report, SLURM, and Apptainer and its tools. Needs root and apt on
+# Debian 12; a second call does nothing.
 #
 # Debian 12 has no Apptainer. Debian's unstable release has one that needs a newer libc than Debian 12's: its two binaries get a
 # private copy of that libc, nothing else changes, neither the system's libc nor apt's sources. The package made is kept in CACHE.

@@ -10,14 +10,15 @@ SECONDS_BETWEEN_LINES = 15
 
 
 class Progress:
-    """A bar named `title` over `total` steps, of which `done` are behind us."""
+    """A bar named `title` over `total` units, of which `done` are behind us."""
 
-    def __init__(self, title: str, total: int, done: int = 0, enabled: bool = True):
+    def __init__(self, title: str, total: int, done: int = 0, enabled: bool = True, unit: str = "step"):
         self.terminal = sys.stderr.isatty()
         self.bar = tqdm(
             total=total,
             initial=done,
             desc=title,
+            unit=unit,
             disable=not enabled,
             mininterval=0.5 if self.terminal else SECONDS_BETWEEN_LINES,
             maxinterval=0.5 if self.terminal else SECONDS_BETWEEN_LINES,
@@ -26,9 +27,9 @@ class Progress:
             ncols=None if self.terminal else 110,
         )
 
-    def update(self, **values: float) -> None:
+    def update(self, units: int = 1, **values: float) -> None:
         self.bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()}, refresh=False)
-        self.bar.update()
+        self.bar.update(units)
 
     def close(self) -> None:
         self.bar.close()

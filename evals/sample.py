@@ -103,9 +103,8 @@ def sample_checkpoint(
     dtype: Dtype,
 ) -> Iterator[dict[str, Any]]:
     """Rows of SCHEMA: every problem, every sample."""
-    from tqdm import tqdm
-
     from asymgrpo.models import load_tokenizer
+    from asymgrpo.progress import Progress
     from asymgrpo.rollout import Request
     from asymgrpo.rollout.engines import engine_from_directory
     from asymgrpo.tasks.prompts import render
@@ -113,7 +112,8 @@ def sample_checkpoint(
     tokenizer = load_tokenizer(directory)
     engine = engine_from_directory(evaluation.engine, directory, tokenizer, dtype)
     title = "{arm} seed {train_seed} step {step} on {benchmark}".format(**identity)
-    for start in tqdm(range(0, len(problems), evaluation.batch), desc=title, mininterval=15):
+    progress = Progress(title, len(problems), unit="problem")
+    for start in range(0, len(problems), evaluation.batch):
         part = problems[start : start + evaluation.batch]
         requests = []
         for problem in part:
@@ -133,6 +133,8 @@ def sample_checkpoint(
                     "n_tokens": len(rollout.response_ids),
                     "logprob_sum": sum(rollout.logprobs),
                 }
+        progress.update(len(part))
+    progress.close()
 
 
 def weights_sha256(directory: Path) -> dict[str, str]:

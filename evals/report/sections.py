@@ -136,7 +136,7 @@ def _pairs(frame: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _scores(frame: pd.DataFrame, title: str, results: Results, folded: bool) -> Grid:
     benchmarks = in_order(frame["benchmark"], paper_values.BENCHMARKS)
-    cells: dict[tuple[str, str], Any] = {(row.arm, row.benchmark): row for row in frame.itertuples(index=False)}
+    cells: dict[tuple[str, str], Any] = {(row.arm, row.benchmark): row for row in _tuples(frame)}
     rows = []
     for arm in in_order(frame["arm"], ARMS):
         found = [cells.get((arm, name)) for name in benchmarks]

@@ -105,6 +105,21 @@ def test_a_lost_figure_is_drawn_from_what_is_there(results):
     assert png.read_bytes() == bytes_before
 
 
+def test_the_report_is_made_of_what_is_there(results):
+    """The study's page; with it there, Snakemake's own report of the jobs, which holds pictures and tables too."""
+    counts = planned(snakemake("-n", "report", results=results))
+    assert set(counts) <= {"page", "report"}, "nothing else is made again"
+    snakemake("report", results=results)
+    page = (results / "report.html").read_text()
+    assert "GRPO" in page
+    assert "is not made yet" not in page
+    jobs = results.parent / "jobs.html"
+    snakemake("all", "--report", str(jobs), results=results)
+    text = jobs.read_text()
+    for name in ("training_curves.png", "table1.md", "contamination.md"):
+        assert name in text, name
+
+
 def test_bad_input_stops_before_any_job(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "all", "--nolock", "--config", f"results={tmp_path}", "train={top_p: 0.9}"],
