@@ -1,6 +1,6 @@
 """pass@k against k, by arm and benchmark, with 95 % intervals.
 
-python -m evals.figures.passk_curves --scores scores.parquet --model M --selection last --out-prefix F
+python -m evals.figures.passk_curves --scores scores.parquet --selection last --out-prefix F
 """
 
 import math
@@ -18,7 +18,8 @@ from evals import paper_values
 from evals.cli import run
 from evals.figures.style import RC, look, panels, save
 from evals.io import DataError, read_table
-from evals.tables import ARMS, TITLES, describe_rule, in_order, untainted_rule
+from evals.score import AVERAGE
+from evals.tables import ARMS, TITLES, describe_rule, in_order, percent, untainted_rule
 
 COLUMNS = 3
 SPREAD = 0.3  # of an octave: how far the arms' bars are set apart so that they can be told
@@ -79,22 +80,38 @@ def _label(axis: Axes, name: str, rows: pd.DataFrame, above: str) -> None:
     axis.set_title(f"{above}{TITLES.get(name, name)}: {problems} problems{per_problem}")
 
 
+def finding(scores: pd.DataFrame) -> str:
+    """What the figure shows, as one sentence: the largest k, averaged over the benchmarks if there are several."""
+    name = AVERAGE if AVERAGE in set(scores["benchmark"]) else in_order(scores["benchmark"], ())[0]
+    chosen = scores[scores["benchmark"] == name]
+    chosen = chosen[chosen["k"] == chosen["k"].max()]
+    cells = {row.arm: percent(row.estimate, row.ci_low, row.ci_high) for row in chosen.itertuples()}
+    parts = [f"{TITLES.get(arm, arm)} {cells[arm]}" for arm in in_order(chosen["arm"], ARMS)]
+    return f"pass@{chosen['k'].max()} in per cent, {TITLES.get(name, name)}: {'; '.join(parts)}."
+
+
 def main(
-    inputs: Annotated[Path, typer.Option(help="scores of evals.score (Parquet)")],
+    scores: Annotated[Path, typer.Option(help="scores of evals.score (Parquet)")],
     out_prefix: Annotated[Path, typer.Option(help="path of the pictures without ending")],
     selection: Annotated[str | None, typer.Option(help="checkpoint rule; default: an untainted one")] = None,
 ) -> None:
     """Draw pass@k curves."""
-    table = read_table(inputs)
+    table = read_table(scores)
     frame = table.to_pandas()
     frame = frame[frame["metric"] == "pass_at_k"].astype({"k": int})
     if frame.empty:
-        raise DataError(f"{inputs}: no pass@k in it; score with --k")
+        raise DataError(f"{scores}: no pass@k in it; score with --k")
     rule = selection or untainted_rule(frame["selection"])
     chosen = frame[frame["selection"] == rule]
     if chosen.empty:
-        raise DataError(f"{inputs}: no selection {rule!r}; there are {', '.join(sorted(set(frame['selection'])))}")
-    save(passk_curves(chosen), out_prefix, {"scores": table}, sys.modules[__name__], {"selection": rule})
+        raise DataError(f"{scores}: no selection {rule!r}; there are {', '.join(sorted(set(frame['selection'])))}")
+    save(
+        passk_curves(chosen),
+        out_prefix,
+        {"scores": table},
+        sys.modules[__name__],
+        {"selection": rule, "finding": finding(chosen)},
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from types import ModuleType
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.colors
+import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -30,8 +32,14 @@ LOOKS: dict[str, tuple[str, Any]] = {
     "dr_grpo": ("#CC79A7", (0, (5, 1, 1, 1))),
     "asymgrpo": ("#D55E00", "solid"),
     "asymgrpo_clip_higher": ("#0072B2", (0, (4, 1))),
+    # One colour per side that is modulated; reversed is dashed.
+    "positive_only": ("#0072B2", "solid"),
+    "ent_decrease": ("#0072B2", (0, (3, 1))),
+    "negative_only": ("#D55E00", "solid"),
+    "ent_increase": ("#D55E00", (0, (3, 1))),
 }
 SPARE = (("#0072B2", "solid"), ("#D55E00", "dashed"), ("#009E73", "dashdot"), ("#CC79A7", "dotted"))
+DASHES: tuple[Any, ...] = ("solid", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (2, 1)), (0, (1, 1)))
 
 RC: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same letters
@@ -73,6 +81,12 @@ def look(arm: str, arms: Sequence[str]) -> dict[str, Any]:
     return {"color": colour, "linestyle": dashes}
 
 
+def sweep(number: int) -> list[dict[str, Any]]:
+    """Looks for the levels of a sweep, from dark to light: cividis is read alike with every common colour blindness."""
+    shades = mpl.colormaps["cividis"](np.linspace(0.0, 0.85, number))
+    return [{"color": mpl.colors.to_hex(shade), "linestyle": DASHES[i % len(DASHES)]} for i, shade in enumerate(shades)]
+
+
 def panels(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     """A figure of text width with rows x columns panels of the given height in inches, in reading order."""
     figure = Figure(figsize=(WIDTH, rows * height), layout="constrained")
@@ -89,16 +103,19 @@ def save(
         figure: made within `mpl.rc_context(RC)`.
         prefix: path without an ending.
         inputs: tables the figure shows, by name; their data hashes enter the sidecar.
-        module: the module that drew it; its source and this one's enter the code hash.
+        module: the module that drew it; its source and what figures share enter the code hash.
         notes: what else to say in the sidecar (sizes, selection rule, ...).
     """
     hashes = {}
     with mpl.rc_context(RC):
+        figure.draw_without_rendering()  # the layout is found once, not once per format
+        figure.set_layout_engine("none")
         for ending, metadata in FORMATS.items():
             path = prefix.with_name(f"{prefix.name}.{ending}")
             replace_atomically(path, partial(figure.savefig, format=ending, metadata=metadata))
             hashes[path.name] = sha256_file(path)
-    sources = inspect.getsource(module) + Path(__file__).read_text()
+    shared = [Path(__file__).with_name(name).read_text() for name in ("arms_compared.py", "series.py", "style.py")]
+    sources = inspect.getsource(module) + "".join(shared)
     sidecar = {
         "figure": module.__name__ if module.__name__ != "__main__" else Path(str(module.__file__)).stem,
         "data_hashes": {name: data_hash(table) for name, table in inputs.items()},

@@ -230,9 +230,10 @@ def test_figures_are_the_same_bytes_and_name_their_data(study: Path, tmp_path: P
         columns = {"step": [1, 2, 3], "entropy": [0.3, 0.2, 0.1 + seed / 10], "reward_mean": [0.1, 0.2, 0.4]}
         about = {"arm": "grpo", "model": "tiny", "train_seed": seed}
         write_table(pa.table(columns), metrics[-1], about)
-    for name, inputs in (("training_curves", metrics), ("passk_curves", [study / "scores.parquet"])):
+    scored = ["--scores", study / "scores.parquet"]
+    for name, inputs in (("training_curves", ["--metrics", *metrics]), ("passk_curves", scored)):
         for attempt in ("one", "two"):
-            run(f"figures.{name}", "--inputs", *inputs, "--out-prefix", tmp_path / attempt / name)
+            run(f"figures.{name}", *inputs, "--out-prefix", tmp_path / attempt / name)
         for ending in ("pdf", "png", "svg", "json"):
             one, two = ((tmp_path / side / f"{name}.{ending}").read_bytes() for side in ("one", "two"))
             assert one == two

@@ -1,34 +1,103 @@
 # One module and one function per figure (evals/figures); Parquet in, PDF, PNG and SVG out, with a sidecar of hashes.
+from evals.claims_table import BETA_NEG, BETA_POS, BONUSES
+from workflow import figures
 from workflow.resources import growing
 
+
+def of(*arms):
+    return figures.metrics_of(arms, RUNS, PATHS.metrics)
+
+
+# Figure -> option of its command -> files. A figure is drawn if the study has its arms.
+RUN_SCORES = rules.run_scores.output
 FIGURE_INPUTS = {
-    "training_curves": [PATHS.metrics.format(**run) for run in RUNS],
-    "passk_curves": [PATHS.scores],
+    "training_curves": {"metrics": of(*STUDY.study.arms)},
+    "passk_curves": {"scores": [PATHS.scores]},
+    "entropy_accuracy": {
+        "metrics": of("reinforce", "grpo", "positive_only", "negative_only"),
+        "run-scores": RUN_SCORES,
+    },
+    "reversal": {
+        "metrics": of(
+            "grpo", "positive_only", "ent_decrease", "negative_only", "ent_increase"
+        ),
+        "run-scores": RUN_SCORES,
+    },
+    "entropy_coefficient": {
+        "metrics": of("grpo", *BONUSES, "positive_only"),
+        "run-scores": RUN_SCORES,
+    },
+    "covariance": {"metrics": of("reinforce", "grpo", "asymgrpo")},
+    "none_solved": {"metrics": of(*BETA_POS)},
+    "displacement": {"metrics": of(*BETA_NEG)},
+    "synergy": {
+        "metrics": of("grpo", "grpo_clip_higher", "asymgrpo", "asymgrpo_clip_higher"),
+        "run-scores": RUN_SCORES,
+    },
+    "paper_vs_reproduction": {
+        "differences": (
+            rules.differences.output if len(figures.in_paper(MAIN_RUNS)) > 1 else []
+        )
+    },
+    "selection_bias": {
+        "run-scores": (
+            RUN_SCORES if figures.tainted_and_not(STUDY.evaluation.selection) else []
+        )
+    },
 }
-FIGURES = list(FIGURE_INPUTS)
+FIGURES = figures.drawable(FIGURE_INPUTS)
+FIGURE_FILES = multiext(f"{PATHS.figures}/{{figure}}", ".pdf", ".svg", ".json", ".png")
 
 
-rule figure:
-    input:
-        image=IMAGE["report"],
-        data=lambda w: FIGURE_INPUTS[w.figure],
-    output:
-        multiext(f"{PATHS.figures}/{{figure}}", ".pdf", ".svg", ".json"),
-        png=report(f"{PATHS.figures}/{{figure}}.png", category="figures"),
-    log:
-        PATHS.log("figure", "figure"),
-    benchmark:
-        PATHS.benchmark("figure", "figure")
-    wildcard_constraints:
-        figure="|".join(FIGURES),
-    threads: 1
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
-    params:
-        prefix=f"{PATHS.figures}/{{figure}}",
-    shell:
-        "{PYTHON_IN[report]} evals.figures.{wildcards.figure} --inputs {input.data} --out-prefix {params.prefix} > {log} 2>&1"
+# From a bundle all inputs are there at once, and drawing is what takes the time: all in one process.
+if BUNDLE:
+
+    rule draw:
+        input:
+            image=IMAGE["report"],
+            data=[figures.files(FIGURE_INPUTS[name]) for name in FIGURES],
+        output:
+            expand(FIGURE_FILES, figure=FIGURES),
+        log:
+            PATHS.log("draw"),
+        benchmark:
+            PATHS.benchmark("draw")
+        threads: 1
+        resources:
+            mem_mb=growing(4000),
+            runtime=growing(20),
+        params:
+            commands=" + ".join(
+                f"{name} {figures.options(FIGURE_INPUTS[name])} --out-prefix {PATHS.figures}/{name}"
+                for name in FIGURES
+            ),
+        shell:
+            "{PYTHON_IN[report]} evals.figures {params.commands} > {log} 2>&1"
+
+else:
+
+    rule figure:
+        input:
+            image=IMAGE["report"],
+            data=lambda w: figures.files(FIGURE_INPUTS[w.figure]),
+        output:
+            multiext(f"{PATHS.figures}/{{figure}}", ".pdf", ".svg", ".json"),
+            png=report(f"{PATHS.figures}/{{figure}}.png", category="figures"),
+        log:
+            PATHS.log("figure", "figure"),
+        benchmark:
+            PATHS.benchmark("figure", "figure")
+        wildcard_constraints:
+            figure="|".join(FIGURES),
+        threads: 1
+        resources:
+            mem_mb=growing(2000),
+            runtime=growing(10),
+        params:
+            options=lambda w: figures.options(FIGURE_INPUTS[w.figure]),
+            prefix=f"{PATHS.figures}/{{figure}}",
+        shell:
+            "{PYTHON_IN[report]} evals.figures.{wildcards.figure} {params.options} --out-prefix {params.prefix} > {log} 2>&1"
 
 
 rule figures:

@@ -1,0 +1,76 @@
+"""Prompts without a solved rollout, by the exponent on correct rollouts (analysis 5).
+
+python -m evals.figures.none_solved --metrics M.parquet ... --out-prefix F
+"""
+
+import sys
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from evals.claims_table import BETA_POS
+from evals.cli import run
+from evals.figures import series
+from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix
+from evals.figures.style import RC, panels, save, sweep
+
+COLUMN = "none_solved_share"
+LABEL = "prompts with no solved rollout (%)"
+
+
+def none_solved(runs: pd.DataFrame, band: Band, smooth: int) -> Figure:
+    """The share over training, and its mean over the later half against beta_pos; a row of panels per model.
+
+    Args:
+        runs: rows of model, arm, train_seed, step, none_solved_share (fraction).
+        band: what shading and bars show.
+        smooth: odd window of the curves' moving average.
+    """
+    models, looks = sorted(set(runs["model"])), dict(zip(BETA_POS, sweep(len(BETA_POS)), strict=True))
+    late, seeds = series.late_means(runs, COLUMN), series.counted(runs)
+    with mpl.rc_context(RC):
+        figure, axes = panels(len(models), 2, height=2.7)
+        for row, model in enumerate(models):
+            left, right = axes[2 * row : 2 * row + 2]
+            series.curves(left, runs[runs["model"] == model], COLUMN, 100.0, looks, band, smooth, LABEL)
+            mine = late[late["model"] == model]
+            found = [series.summary(mine.loc[mine["arm"] == arm, COLUMN], band) for arm in BETA_POS]
+            series.points(right, list(BETA_POS.values()), found, 100.0, color="#0072B2")
+            right.set(
+                xlabel="beta_pos (beta_neg = 0.5)", ylabel=f"{LABEL},\nlater half", xticks=list(BETA_POS.values())
+            )
+            right.set_ylim(bottom=0)
+            left.set_title(model if len(models) > 1 else "")
+        figure.legend(
+            axes[0].get_lines(),
+            [f"beta_pos = {beta} (n = {seeds[arm]})" for arm, beta in BETA_POS.items()],
+            loc="outside lower center",
+            ncols=3,
+            title=f"mean over n training seeds; shaded, bars: {IN_WORDS[band]}; curves: moving average over {smooth} steps",
+            title_fontsize=7.5,
+            handlelength=3,
+        )
+    return figure
+
+
+def finding(runs: pd.DataFrame, band: Band) -> str:
+    """What the figure shows, as one sentence."""
+    late = series.late_means(runs, COLUMN)
+    found = {beta: series.summary(100 * late.loc[late["arm"] == arm, COLUMN], band) for arm, beta in BETA_POS.items()}
+    parts = [f"{point.text('.1f')} % with beta_pos = {beta}" for beta, point in found.items()]
+    return f"Prompts without a solved rollout in the later half of training: {'; '.join(parts)}."
+
+
+def main(metrics: Metrics, out_prefix: OutPrefix) -> None:
+    """Draw the share of prompts without a solved rollout."""
+    table = series.read_runs(metrics, ["step", COLUMN])
+    runs = table.to_pandas()
+    runs = runs[runs["arm"].isin(BETA_POS)]
+    band, smooth = series.band_of(runs), series.default_window(int(runs["step"].max()))
+    notes = {"band": band.value, "smooth": smooth, "seeds": series.counted(runs), "finding": finding(runs, band)}
+    save(none_solved(runs, band, smooth), out_prefix, {"metrics": table}, sys.modules[__name__], notes)
+
+
+if __name__ == "__main__":
+    run(main)

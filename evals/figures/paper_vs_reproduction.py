@@ -1,0 +1,98 @@
+"""Table 1: each method's difference from GRPO, in the paper and here.
+
+python -m evals.figures.paper_vs_reproduction --differences differences.parquet --out-prefix F
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import matplotlib as mpl
+import pandas as pd
+import typer
+from matplotlib.figure import Figure
+
+from evals import paper_values
+from evals.cli import run
+from evals.figures.series import OutPrefix
+from evals.figures.style import RC, panels, save
+from evals.io import DataError, read_table
+from evals.score import AVERAGE
+from evals.tables import ARMS, TITLES, describe_rule, in_order, percent, untainted_rule
+
+AGAINST = "grpo"
+
+
+def from_grpo(differences: pd.DataFrame) -> pd.DataFrame:
+    """model, arm, estimate, ci_low, ci_high, n_seeds, paper: avg@n of each arm minus GRPO's (fractions), over all benchmarks.
+
+    `paper` is the paper's difference of its averages, single runs without intervals.
+    """
+    frame = differences[differences["metric"] == "avg_at_n"]
+    several = frame.groupby("model")["benchmark"].transform("nunique") > 1
+    frame = frame[~several | (frame["benchmark"] == AVERAGE)]
+    ahead = frame[frame["b"] == AGAINST].rename(columns={"a": "arm", "n_seeds_a": "n_seeds"})
+    behind = frame[frame["a"] == AGAINST].rename(columns={"b": "arm", "n_seeds_b": "n_seeds"})
+    turned = behind.assign(estimate=-behind["estimate"], ci_low=-behind["ci_high"], ci_high=-behind["ci_low"])
+    both = pd.concat([ahead, turned])[["model", "arm", "estimate", "ci_low", "ci_high", "n_seeds"]]
+    both = both[both["arm"].isin(paper_values.PRINTED)]
+    average = {arm: values[-1] / 100 for arm, values in paper_values.PRINTED.items()}
+    return both.assign(paper=[average[arm] - average[AGAINST] for arm in both["arm"]])
+
+
+def paper_vs_reproduction(found: pd.DataFrame) -> Figure:
+    """A panel per model, a row per arm, from the rows of `from_grpo`."""
+    models, arms = sorted(set(found["model"])), in_order(found["arm"], ARMS)
+    seeds = found.groupby("arm")["n_seeds"].max()
+    with mpl.rc_context(RC):
+        figure, axes = panels(len(models), 1, height=0.7 + 0.27 * len(arms))
+        for axis, model in zip(axes, models, strict=True):
+            mine = found[found["model"] == model].set_index("arm").reindex(arms)
+            axis.axvline(0, color="#999999", linewidth=0.6)
+            bars = 100 * pd.concat([mine["estimate"] - mine["ci_low"], mine["ci_high"] - mine["estimate"]], axis=1).T
+            rows = [-row for row in range(len(arms))]
+            ours: dict[str, Any] = {"fmt": "o", "color": "#0072B2", "markersize": 4, "capsize": 2}
+            axis.errorbar(100 * mine["estimate"], rows, xerr=bars.to_numpy(), label="here", **ours)
+            label = f"paper ({paper_values.MODEL}, one run each, no interval)"
+            axis.plot(
+                100 * mine["paper"], rows, "D", color="#D55E00", markersize=4.5, markerfacecolor="none", label=label
+            )
+            axis.set_yticks(rows, [f"{TITLES.get(arm, arm)} (n = {seeds[arm]:.0f})" for arm in arms])
+            axis.set_xlabel("avg@n minus GRPO's, mean over benchmarks (points)")
+            axis.set_title(model)
+        figure.legend(
+            *axes[0].get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=2,
+            title="bars: 95 % interval over problems, samples and n training seeds of either arm",
+            title_fontsize=7.5,
+        )
+    return figure
+
+
+def finding(found: pd.DataFrame) -> str:
+    """What the figure shows, as one sentence."""
+    rows, parts = found.set_index("arm"), []
+    for arm in in_order(found["arm"], ARMS):
+        estimate, low, high, paper = (float(rows[name].loc[arm]) for name in ("estimate", "ci_low", "ci_high", "paper"))
+        parts.append(f"{TITLES.get(arm, arm)} {percent(estimate, low, high)} (paper {100 * paper:+.1f})")
+    return f"Points from GRPO: {'; '.join(parts)}."
+
+
+def main(
+    differences: Annotated[Path, typer.Option(help="differences between arms, of evals.compare (Parquet)")],
+    out_prefix: OutPrefix,
+) -> None:
+    """Draw the paper's differences from GRPO beside ours."""
+    table = read_table(differences)
+    frame = table.to_pandas()
+    rule = untainted_rule(frame["selection"])
+    found = from_grpo(frame[frame["selection"] == rule])
+    if found.empty:
+        raise DataError(f"{differences}: no difference between GRPO and another arm of the paper's table in it")
+    notes = {"selection": rule, "caption": f"Checkpoint: {describe_rule(rule)}.", "finding": finding(found)}
+    save(paper_vs_reproduction(found), out_prefix, {"differences": table}, sys.modules[__name__], notes)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,21 @@
+"""The modulation of one side reversed (analysis 2).
+
+python -m evals.figures.reversal --metrics M.parquet ... --run-scores run_scores.parquet --out-prefix F
+"""
+
+import sys
+
+from evals.cli import run
+from evals.figures import arms_compared
+from evals.figures.series import Metrics, OutPrefix, RunScores
+
+ARMS = ("grpo", "positive_only", "ent_decrease", "negative_only", "ent_increase")
+
+
+def main(metrics: Metrics, run_scores: RunScores, out_prefix: OutPrefix) -> None:
+    """Draw entropy, training accuracy and accuracy on the benchmarks."""
+    arms_compared.draw(metrics, run_scores, out_prefix, ARMS, sys.modules[__name__])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,100 @@
+"""What it does to a score that the checkpoint is chosen by a reported benchmark: best on it against the untainted rule.
+
+python -m evals.figures.selection_bias --run-scores run_scores.parquet --out-prefix F
+"""
+
+import sys
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from evals.cli import run
+from evals.figures import series
+from evals.figures.series import IN_WORDS, Band, OutPrefix, RunScores
+from evals.figures.style import RC, panels, save
+from evals.io import DataError, read_table
+from evals.score import AVERAGE
+from evals.tables import ARMS, TITLES, describe_rule, in_order, untainted_rule
+
+LOOKS = (("selected", "#D55E00", "o"), ("other", "#0072B2", "s"))
+
+
+def gains(scores: pd.DataFrame, tainted: str, untainted: str) -> pd.DataFrame:
+    """model, arm, train_seed, `selected` and `other`: avg@n under the tainted rule minus under the untainted one, on the
+    benchmark that the tainted rule looks at and on the mean of the others."""
+    name = tainted.removeprefix("best_on:")
+    chosen = scores[(scores["metric"] == "avg_at_n") & (scores["arm"] != "base") & (scores["benchmark"] != AVERAGE)]
+    wide = chosen.pivot_table(
+        index=["model", "arm", "train_seed", "benchmark"], columns="selection", values="value", observed=True
+    )
+    difference = (wide[tainted] - wide[untainted]).rename("gain").reset_index()
+    kind = difference["benchmark"].eq(name).map({True: "selected", False: "other"}).rename("kind")
+    return difference.groupby(["model", "arm", "train_seed", kind])["gain"].mean().unstack("kind").reset_index()
+
+
+def selection_bias(found: pd.DataFrame, tainted: str, untainted: str, band: Band) -> Figure:
+    """A panel per model, a row per arm, from the rows of `gains`."""
+    models, arms, seeds = sorted(set(found["model"])), in_order(found["arm"], ARMS), series.counted(found)
+    benchmark = tainted.removeprefix("best_on:")
+    labels = {"selected": f"on {TITLES.get(benchmark, benchmark)} itself", "other": "mean of the other benchmarks"}
+    with mpl.rc_context(RC):
+        figure, axes = panels(len(models), 1, height=0.6 + 0.27 * len(arms))
+        for axis, model in zip(axes, models, strict=True):
+            axis.axvline(0, color="#999999", linewidth=0.6)
+            for (kind, colour, marker), shift in zip(LOOKS, (0.14, -0.14), strict=True):
+                for row, arm in enumerate(arms):
+                    mine = found[(found["arm"] == arm) & (found["model"] == model)]
+                    point = series.summary(100 * mine[kind], band) if kind in mine else series.summary([], band)
+                    bars = [[point.mean - point.low], [point.high - point.mean]]
+                    label = labels[kind] if row == 0 and axis is axes[0] else None
+                    style: dict[str, Any] = {
+                        "color": colour,
+                        "marker": marker,
+                        "markersize": 4,
+                        "capsize": 2,
+                        "linestyle": "none",
+                    }
+                    axis.errorbar([point.mean], [shift - row], xerr=bars, label=label, **style)
+            axis.set_yticks(
+                [-row for row in range(len(arms))], [f"{TITLES.get(arm, arm)} (n = {seeds[arm]})" for arm in arms]
+            )
+            axis.set_xlabel(f"avg@n, checkpoint best on {TITLES.get(benchmark, benchmark)} minus {untainted} (points)")
+            axis.set_title(model if len(models) > 1 else "")
+        title = f"mean over n training seeds; bars: {IN_WORDS[band]}"
+        figure.legend(loc="outside lower center", ncols=2, title=title, title_fontsize=7.5)
+    return figure
+
+
+def finding(found: pd.DataFrame, tainted: str, untainted: str) -> str:
+    """What the figure shows, as one sentence: over all runs of the study."""
+    parts = []
+    for kind, words in (("selected", "on that benchmark"), ("other", "on the others")):
+        if kind in found:
+            point = series.summary(100 * found[kind], Band.t if len(found) >= series.MIN_SEEDS else Band.range)
+            parts.append(f"{point.text('+.1f')} points {words}")
+    return (
+        f"Reporting the checkpoint {describe_rule(tainted)} instead of the one {describe_rule(untainted)} changes avg@n by "
+        f"{' and '.join(parts)}, mean over all {len(found)} runs."
+    )
+
+
+def main(run_scores: RunScores, out_prefix: OutPrefix) -> None:
+    """Draw what selecting on a benchmark does."""
+    table = read_table(run_scores)
+    scores = table.to_pandas()
+    rules = sorted(set(scores["selection"]))
+    tainted, untainted = next((rule for rule in rules if rule.startswith("best_on:")), None), untainted_rule(rules)
+    if tainted is None or untainted == tainted:
+        raise DataError(f"{run_scores}: selection rules are {', '.join(rules)}; one best_on: and one other are needed")
+    found = gains(scores, tainted, untainted)
+    band = series.band_of(found)
+    notes = {"band": band.value, "seeds": series.counted(found), "finding": finding(found, tainted, untainted)}
+    save(
+        selection_bias(found, tainted, untainted, band), out_prefix, {"run_scores": table}, sys.modules[__name__], notes
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,21 @@
+"""AsymGRPO and Clip-higher, each alone and together (analysis 7).
+
+python -m evals.figures.synergy --metrics M.parquet ... --run-scores run_scores.parquet --out-prefix F
+"""
+
+import sys
+
+from evals.cli import run
+from evals.figures import arms_compared
+from evals.figures.series import Metrics, OutPrefix, RunScores
+
+ARMS = ("grpo", "grpo_clip_higher", "asymgrpo", "asymgrpo_clip_higher")
+
+
+def main(metrics: Metrics, run_scores: RunScores, out_prefix: OutPrefix) -> None:
+    """Draw entropy, training accuracy and accuracy on the benchmarks."""
+    arms_compared.draw(metrics, run_scores, out_prefix, ARMS, sys.modules[__name__])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,57 @@
+"""Inputs of figures: which files, under which option of the figure's command; nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+Inputs = Mapping[str, Sequence[str]]
+"""Option of a figure's command (`metrics`, `run-scores`, ...) -> files."""
+
+
+def metrics_of(arms: Iterable[str], runs: Sequence[Mapping[str, str]], pattern: str) -> list[str]:
+    """Metrics of every run of the arms; none at all unless every one of the arms is in the study.
+
+    >>> runs = [{"arm": "grpo", "seed": "0"}, {"arm": "grpo", "seed": "1"}]
+    >>> metrics_of(["grpo"], runs, "{arm}/{seed}"), metrics_of(["grpo", "asymgrpo"], runs, "{arm}/{seed}")
+    (['grpo/0', 'grpo/1'], [])
+    """
+    wanted = set(arms)
+    if not wanted <= {run["arm"] for run in runs}:
+        return []
+    return [pattern.format(**run) for run in runs if run["arm"] in wanted]
+
+
+def in_paper(runs: Sequence[Mapping[str, str]]) -> set[str]:
+    """The arms of the paper's table among the runs, none without GRPO, from which differences are taken."""
+    from evals.paper_values import PRINTED
+
+    arms = {run["arm"] for run in runs} & PRINTED.keys()
+    return arms if "grpo" in arms else set()
+
+
+def tainted_and_not(rules: Iterable[str]) -> bool:
+    """Whether there is a selection rule that looks at a reported benchmark and one that does not.
+
+    >>> tainted_and_not(["best_on:chain4", "validation"]), tainted_and_not(["last"])
+    (True, False)
+    """
+    return len({rule.startswith("best_on:") for rule in rules}) == 2
+
+
+def drawable(figures: Mapping[str, Inputs]) -> list[str]:
+    """The figures none of whose inputs is empty."""
+    return [name for name, inputs in figures.items() if all(inputs.values())]
+
+
+def files(inputs: Inputs) -> list[str]:
+    """All input files of a figure."""
+    return [path for paths in inputs.values() for path in paths]
+
+
+def options(inputs: Inputs) -> str:
+    """The input options of a figure's command.
+
+    >>> options({"metrics": ["a", "b"], "run-scores": ["c"]})
+    '--metrics a b --run-scores c'
+    """
+    return " ".join(f"--{name} {' '.join(paths)}" for name, paths in inputs.items())
