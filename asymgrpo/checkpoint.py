@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,19 +25,35 @@ class CheckpointError(RuntimeError):
 
 
 @contextmanager
-def exclusive(directory: Path) -> Iterator[None]:
-    """Hold the run's lock, or raise CheckpointError: two jobs training one run would spoil each other's files."""
+def exclusive(directory: Path, patience: float, warn=print) -> Iterator[None]:
+    """Hold the run's lock: two jobs training one run would spoil each other's files.
+
+    Waits `patience` seconds for another holder: a process whose node or workflow has died may live on for some minutes.
+
+    Raises:
+        CheckpointError: the other holder is still there.
+    """
     from filelock import FileLock, Timeout
 
     directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / "lock", timeout=0)
+    lock, holder = FileLock(directory / "lock"), directory / "holder"
     try:
-        lock.acquire()
+        lock.acquire(timeout=0)
     except Timeout:
-        raise CheckpointError(f"{directory} is in use by another job; wait for it or cancel it.") from None
+        other = holder.read_text() if holder.exists() else "unknown"
+        warn(f"{directory} is in use by another job ({other}); waiting {patience:.0f} s for it to end")
+        try:
+            lock.acquire(timeout=patience, poll_interval=0.5)
+        except Timeout:
+            raise CheckpointError(
+                f"{directory} is in use by another job ({other}) and was not free in {patience:.0f} s; wait for it or cancel it."
+            ) from None
     try:
+        job = os.environ.get("SLURM_JOB_ID")
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}" + (f", SLURM job {job}" if job else ""))
         yield
     finally:
+        holder.unlink(missing_ok=True)
         lock.release()
 
 

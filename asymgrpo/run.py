@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,8 +45,27 @@ TIMING_SCHEMA = pa.schema(
 )
 
 
+class TimeLimit:
+    """When to stop before a job is ended from outside: as long as another step, the longest so far and half of it, fits."""
+
+    def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic):
+        """`seconds` from now; a fifth of it, at most a minute, is left for saving and for what ran before this process."""
+        self.now, self.longest = now, 0.0
+        self.deadline = now() + seconds - min(60.0, seconds / 5)
+
+    def allows_another(self, seconds: float) -> bool:
+        """Whether a step may follow one that took `seconds`.
+
+        >>> limit = TimeLimit(600, now=iter([0, 400, 420, 450]).__next__)
+        >>> [limit.allows_another(seconds) for seconds in (50, 90, 10)]
+        [True, False, False]
+        """
+        self.longest = max(self.longest, seconds)
+        return self.now() + 1.5 * self.longest <= self.deadline
+
+
 class Preempted(Exception):
-    """A signal asked the run to stop; its state is on disk."""
+    """A signal or a time limit asked the run to stop; its state is on disk."""
 
 
 @dataclass
@@ -73,6 +93,7 @@ class Run:
         self.evaluation_sets, self.decode, self.tokenizer = evaluation_sets, decode, tokenizer
         self.engine, self.history = trainer.engine, History()
         self.stop_requested = False
+        self.time_limit: TimeLimit | None = None
         self.live: Callable[[History], None] | None = None  # asymgrpo.live
 
     def resume(self, warn) -> int:
@@ -91,7 +112,7 @@ class Run:
     def train_steps(self, first: int, progress: Progress) -> None:
         """Steps first ... train.steps, with candidates and checkpoints on their way. Raises Preempted after a signal."""
         for step in range(first, self.train.steps + 1):
-            clock = Stopwatch()
+            clock, began = Stopwatch(), time.monotonic()
             row, groups, rewards = self.trainer.step(step, clock)
             self.history.metrics.append(row)
             if step % self.train.rollouts_every == 0 or step == 1:
@@ -99,7 +120,7 @@ class Run:
             if step % self.train.evaluate_every == 0 or step == self.train.steps:
                 with clock("evaluate"):
                     self.candidate(step)
-            stop = self.stop_wanted()
+            stop = self.stop_wanted(time.monotonic() - began)
             tokens = round(row["response_tokens_mean"] * self.train.prompts_per_step * self.train.group_size)
             self.history.timings.append({**clock.row(step), "response_tokens": tokens})
             if step < self.train.steps and (stop or step % self.train.checkpoint_every == 0):
@@ -213,9 +234,13 @@ class Run:
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, request_stop)
 
-    def stop_wanted(self) -> bool:
-        """Whether any rank was asked to stop: all must agree, or they would wait for each other."""
-        return any(self.engine.gather_objects(self.stop_requested))
+    def stop_wanted(self, seconds: float) -> bool:
+        """Whether any rank was asked to stop or runs out of time, after a step of so many seconds.
+
+        All must agree, or they would wait for each other.
+        """
+        no_time = self.time_limit is not None and not self.time_limit.allows_another(seconds)
+        return any(self.engine.gather_objects(self.stop_requested or no_time))
 
     def publish(self, out: Path, metadata: dict) -> None:
         """Turn the workspace into the declared outputs; done.json comes last, and then the workspace goes."""

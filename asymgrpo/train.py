@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from asymgrpo.arms import Arm
     from asymgrpo.config import Train
     from asymgrpo.rollout import Rollout
+    from asymgrpo.run import TimeLimit
     from asymgrpo.trainer import Problem
     from asymgrpo.verifier import Verdict
 
@@ -50,17 +52,23 @@ def main(
     checkpoints: Annotated[Path, typer.Option(help="Folder of resumable checkpoints of all runs.")],
     out: Annotated[Path, typer.Option(help="Folder of this run's results.")],
     threads: Annotated[int, typer.Option(help="CPU threads of this process.")] = 1,
+    stop_after: Annotated[
+        float | None,
+        typer.Option(help="Minutes: save and stop (exit code 75) before they are over; for jobs with a time limit."),
+    ] = None,
+    lock_patience: Annotated[float, typer.Option(help="Seconds to wait for another job that holds this run.")] = 300,
     live: Annotated[
         Live, typer.Option(envvar=LIVE_VARIABLE, help="Curves while it runs; no effect on results.")
     ] = Live.tensorboard,
 ) -> None:
+    began = time.monotonic()
     from asymgrpo.arms import ArmError, check_arm, get_arm
     from asymgrpo.checkpoint import CheckpointError
     from asymgrpo.config import ConfigError, indivisible, parse_section
     from asymgrpo.engine import LostRankError
     from asymgrpo.rendezvous import RendezvousError
     from asymgrpo.rollout.base import SamplerError
-    from asymgrpo.run import EXIT_PREEMPTED, Preempted
+    from asymgrpo.run import EXIT_PREEMPTED, Preempted, TimeLimit
     from asymgrpo.trainer import MismatchError
 
     try:
@@ -71,7 +79,10 @@ def main(
         arm = get_arm(request["name"], request.get("changes"))
         check_arm(arm, train.updates_per_rollout)
         sets = dict(item.split("=", 1) for item in evaluate)
-        run_training(arm, train, model, template, problems, sets, seed, checkpoints, out, threads, live)
+        limit = None if stop_after is None else TimeLimit(60 * stop_after - (time.monotonic() - began))
+        run_training(
+            arm, train, model, template, problems, sets, seed, checkpoints, out, threads, live, limit, lock_patience
+        )
     except (ArmError, ConfigError, RendezvousError) as error:
         _fail(str(error), 2)
     except (MismatchError, CheckpointError, LostRankError, SamplerError) as error:
@@ -92,6 +103,8 @@ def run_training(
     out: Path,
     threads: int,
     live: Live,
+    time_limit: TimeLimit | None,
+    lock_patience: float,
 ) -> None:
     """Build the parts, resume if there is something to resume, train, publish."""
     import torch
@@ -136,7 +149,9 @@ def run_training(
         tokenizer,
     )
     run.install_signal_handlers()
-    with ck.exclusive(workspace) if rank == 0 else _nothing(), naming_lost_ranks():
+    run.time_limit = time_limit
+    with ck.exclusive(workspace, lock_patience, _say) if rank == 0 else _nothing(), naming_lost_ranks():
+        engine.barrier()  # no rank looks for checkpoints before the lock is held
         done = run.resume(_say)
         run.live = open_live(live, workspace, _say) if rank == 0 else None
         progress = Progress(f"{arm.name} seed {seed}", train.steps, done, enabled=rank == 0)

@@ -53,7 +53,12 @@ def test_prune_keeps_the_newest(tmp_path):
 
 
 def test_the_lock_is_exclusive_and_released(tmp_path):
-    with exclusive(tmp_path), pytest.raises(CheckpointError, match="in use by another job"), exclusive(tmp_path):
+    said: list[str] = []
+    busy = pytest.raises(
+        CheckpointError, match=r"in use by another job \(process \d+ on .*not free in 1 s; wait for it"
+    )
+    with exclusive(tmp_path, 0), busy, exclusive(tmp_path, 1, said.append):
         pass
-    with exclusive(tmp_path):
+    assert "waiting 1 s" in said[0]
+    with exclusive(tmp_path, 0):
         pass

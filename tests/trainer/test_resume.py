@@ -63,6 +63,17 @@ def test_a_signal_saves_and_says_so(tmp_path, model_directory, undisturbed, numb
     assert runs.digests(runs.out_of(command)) == undisturbed
 
 
+def test_a_time_limit_stops_the_run_which_then_continues(tmp_path, model_directory, undisturbed):
+    """The limit has no room for a second step: each start does one, saves and says so."""
+    command = runs.prepare(tmp_path, model_directory, checkpoint_every=100)
+    process = runs.start([*command, "--stop-after=0.01"])
+    _, said = process.communicate(timeout=runs.PATIENCE)
+    assert process.returncode == EXIT_PREEMPTED
+    assert "stopped after step 1 of 6; the same command continues" in said
+    runs.finish([*command, "--stop-after=600"])
+    assert runs.digests(runs.out_of(command)) == undisturbed
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip", "missing", "manifest"])
 def test_a_broken_checkpoint_is_named_and_skipped(tmp_path, model_directory, undisturbed, damage):
     command = runs.prepare(tmp_path, model_directory)
@@ -127,7 +138,7 @@ def test_two_jobs_cannot_train_one_run(tmp_path, model_directory):
     command = runs.prepare(tmp_path, model_directory, steps=500)
     first = runs.start(command)
     runs.wait_for_steps(first, command, 1)
-    second = runs.start(command)
+    second = runs.start([*command, "--lock-patience=1"])
     _, said = second.communicate(timeout=runs.PATIENCE)
     first.kill()
     first.communicate()

@@ -39,7 +39,7 @@ rule train:
         tasks_per_node=lambda w: ASKS[w.model]["tasks_per_node"],
         tasks_per_gpu=lambda w: ASKS[w.model]["tasks_per_gpu"],
         cpus_per_task=lambda w: ASKS[w.model]["cpus_per_task"],
-        mem_mb=lambda w, attempt: ASKS[w.model]["mem_mb"] * attempt,
+        mem_mb=lambda w, attempt: ASKS[w.model]["mem_mb"] * (3 + attempt) // 4,
         runtime=lambda w: ASKS[w.model]["runtime"],
     params:
         template=lambda w: STUDY.models[w.model].template,
@@ -52,7 +52,8 @@ rule train:
         "{LAUNCH} --config {input.config} --cpus-per-rank {resources.cpus_per_task} --"
         " {PYTHON_IN[train]} asymgrpo.train --config {input.config} --arm {input.arm} --model {input.model}"
         " --template {params.template} --problems {input.problems} {params.sets} --seed {wildcards.seed}"
-        " --checkpoints {params.checkpoints} --out {params.out} --threads {resources.cpus_per_task} 2>&1 | tee {log}"
+        " --checkpoints {params.checkpoints} --out {params.out} --threads {resources.cpus_per_task}"
+        " ${{SLURM_JOB_ID:+--stop-after {resources.runtime}}} 2>&1 | tee {log}"
 
 
 rule trained:
