@@ -50,7 +50,7 @@ def provenance(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     return {
         "git_commit": commit.removesuffix("-dirty") if commit else None,
         "git_dirty": commit.endswith("-dirty") if commit else None,
-        "python": platform.python_version(),
+        "python": ".".join(platform.python_version_tuple()[:2]),  # its patches change no result, and images have others
         "packages": versions,
         "locks": {
             path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(REQUIREMENTS.glob("*.lock"))
