@@ -68,7 +68,7 @@ def covariance(found: pd.DataFrame, band: Band) -> Figure:
             [f"{TITLES.get(arm, arm)}: r = {label[arm]} (n = {series.counted(found)[arm]})" for arm in arms],
             loc="outside lower center",
             ncols=2,
-            title=f"mean over n training seeds, all steps; bars, brackets: {IN_WORDS[band]}; r without p = 0 and p = 1",
+            title=f"mean over n training seeds, all steps; bars, brackets: {IN_WORDS[band]}",
             title_fontsize=7.5,
             handlelength=3,
         )
@@ -77,6 +77,7 @@ def covariance(found: pd.DataFrame, band: Band) -> Figure:
 
 def _line(axis: Axes, values: NDArray[np.float64], band: Band, shift: float, look_: dict[str, Any]) -> None:
     x = np.arange(values.shape[1]) / (values.shape[1] - 1)
+    x, values = x[1:-1], values[:, 1:-1]
     found = [series.summary(column, band) for column in values.T]
     there = [i for i, point in enumerate(found) if point.n_seeds]
     series.points(axis, (x + shift)[there].tolist(), [found[i] for i in there], 1.0, **look_)
@@ -101,6 +102,9 @@ def main(metrics: Metrics, out_prefix: OutPrefix) -> None:
     found = by_share(table.to_pandas())
     band = series.band_of(found)
     notes = {"band": band.value, "seeds": series.counted(found)}
+    notes["caption"] = (
+        "At p = 0 and p = 1 all advantages are equal and the covariance is 0; r is over the groups between."
+    )
     notes["finding"] = finding(found, band, in_order(found["arm"], ARMS))
     save(covariance(found, band), out_prefix, {"metrics": table}, sys.modules[__name__], notes)
 

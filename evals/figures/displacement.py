@@ -45,7 +45,7 @@ def displacement(runs: pd.DataFrame, band: Band) -> Figure:
                 axis.set_ylabel("change of log-probability\n(10⁻³ nats per token)")
         seeds = series.counted(runs)
         numbers = ", ".join(f"{beta}: {seeds[arm]}" for arm, beta in BETA_NEG.items())
-        figure.supxlabel(f"mean over steps and training seeds (n = {numbers}); bars: {IN_WORDS[band]}", fontsize=7.5)
+        figure.supxlabel(f"mean over steps and training seeds (n = {numbers})\nbars: {IN_WORDS[band]}", fontsize=7.5)
     return figure
 
 

@@ -22,7 +22,7 @@ from evals.tables import describe_rule, untainted_rule
 REFERENCE = "positive_only"
 ARMS = ("grpo", *BONUSES, REFERENCE)
 PANELS = (
-    ("entropy", 1.0, "entropy, later half of training\n(nats per token)"),
+    ("entropy", 1.0, "entropy, later half\n(nats per token)"),
     ("reward_mean", 100.0, "training accuracy,\nlater half (%)"),
     ("value", 100.0, "benchmarks: avg@n (%)"),
 )

@@ -16,7 +16,7 @@ from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix
 from evals.figures.style import RC, panels, save, sweep
 
 COLUMN = "none_solved_share"
-LABEL = "prompts with no solved rollout (%)"
+LABEL = "unsolved prompts (%)"
 
 
 def none_solved(runs: pd.DataFrame, band: Band, smooth: int) -> Figure:
@@ -38,7 +38,9 @@ def none_solved(runs: pd.DataFrame, band: Band, smooth: int) -> Figure:
             found = [series.summary(mine.loc[mine["arm"] == arm, COLUMN], band) for arm in BETA_POS]
             series.points(right, list(BETA_POS.values()), found, 100.0, color="#0072B2")
             right.set(
-                xlabel="beta_pos (beta_neg = 0.5)", ylabel=f"{LABEL},\nlater half", xticks=list(BETA_POS.values())
+                xlabel="beta_pos (beta_neg = 0.5)",
+                ylabel="unsolved prompts, later half (%)",
+                xticks=list(BETA_POS.values()),
             )
             right.set_ylim(bottom=0)
             left.set_title(model if len(models) > 1 else "")
@@ -67,8 +69,9 @@ def main(metrics: Metrics, out_prefix: OutPrefix) -> None:
     table = series.read_runs(metrics, ["step", COLUMN])
     runs = table.to_pandas()
     runs = runs[runs["arm"].isin(BETA_POS)]
-    band, smooth = series.band_of(runs), series.default_window(int(runs["step"].max()))
+    band, smooth = series.band_of(runs), 3 * series.default_window(int(runs["step"].max()))  # a share of few prompts
     notes = {"band": band.value, "smooth": smooth, "seeds": series.counted(runs), "finding": finding(runs, band)}
+    notes["caption"] = "Unsolved: no rollout of the prompt's group is correct."
     save(none_solved(runs, band, smooth), out_prefix, {"metrics": table}, sys.modules[__name__], notes)
 
 

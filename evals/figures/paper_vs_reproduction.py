@@ -58,6 +58,7 @@ def paper_vs_reproduction(found: pd.DataFrame) -> Figure:
                 100 * mine["paper"], rows, "D", color="#D55E00", markersize=4.5, markerfacecolor="none", label=label
             )
             axis.set_yticks(rows, [f"{TITLES.get(arm, arm)} (n = {seeds[arm]:.0f})" for arm in arms])
+            axis.set_ylim(-len(arms) + 0.4, 0.6)
             axis.set_xlabel("avg@n minus GRPO's, mean over benchmarks (points)")
             axis.set_title(model)
         figure.legend(

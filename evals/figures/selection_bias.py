@@ -16,7 +16,7 @@ from evals.figures.series import IN_WORDS, Band, OutPrefix, RunScores
 from evals.figures.style import RC, panels, save
 from evals.io import DataError, read_table
 from evals.score import AVERAGE
-from evals.tables import ARMS, TITLES, describe_rule, in_order, untainted_rule
+from evals.tables import TITLES, describe_rule, in_order, untainted_rule
 
 LOOKS = (("selected", "#D55E00", "o"), ("other", "#0072B2", "s"))
 
@@ -36,7 +36,7 @@ def gains(scores: pd.DataFrame, tainted: str, untainted: str) -> pd.DataFrame:
 
 def selection_bias(found: pd.DataFrame, tainted: str, untainted: str, band: Band) -> Figure:
     """A panel per model, a row per arm, from the rows of `gains`."""
-    models, arms, seeds = sorted(set(found["model"])), in_order(found["arm"], ARMS), series.counted(found)
+    models, arms, seeds = sorted(set(found["model"])), in_order(found["arm"], tuple(TITLES)), series.counted(found)
     benchmark = tainted.removeprefix("best_on:")
     labels = {"selected": f"on {TITLES.get(benchmark, benchmark)} itself", "other": "mean of the other benchmarks"}
     with mpl.rc_context(RC):
@@ -60,6 +60,7 @@ def selection_bias(found: pd.DataFrame, tainted: str, untainted: str, band: Band
             axis.set_yticks(
                 [-row for row in range(len(arms))], [f"{TITLES.get(arm, arm)} (n = {seeds[arm]})" for arm in arms]
             )
+            axis.set_ylim(-len(arms) + 0.4, 0.6)
             axis.set_xlabel(f"avg@n, checkpoint best on {TITLES.get(benchmark, benchmark)} minus {untainted} (points)")
             axis.set_title(model if len(models) > 1 else "")
         title = f"mean over n training seeds; bars: {IN_WORDS[band]}"
