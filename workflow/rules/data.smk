@@ -2,13 +2,11 @@
 from workflow.resources import growing
 
 DATASETS = ["train", "validation", *STUDY.evaluation.benchmarks]
-DOWNLOADS = STUDY.data.source == "hub"
 
-# The head node has the network, compute nodes may not.
-if DOWNLOADS:
 
-    localrules:
-        problems,
+# The head node has the network, compute nodes may not; and from files or seeds a data set takes a second.
+localrules:
+    problems,
 
 
 rule data:
