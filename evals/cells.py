@@ -54,10 +54,19 @@ def read_graded(paths: Sequence[str | Path]) -> pa.Table:
         DataError: a file is missing or not a graded table, or a sample occurs twice.
     """
     table = read_tables(paths, COLUMNS)
-    key = [*RUN, "problem_id", "sample_id"]
-    if table.group_by(key, use_threads=False).aggregate([]).num_rows != table.num_rows:
+    keys = _codes(table, [*RUN, "problem_id", "sample_id"])
+    if len(np.unique(keys)) != table.num_rows:
         raise DataError("the graded tables hold the same sample twice; pass each file once")
     return table
+
+
+def _codes(table: pa.Table, columns: Sequence[str]) -> NDArray[np.int64]:
+    """[rows] one number per row, equal for rows with the same values in `columns`; far faster than grouping by strings."""
+    codes = np.zeros(table.num_rows, np.int64)
+    for name in columns:
+        encoded = table[name].combine_chunks().dictionary_encode()
+        codes = codes * len(encoded.dictionary) + encoded.indices.to_numpy(zero_copy_only=False)
+    return codes
 
 
 def read_selection(paths: Sequence[str | Path]) -> pd.DataFrame:
