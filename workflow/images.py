@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,15 @@ def debian_mirror() -> str:
     if not found:
         raise ImageError("containers: apt on this machine has no sources of Debian bookworm; use base: docker.")
     return sorted(found)[0]
+
+
+def untagged(reference: str) -> str:
+    """A container reference without its tag.
+
+    >>> untagged("debian:bookworm-slim"), untagged("localhost:5000/debian")
+    ('debian', 'localhost:5000/debian')
+    """
+    return re.sub(r":[^:/]+$", "", reference)
 
 
 def docker_digest(reference: str) -> str:
@@ -132,7 +142,7 @@ def base(
         known = (json.loads(lock.read_text()) if lock.exists() else {}).get(kind, {})
         digest = known.get("digest") or docker_digest(f"docker://{source}")
         recorded(lock, kind, {"source": source, "digest": digest})
-        definition, arguments = DEFINITIONS / "base.def", {"FROM": f"{source.split(':')[0]}@{digest}"}
+        definition, arguments = DEFINITIONS / "base.def", {"FROM": f"{untagged(source)}@{digest}"}
     else:
         definition, arguments = DEFINITIONS / "base-debootstrap.def", {"MIRROR": debian_mirror()}
     new = out.with_name(f".new-{out.name}")
