@@ -51,18 +51,20 @@ def test_killed_and_resumed(tmp_path, base):
 def test_two_ranks_have_an_engine_each(tmp_path, directories):
     """One rank generates while the other does not; the training's process group survives both engines; ZeRO-3 weights arrive
     whole; no seed is used twice."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = runs.ROOT / "tests/vllm/two_ranks.py"
     path = os.pathsep.join(str(runs.ROOT / part) for part in ("", "tests/trainer", "tests/vllm"))
-    done = subprocess.run(
+    process = subprocess.Popen(
         [*command, script, directories["untied"], tmp_path / "reports.json"],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-        capture_output=True,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=550,
-        check=False,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
+    try:
+        _, said = process.communicate(timeout=500)
+    finally:
+        process.terminate()  # the launcher then ends its ranks
+    assert process.returncode == 0, said[-3000:]
     one, other = json.loads((tmp_path / "reports.json").read_text())
     assert one["world"] == other["world"] == [2, 2]
     assert one["sums"] == other["sums"] == [3, 3, 3]
@@ -72,7 +74,7 @@ def test_two_ranks_have_an_engine_each(tmp_path, directories):
 
 
 def test_evaluation_samples_with_vllm(tmp_path, base):
-    """`evals.sample` with evaluation.engine = vllm: every problem and sample, and the same bytes again."""
+    """`evals.sample` with evaluation.engine = vllm: every problem and every sample, each with a seed of its own."""
     from asymgrpo.tasks.chain_sum import rows
     from asymgrpo.tasks.table import write_problems
 
