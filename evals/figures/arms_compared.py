@@ -41,7 +41,7 @@ def compared(runs: pd.DataFrame, accuracy: pd.DataFrame, arms: Sequence[str], ba
             last = axes[COLUMNS * row + 2]
             points = {arm: series.summary(100 * scores.loc[scores["arm"] == arm, "value"], band) for arm in arms}
             series.dots(last, points, looks, "benchmarks: avg@n (%)")
-        series.legend(figure, axes[0].get_lines(), arms, series.counted(runs), band, smooth)
+        series.legend(figure, axes[0].get_lines(), arms, series.counted(runs), band, smooth, "shaded, bars")
     return figure
 
 

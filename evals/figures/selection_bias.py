@@ -69,15 +69,15 @@ def selection_bias(found: pd.DataFrame, tainted: str, untainted: str, band: Band
 
 
 def finding(found: pd.DataFrame, tainted: str, untainted: str) -> str:
-    """What the figure shows, as one sentence: over all runs of the study."""
-    parts = []
+    """What the figure shows, as one sentence. Arms share a seed's random numbers, so they are averaged within it first."""
+    by_seed, parts = found.groupby("train_seed")[[kind for kind, *_ in LOOKS if kind in found]].mean(), []
+    band = Band.t if len(by_seed) >= series.MIN_SEEDS else Band.range
     for kind, words in (("selected", "on that benchmark"), ("other", "on the others")):
-        if kind in found:
-            point = series.summary(100 * found[kind], Band.t if len(found) >= series.MIN_SEEDS else Band.range)
-            parts.append(f"{point.text('+.1f')} points {words}")
+        if kind in by_seed:
+            parts.append(f"{series.summary(100 * by_seed[kind], band).text('+.1f')} points {words}")
     return (
         f"Reporting the checkpoint {describe_rule(tainted)} instead of the one {describe_rule(untainted)} changes avg@n by "
-        f"{' and '.join(parts)}, mean over all {len(found)} runs."
+        f"{' and '.join(parts)} (mean over arms, then over n = {len(by_seed)} seeds)."
     )
 
 

@@ -53,7 +53,7 @@ class Summary:
         >>> Summary(0.5, 0.25, 0.75, 3).text(".2f")
         '0.50 [0.25, 0.75]'
         """
-        return f"{self.mean:{form}} [{self.low:{form}}, {self.high:{form}}]"
+        return f"{self.mean:{form}} [{self.low:{form}}, {self.high:{form}}]".replace("-", "−")
 
 
 def read_runs(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:
@@ -200,16 +200,22 @@ def short(arm: str) -> str:
 
 
 def legend(
-    figure: Figure, handles: Sequence[Any], arms: Sequence[str], seeds: Mapping[str, int], band: Band, smooth: int
+    figure: Figure,
+    handles: Sequence[Any],
+    arms: Sequence[str],
+    seeds: Mapping[str, int],
+    band: Band,
+    smooth: int,
+    marks: str,
 ) -> None:
-    """The legend of a figure of curves: arms with their numbers of seeds, and what the band is."""
+    """The legend of a figure of curves: arms with their numbers of seeds, and what `marks` ("shaded", ...) show."""
     smoothing = f"; curves: moving average over {smooth} steps" if smooth > 1 else ""
     figure.legend(
         handles,
         [f"{TITLES.get(arm, arm)} (n = {seeds.get(arm, 0)})" for arm in arms],
         loc="outside lower center",
         ncols=3,
-        title=f"mean over n training seeds; shaded, bars: {IN_WORDS[band]}{smoothing}",
+        title=f"mean over n training seeds; {marks}: {IN_WORDS[band]}{smoothing}",
         title_fontsize=7.5,
         handlelength=3,
     )

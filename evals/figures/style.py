@@ -117,7 +117,7 @@ def save(
     shared = [Path(__file__).with_name(name).read_text() for name in ("arms_compared.py", "series.py", "style.py")]
     sources = inspect.getsource(module) + "".join(shared)
     sidecar = {
-        "figure": module.__name__ if module.__name__ != "__main__" else Path(str(module.__file__)).stem,
+        "figure": Path(str(module.__file__)).stem,
         "data_hashes": {name: data_hash(table) for name, table in inputs.items()},
         "code_hash": hashlib.sha256(sources.encode()).hexdigest(),
         "outputs": hashes,

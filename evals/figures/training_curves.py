@@ -42,7 +42,7 @@ def training_curves(runs: pd.DataFrame, band: Band, smooth: int) -> Figure:
                 if len(models) > 1:
                     axis.set_title(model)
             axes[2 * row].set_ylim(bottom=0)
-        series.legend(figure, axes[0].get_lines(), arms, series.counted(runs), band, smooth)
+        series.legend(figure, axes[0].get_lines(), arms, series.counted(runs), band, smooth, "shaded")
     return figure
 
 

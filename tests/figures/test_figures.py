@@ -1,0 +1,290 @@
+"""Figures of a made-up study of every arm: what is drawn is what the data say, and the bytes depend on the data alone."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from made_up import EVERY_ARM, MAIN, SEEDS
+from scipy.stats import t
+
+from evals import results_page
+from evals.claims_table import BETA_NEG, BETA_POS, BONUSES
+from evals.figures import __main__ as several
+from evals.figures import covariance, displacement, none_solved, paper_vs_reproduction, selection_bias, series, style
+from evals.figures.series import Band
+from evals.io import DataError, read_json, read_table, write_table
+from evals.paper_values import PRINTED
+from workflow import figures as inputs_of
+
+ROOT = Path(__file__).parents[2]
+HELPERS = {"__init__", "__main__", "arms_compared", "series", "style"}
+MODULES = sorted(path.stem for path in (ROOT / "evals/figures").glob("*.py") if path.stem not in HELPERS)
+ARMS_OF = {
+    "training_curves": MAIN,
+    "entropy_accuracy": ("reinforce", "grpo", "positive_only", "negative_only"),
+    "reversal": ("grpo", "positive_only", "ent_decrease", "negative_only", "ent_increase"),
+    "entropy_coefficient": ("grpo", *BONUSES, "positive_only"),
+    "covariance": ("reinforce", "grpo", "asymgrpo"),
+    "none_solved": tuple(BETA_POS),
+    "displacement": tuple(BETA_NEG),
+    "synergy": ("grpo", "grpo_clip_higher", "asymgrpo", "asymgrpo_clip_higher"),
+}
+SCORED = {"entropy_accuracy", "reversal", "entropy_coefficient", "synergy", "selection_bias"}
+
+
+def metrics(results: Path, arms) -> list[Path]:
+    return [results / f"runs/tiny/{arm}/seed{seed}/metrics.parquet" for arm in arms for seed in SEEDS]
+
+
+def options(results: Path, name: str) -> list[str]:
+    """What the workflow passes to a figure."""
+    found = ["--metrics", *map(str, metrics(results, ARMS_OF[name]))] if name in ARMS_OF else []
+    found += ["--run-scores", f"{results}/run_scores.parquet"] if name in SCORED else []
+    found += ["--scores", f"{results}/scores.parquet"] if name == "passk_curves" else []
+    return found + (["--differences", f"{results}/differences.parquet"] if name == "paper_vs_reproduction" else [])
+
+
+def draw(results: Path, folder: Path, *names: str) -> None:
+    """Draw figures in one process of their own."""
+    command = [sys.executable, "-m", "evals.figures"]
+    for name in names:
+        command += [
+            *(["+"] if name != names[0] else []),
+            name,
+            *options(results, name),
+            "--out-prefix",
+            str(folder / name),
+        ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def drawn(results: Path) -> Path:
+    draw(results, results / "figures", *MODULES)
+    return results / "figures"
+
+
+@pytest.mark.slow
+def test_every_figure_is_drawn_in_every_form_with_a_sidecar(drawn: Path) -> None:
+    for name in MODULES:
+        assert (drawn / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (drawn / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert b"<svg" in (drawn / f"{name}.svg").read_bytes()
+        about = read_json(drawn / f"{name}.json")
+        assert about["figure"] == name
+        assert about["finding"].endswith("."), name
+        assert about["data_hashes"]
+        assert "nan" not in about["finding"], name
+
+
+@pytest.mark.slow
+def test_a_figure_alone_has_the_bytes_that_it_has_among_others(results: Path, drawn: Path, tmp_path: Path) -> None:
+    """Nothing of one figure may be left over in the next, nor of the clock or the path."""
+    for name in ("reversal", "displacement"):
+        command = [sys.executable, "-m", f"evals.figures.{name}", *options(results, name)]
+        subprocess.run([*command, "--out-prefix", tmp_path / name], cwd=ROOT, check=True)
+        for ending in ("png", "pdf", "svg", "json"):
+            assert (tmp_path / f"{name}.{ending}").read_bytes() == (drawn / f"{name}.{ending}").read_bytes(), (
+                name,
+                ending,
+            )
+
+
+@pytest.mark.slow
+def test_figures_claims_and_page_need_no_training_packages() -> None:
+    names = [*(f"evals.figures.{name}" for name in MODULES), "evals.claims", "evals.table_runs", "evals.results_page"]
+    code = f"import sys, {', '.join(names)}\nprint([m for m in ('torch', 'transformers', 'deepspeed') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("study", "expected"),
+    [
+        (
+            "default",
+            {"training_curves", "passk_curves", "covariance", "synergy", "paper_vs_reproduction", "selection_bias"},
+        ),
+        ("study", set(MODULES)),
+    ],
+)
+def test_the_workflow_draws_the_figures_whose_arms_are_in_the_study(
+    study: str, expected: set[str], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "snakemake", "-n", "figures", "--nolock", "--configfile", f"config/{study}.yaml"]
+    command += ["--config", f"results={tmp_path / 'r'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    wanted = {
+        line.split("figure=")[1].strip()
+        for line in (done.stdout + done.stderr).splitlines()
+        if "wildcards: figure=" in line
+    }
+    assert wanted == expected
+
+
+def test_arms_of_a_figure_can_be_told_apart() -> None:
+    for name, arms in ARMS_OF.items():
+        looks = [(one["color"], str(one["linestyle"])) for one in (style.look(arm, arms) for arm in arms)]
+        assert name in ("none_solved", "displacement", "entropy_coefficient") or len(set(looks)) == len(arms), name
+    shades = style.sweep(5)
+    assert len({shade["color"] for shade in shades}) == len({str(shade["linestyle"]) for shade in shades}) == 5
+
+
+def test_bands_are_students_intervals_from_three_seeds_on() -> None:
+    values = np.random.default_rng(0).normal(size=(5, 7))
+    low, high = series.seed_band(values, Band.t)
+    expected = t.interval(0.95, 4, values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(5))
+    assert np.allclose(low, expected[0])
+    assert np.allclose(high, expected[1])
+
+
+def test_one_arm_with_few_seeds_makes_all_bands_ranges(results: Path) -> None:
+    runs = series.read_runs(metrics(results, MAIN), ["step", "entropy"]).to_pandas()
+    assert series.band_of(runs) is Band.t
+    assert series.band_of(runs[(runs["arm"] != "grpo") | (runs["train_seed"] < 2)]) is Band.range
+
+
+def test_curves_and_points_are_means_over_seeds(results: Path) -> None:
+    runs = series.read_runs(metrics(results, BETA_POS), ["step", "none_solved_share"]).to_pandas()
+    left, right = none_solved.none_solved(runs, Band.t, smooth=1).axes
+    for arm, line in zip(BETA_POS, left.get_lines(), strict=True):
+        files = [read_table(path)["none_solved_share"].to_numpy() for path in metrics(results, [arm])]
+        assert np.allclose(line.get_ydata(), 100 * np.mean(files, axis=0))
+        late = np.array([values[10:].mean() for values in files])
+        position = list(BETA_POS).index(arm)
+        mean, _, (bars,) = right.containers[0].lines
+        assert mean.get_ydata()[position] == pytest.approx(100 * late.mean())
+        half = 100 * t.ppf(0.975, 2) * late.std(ddof=1) / np.sqrt(3)
+        low, high = bars.get_segments()[position][:, 1]
+        assert (low, high) == pytest.approx((100 * late.mean() - half, 100 * late.mean() + half))
+
+
+def test_displacement_is_in_thousandths_over_measured_steps(results: Path) -> None:
+    runs = series.read_runs(
+        metrics(results, BETA_NEG), ["step", "logp_change_correct", "logp_change_wrong"]
+    ).to_pandas()
+    axis = displacement.displacement(runs, Band.t).axes[0]
+    values = [read_table(path)["logp_change_correct"].drop_null().to_numpy() for path in metrics(results, ["grpo"])]
+    position = list(BETA_NEG).index("grpo")
+    drawn = axis.containers[0].lines[0].get_ydata()[position]
+    assert drawn == pytest.approx(1000 * np.mean([v.mean() for v in values]))
+
+
+def test_covariance_leaves_out_groups_without_advantage(results: Path) -> None:
+    table = series.read_runs(metrics(results, ["grpo"]), covariance.COLUMNS)
+    found = covariance.by_share(table.to_pandas())
+    assert np.allclose(np.stack(found["covariance"].tolist()), np.arange(5)), "made up as the number correct"
+    line = covariance.covariance(found, Band.t).axes[0].containers[0].lines[0]
+    assert np.allclose(line.get_xdata(), [0.25, 0.5, 0.75])
+    assert np.allclose(line.get_ydata(), [1, 2, 3])
+
+
+def test_differences_from_grpo_have_the_papers_sign(results: Path) -> None:
+    frame = read_table(results / "differences.parquet").to_pandas()
+    frame = frame[frame["selection"] == "validation"]
+    found = paper_vs_reproduction.from_grpo(frame).set_index("arm")
+    assert set(found.index) == {*PRINTED} - {"grpo"}
+    assert found.loc["asymgrpo", "paper"] == pytest.approx(0.0286)
+    turned = frame.assign(a=frame["b"], b=frame["a"], estimate=-frame["estimate"], ci_low=-frame["ci_high"],
+                          ci_high=-frame["ci_low"], n_seeds_a=frame["n_seeds_b"], n_seeds_b=frame["n_seeds_a"])  # fmt: skip
+    again = paper_vs_reproduction.from_grpo(turned).set_index("arm")
+    assert found.sort_index().equals(again.sort_index()), "whichever arm stands first"
+    runs = read_table(results / "run_scores.parquet").to_pandas()
+    means = series.accuracies(runs, "validation").groupby("arm")["value"].mean()
+    for arm in found.index:
+        assert found.loc[arm, "estimate"] == pytest.approx(means[arm] - means["grpo"])
+
+
+def test_selection_bias_is_the_difference_of_the_rules(results: Path) -> None:
+    runs = read_table(results / "run_scores.parquet").to_pandas()
+    found = selection_bias.gains(runs, "best_on:chain4", "validation")
+    assert len(found) == len(EVERY_ARM) * len(SEEDS)
+    values = runs[(runs["metric"] == "avg_at_n") & (runs["arm"] == "grpo") & (runs["train_seed"] == 1)]
+    cell = values.set_index(["benchmark", "selection"])["value"]
+    row = found[(found["arm"] == "grpo") & (found["train_seed"] == 1)].iloc[0]
+    for kind, benchmark in (("selected", "chain4"), ("other", "chain6")):
+        assert row[kind] == pytest.approx(cell[benchmark, "best_on:chain4"] - cell[benchmark, "validation"])
+
+
+def test_run_scores_are_the_shares_of_correct_samples(results: Path) -> None:
+    runs = read_table(results / "run_scores.parquet").to_pandas()
+    samples = read_table(results / "graded/tiny/grpo/seed2.parquet").to_pandas()
+    at_20 = samples[samples["step"] == 20].groupby("benchmark")["correct"].mean()
+    mine = runs[(runs["arm"] == "grpo") & (runs["train_seed"] == 2) & (runs["selection"] == "validation")]
+    mine = mine[mine["metric"] == "avg_at_n"].set_index("benchmark")["value"]
+    assert mine["chain4"] == pytest.approx(at_20["chain4"])
+    assert mine["average"] == pytest.approx(at_20.mean())
+
+
+def test_errors_name_the_file_and_what_is_missing(results: Path, tmp_path: Path) -> None:
+    one = metrics(results, ["grpo"])[0]
+    with pytest.raises(DataError, match="twice"):
+        series.read_runs([one, one], ["step"])
+    nameless = tmp_path / "metrics.parquet"
+    write_table(pq.read_table(one), nameless, {"arm": "grpo"})
+    with pytest.raises(DataError, match="lack model, train_seed"):
+        series.read_runs([nameless], ["step"])
+    module = importlib.import_module("evals.figures.synergy")
+    with pytest.raises(DataError, match="no run of grpo_clip_higher, asymgrpo"):
+        module.main(metrics(results, ["grpo"]), results / "run_scores.parquet", tmp_path / "synergy")
+
+
+def test_several_figures_stop_at_the_first_error_and_say_which(capsys, monkeypatch, tmp_path: Path) -> None:
+    command = [
+        "evals.figures",
+        "passk_curves",
+        "--scores",
+        "missing.parquet",
+        "--out-prefix",
+        str(tmp_path / "x"),
+        "+",
+        "nothing",
+    ]
+    monkeypatch.setattr(sys, "argv", command)
+    assert several.main() == 1
+    assert "passk_curves: missing.parquet: no such file" in capsys.readouterr().err
+
+
+def test_a_figure_without_one_of_its_arms_is_not_drawn() -> None:
+    runs = [{"arm": arm, "seed": "0"} for arm in ("grpo", "asymgrpo")]
+    figures = {
+        "one": {"metrics": inputs_of.metrics_of(["grpo"], runs, "{arm}")},
+        "two": {"metrics": inputs_of.metrics_of(["grpo", "reinforce"], runs, "{arm}"), "scores": ["s"]},
+    }
+    assert inputs_of.drawable(figures) == ["one"]
+
+
+@pytest.mark.slow
+def test_the_page_says_what_the_tables_say(results: Path, drawn: Path, tmp_path: Path) -> None:
+    out, images = tmp_path / "docs" / "results.md", tmp_path / "docs" / "images" / "study"
+    results_page.main(results, out, images)
+    text = out.read_text()
+    claims = read_table(results / "claims.parquet").to_pylist()
+    for row in claims:
+        line = next(line for line in text.splitlines() if line.startswith(f"| {row['claim']} ("))
+        assert line.endswith(f"**{row['verdict']}** |")
+    for name in MODULES:
+        assert f"](images/study/{name}.png)" in text
+        assert (images / f"{name}.png").read_bytes() == (drawn / f"{name}.png").read_bytes()
+        assert read_json(drawn / f"{name}.json")["finding"] in text
+    table1 = (results / "table1.md").read_text().splitlines()
+    assert all(line in text for line in table1 if line.startswith("| "))
+    results_page.main(results, tmp_path / "again" / "results.md", tmp_path / "again" / "images" / "study")
+    assert (tmp_path / "again" / "results.md").read_text() == text
+
+
+def test_the_page_names_what_has_not_been_made(results: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    (bare / "runs/tiny/grpo/seed0").mkdir(parents=True)
+    for name in ("config/study.json", "runs/tiny/grpo/seed0/done.json"):
+        (bare / name).parent.mkdir(parents=True, exist_ok=True)
+        (bare / name).write_bytes((results / name).read_bytes())
+    with pytest.raises(DataError, match=r"claims\.parquet: no such file; run snakemake"):
+        results_page.main(bare, tmp_path / "x.md", tmp_path / "images")
