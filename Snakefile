@@ -66,6 +66,7 @@ else:
     include: "workflow/rules/base_model.smk"
     include: "workflow/rules/train.smk"
     include: "workflow/rules/evaluate.smk"
+    include: "workflow/rules/cost.smk"
 
 
 include: "workflow/rules/controls.smk"
@@ -73,7 +74,6 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/artifacts.smk"
-include: "workflow/rules/cost.smk"
 include: "workflow/rules/cluster.smk"
 
 

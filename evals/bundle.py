@@ -28,6 +28,9 @@ from evals.cli import run
 from evals.io import DataError, read_json, read_metadata, read_table, sha256_file, write_json
 from evals.reading import without_other_texts
 
+COSTS = "cost.parquet"
+"""What a cluster's accounting said, if it was asked (evals.cost)."""
+
 RULES = {
     "config": "configuration",
     "data": "problems",
@@ -36,6 +39,7 @@ RULES = {
     "graded": "grade",
     jobs.FILE: "benchmarks",
     "proofs": "proof",
+    COSTS: "job_costs",
 }
 """First or last part of a path -> what wrote the file."""
 
@@ -52,7 +56,8 @@ def contents(results: Path, leaves: list[str]) -> Iterator[tuple[str, bytes, dic
     from tqdm import tqdm
 
     config_sha256 = read_json(results / "config/study.json")["config_sha256"]
-    extra = [
+    extra = [COSTS] if (results / COSTS).exists() else []
+    extra += [
         path.relative_to(results).as_posix()
         for place in ("config", "proofs")
         for path in (results / place).rglob("*.json")

@@ -87,6 +87,7 @@ def main(
             "engine": evaluation.engine,
             "dtype": dtype,
         },
+        "config_sha256": sha256_file(config),
         "problems_sha256": sha256_file(problems),
         "weights_sha256": {str(step): weights_sha256(directory) for step, directory in steps.items()},
     }
