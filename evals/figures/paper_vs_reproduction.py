@@ -76,10 +76,9 @@ def finding(found: pd.DataFrame) -> str:
     rows, parts = found.set_index("arm"), []
     for arm in in_order(found["arm"], ARMS):
         estimate, low, high, paper = (float(rows[name].loc[arm]) for name in ("estimate", "ci_low", "ci_high", "paper"))
-        parts.append(
-            f"{TITLES.get(arm, arm)} {percent(estimate, low, high)} (paper {100 * paper:+.1f})".replace(" -", " −").replace("[-", "[−")
-        )
-    return f"Points from GRPO: {'; '.join(parts)}."
+        parts.append(f"{TITLES.get(arm, arm)} {percent(estimate, low, high)} (paper {100 * paper:+.1f})")
+    listed = "; ".join(parts).replace(" -", " −").replace("[-", "[−")
+    return f"Points from GRPO: {listed}."
 
 
 def main(

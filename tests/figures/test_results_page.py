@@ -1,0 +1,24 @@
+"""docs/results.md and its pictures are what the committed bundle gives."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evals import results_page
+
+ROOT = Path(__file__).parents[2]
+BUNDLE, IMAGES = ROOT / "artifacts" / "study.zip", ROOT / "docs" / "images" / "study"
+
+
+@pytest.mark.slow
+def test_the_committed_page_is_what_the_committed_bundle_gives(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "snakemake", "figures", "tables", "--nolock", "--cores", "2"]
+    command += ["--config", f"artifacts={BUNDLE}", f"results={tmp_path / 'rebuilt'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results_page.main(tmp_path / "rebuilt", tmp_path / "docs" / "results.md", tmp_path / "docs" / "images" / "study")
+    assert (tmp_path / "docs" / "results.md").read_text() == (ROOT / "docs" / "results.md").read_text()
+    made = {path.name: path.read_bytes() for path in (tmp_path / "docs" / "images" / "study").iterdir()}
+    assert made == {path.name: path.read_bytes() for path in IMAGES.iterdir()}
