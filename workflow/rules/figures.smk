@@ -46,7 +46,9 @@ FIGURE_INPUTS = {
     },
 }
 FIGURES = figures.drawable(FIGURE_INPUTS)
-FIGURE_FILES = multiext(f"{PATHS.figures}/{{figure}}", ".pdf", ".svg", ".json", ".png")
+FIGURE_FILES = [
+    f"{PATHS.figures}/{{figure}}.{ending}" for ending in ("pdf", "svg", "json", "png")
+]
 
 
 # From a bundle all inputs are there at once, and drawing is what takes the time: all in one process.
