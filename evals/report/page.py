@@ -36,6 +36,7 @@ def render(results: Results, with_cost: bool, points: int, characters: int) -> s
         overview=sections.overview(results),
         conventions=sections.conventions(results),
         table_1=sections.table_1(results),
+        analyses=sections.analyses(results),
         differences=sections.differences(results),
         contamination=sections.contamination(results),
         claims=sections.claims(results),

@@ -128,6 +128,20 @@ def table_1(results: Results) -> list[Grid]:
     return grids
 
 
+def analyses(results: Results) -> list[Grid]:
+    """avg@n of every arm, those of the analyses included."""
+    table = results.table("analyses")
+    if table is None:
+        return []
+    frame = table.to_pandas()
+    frame, grids = frame[frame["metric"] == "avg_at_n"], []
+    for model, rule in _pairs(frame):
+        mine = frame[(frame["model"] == model) & (frame["selection"] == rule)]
+        title = f"avg@n in per cent with the arms of the analyses, {model}, checkpoint: {rule_in_words(rule)}"
+        grids.append(_scores(mine, title, results, folded=True))
+    return grids
+
+
 def _pairs(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """(model, selection rule): the paper's kind of rule first."""
     found = frame[["model", "selection"]].drop_duplicates().itertuples(index=False)
@@ -148,7 +162,8 @@ def _scores(frame: pd.DataFrame, title: str, results: Results, folded: bool) -> 
 def _score(row: Any) -> str:
     if row is None:
         return "–"
-    paper = "" if pd.isna(row.paper_value) else f" (paper {100 * row.paper_value:.1f})"
+    theirs = getattr(row, "paper_value", None)
+    paper = "" if pd.isna(theirs) else f" (paper {100 * theirs:.1f})"
     return percent(row.estimate, row.ci_low, row.ci_high) + paper
 
 
@@ -251,7 +266,7 @@ def figures(results: Results) -> list[Figure]:
         notes = read_json(sidecar) if sidecar.exists() else {}
         title = notes.get("title") or path.stem.replace("_", " ").capitalize()
         picture = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-        caption = notes.get("caption", "")
+        caption = " ".join(notes[key] for key in ("finding", "caption") if notes.get(key))
         found.append(Figure(title, picture, caption, f"Figure: {title}. {caption}".strip()))
     return found
 

@@ -32,7 +32,7 @@ rule page:
         mem_mb=growing(4000),
         runtime=growing(10),
     params:
-        results=PATHS.root,
+        results=lambda w: PATHS.root,
     shell:
         "{PYTHON_IN[report]} evals.report --results {params.results} --out {output} > {log} 2>&1"
 
