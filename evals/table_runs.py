@@ -7,6 +7,7 @@ unweighted mean over the benchmarks. `sampling_sd` is what drawing the answers a
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,12 +49,17 @@ def sampling_variance(n: NDArray[np.int64], c: NDArray[np.int64], k: int) -> NDA
     """
     result = np.empty(n.shape)
     for size in np.unique(n):
-        could = np.arange(size + 1)
-        law = binom.pmf(could[None, :], size, ((could + 0.5) / (size + 1))[:, None])  # [c, C]
-        values = pass_at_k(np.full(size + 1, size), could, k)
-        variances = law @ values**2 - (law @ values) ** 2
-        result[n == size] = variances[c[n == size]]
+        result[n == size] = _variances(int(size), k)[c[n == size]]
     return result
+
+
+@lru_cache(maxsize=64)
+def _variances(size: int, k: int) -> NDArray[np.float64]:
+    """[size + 1] the variance for every number of correct samples."""
+    could = np.arange(size + 1)
+    law = binom.pmf(could[None, :], size, ((could + 0.5) / (size + 1))[:, None])  # [c, C]
+    values = pass_at_k(np.full(size + 1, size), could, k)
+    return law @ values**2 - (law @ values) ** 2
 
 
 def run_scores(counts: CountsOf, ks: Sequence[int]) -> Iterator[dict[str, Any]]:

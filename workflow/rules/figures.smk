@@ -51,30 +51,40 @@ FIGURE_FILES = [
 ]
 
 
-# From a bundle all inputs are there at once, and drawing is what takes the time: all in one process.
+# From a bundle all inputs are there at once, and what takes the time is starting Python: figures of the training and figures of
+# scores in one process each.
 if BUNDLE:
+    of_training = [name for name in FIGURES if set(FIGURE_INPUTS[name]) == {"metrics"}]
+    DRAWN_TOGETHER = {
+        "draw_training": of_training,
+        "draw_scores": [name for name in FIGURES if name not in of_training],
+    }
 
-    rule draw:
-        input:
-            image=IMAGE["report"],
-            data=[figures.files(FIGURE_INPUTS[name]) for name in FIGURES],
-        output:
-            expand(FIGURE_FILES, figure=FIGURES),
-        log:
-            PATHS.log("draw"),
-        benchmark:
-            PATHS.benchmark("draw")
-        threads: 1
-        resources:
-            mem_mb=growing(4000),
-            runtime=growing(20),
-        params:
-            commands=" + ".join(
-                f"{name} {figures.options(FIGURE_INPUTS[name])} --out-prefix {PATHS.figures}/{name}"
-                for name in FIGURES
-            ),
-        shell:
-            "{PYTHON_IN[report]} evals.figures {params.commands} > {log} 2>&1"
+    for part, names in DRAWN_TOGETHER.items():
+
+        rule:
+            name:
+                part
+            input:
+                image=IMAGE["report"],
+                data=[figures.files(FIGURE_INPUTS[name]) for name in names],
+            output:
+                expand(FIGURE_FILES, figure=names),
+            log:
+                PATHS.log(part),
+            benchmark:
+                PATHS.benchmark(part)
+            threads: 1
+            resources:
+                mem_mb=growing(4000),
+                runtime=growing(20),
+            params:
+                commands=" + ".join(
+                    f"{name} {figures.options(FIGURE_INPUTS[name])} --out-prefix {PATHS.figures}/{name}"
+                    for name in names
+                ),
+            shell:
+                "{PYTHON_IN[report]} evals.figures {params.commands} > {log} 2>&1"
 
 else:
 

@@ -59,6 +59,7 @@ rule differences:
         PATHS.log("differences"),
     benchmark:
         PATHS.benchmark("differences")
+    priority: 10
     threads: 1
     resources:
         mem_mb=growing(8000),
@@ -143,6 +144,7 @@ rule run_scores:
         PATHS.log("run_scores"),
     benchmark:
         PATHS.benchmark("run_scores")
+    priority: 20  # figures wait for it
     threads: 1
     resources:
         mem_mb=growing(8000),
