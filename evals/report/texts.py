@@ -10,19 +10,28 @@ from evals.io import read_table
 from evals.reading import PROBLEMS, SAMPLES, read_samples
 from evals.report.results import Results
 
+LEVELS = ("model", "arm", "benchmark", "problem_id", "verdict")
+"""Columns of few distinct values, each of which stands on the page once."""
 LONGEST = 8000
 """Characters of a response that are shown; of a longer one the middle is left out."""
 
 
 def texts(results: Results, budget: int) -> dict[str, Any]:
-    """{problems, columns, rows, rule}: `rows` are values of `columns`; `rule` says which samples these are.
+    """{problems, columns, levels, rows, titles, rule}: `rows` are values of `columns`, or indices where the column has `levels`;
+    `rule` says which samples these are.
 
     Args:
         budget: characters of all responses together. Over it, later training seeds are left out first, then later problems.
     """
     paths = results.graded()
     if not paths:
-        return {"problems": {}, "columns": [], "rows": [], "rule": "There are no graded samples in these results."}
+        return {
+            "problems": {},
+            "columns": [],
+            "levels": {},
+            "rows": [],
+            "rule": "There are no graded samples in these results.",
+        }
     frame = read_samples(paths).to_pandas()
     frame["response"] = [shortened(text) for text in frame["response"]]
     kept = within(frame, budget)
@@ -34,11 +43,14 @@ def texts(results: Results, budget: int) -> dict[str, Any]:
     columns = ["model", "arm", "train_seed", "step", "benchmark", "problem_id", "sample_id", "verdict"]
     columns += ["second_correct", "extracted", "n_tokens", "response"]
     seeds, problems = kept.groupby(["model", "arm"])["train_seed"].nunique().max(), kept["_problem"].max() + 1
+    levels = {name: sorted(kept[name].unique().tolist()) for name in LEVELS}
+    coded = kept.assign(**{name: kept[name].map({v: i for i, v in enumerate(levels[name])}) for name in LEVELS})
     every = "every training seed" if len(kept) == len(frame) else f"the first {seeds} training seed(s) of an arm"
     return {
         "problems": _problems(results, kept),
         "columns": columns,
-        "rows": [list(row) for row in kept[columns].astype(object).itertuples(index=False)],
+        "levels": levels,
+        "rows": [list(row) for row in coded[columns].astype(object).itertuples(index=False)],
         "titles": {name: results.title(name) for name in [*order, *kept["benchmark"].unique()]},
         "rule": f"Not chosen by hand: the first {SAMPLES} samples of the first {min(PROBLEMS, problems)} problems of each "
         f"benchmark, for each selected checkpoint of {every}: {len(kept):,} samples.",

@@ -120,6 +120,7 @@ def test_each_run_has_a_curve_of_what_was_measured(study, page):
 def test_samples_are_the_graded_ones_unbroken(study, page):
     data = page.data["sample-data"]
     rows = [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
+    rows = [row | {name: values[row[name]] for name, values in data["levels"].items()} for row in rows]
     graded = pd.concat(pd.read_parquet(path) for path in (study / "graded").rglob("*.parquet"))
     keys = ["model", "arm", "train_seed", "step", "benchmark", "problem_id", "sample_id"]
     joined = pd.DataFrame(rows).merge(graded, on=keys, suffixes=("", "_graded"), validate="one_to_one")

@@ -7,7 +7,8 @@
   const PAGE = 60;
   const list = document.getElementById("sample-list");
   const more = document.getElementById("sample-more");
-  const samples = data.rows.map((row) => Object.fromEntries(data.columns.map((name, i) => [name, row[i]])));
+  const samples = data.rows.map((row) => Object.fromEntries(
+    data.columns.map((name, i) => [name, data.levels[name] ? data.levels[name][row[i]] : row[i]])));
   for (const sample of samples) {
     const problem = data.problems[sample.problem_id] ?? { problem: "(the problem is not in these results)", answer: "?" };
     sample.problem = problem;
