@@ -6,7 +6,7 @@ STUDY ?= config/default.yaml
 .PHONY: reproduce test lint lock peers vllm clean
 
 reproduce: .venv/.complete
-	.venv/bin/snakemake all
+	.venv/bin/snakemake all report
 	@$(PY) -m workflow.finish results
 
 test: .venv/.complete lint

@@ -8,7 +8,7 @@ from pathlib import Path
 
 def main(results: Path) -> None:
     print((results / "table1.md").read_text())
-    for title, pattern in {"Tables": "*.parquet", "Figures": "figures/*.pdf"}.items():
+    for title, pattern in {"Tables": "*.parquet", "Figures": "figures/*.pdf", "Report": "report.html"}.items():
         print(f"{title}:", *(f"  {path}" for path in sorted(results.glob(pattern))), sep="\n")
 
 

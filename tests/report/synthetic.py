@@ -47,8 +47,9 @@ def make_study(folder: Path) -> Path:
     study = load(mapping)
     layout = common.Layout(study)
     common.write_sections(study, layout)
-    for name in BENCHMARKS:
-        write_problems(results / "data" / f"{name}.parquet", problems_of(name, 12, 1), {})
+    tasks = {name: name for name in BENCHMARKS} | dict.fromkeys(("train", "validation"), "chain_train")
+    for name, task in tasks.items():
+        write_problems(results / "data" / f"{name}.parquet", problems_of(task, 12, 1), {})
     rng = np.random.default_rng(1)
     for run in common.trained_runs(study):
         _write_run(rng, results / "runs" / run["model"] / run["arm"] / f"seed{run['seed']}", run)
@@ -93,6 +94,7 @@ def _write_run(rng: np.random.Generator, folder: Path, run: dict[str, str]) -> N
     write_table(pa.Table.from_pylist(timings), folder / "timings.parquet", {"machine": {"cores": 2}})
     write_table(pa.Table.from_pylist(checks), folder / "eval.parquet", identity)
     write_json({"arm": conventions(get_arm(run["arm"], None)), "train": {}}, folder / "conventions.json")
+    write_json([identity | {"selection": "validation", "step": 60}], folder / "selection.json")
     write_json(identity | made_by, folder / "done.json")
 
 

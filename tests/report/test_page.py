@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from synthetic import ANALYSES, ARMS, HOSTILE, SEEDS
 
 from asymgrpo.files import write_table
+from evals.bundle import make
+from evals.bundle_files import open_bundle
 from evals.io import read_table
 from evals.report.curves import rounded, thinned
 from evals.report.page import render
@@ -140,6 +142,20 @@ def test_same_results_same_bytes_wherever_they_lie(study, copied):
     one, other = (render(read_results(path), True, 200, 10**6) for path in (study, copied))
     assert one == other
     assert str(study) not in one.replace(json.dumps(str(study))[1:-1], "", 1), "no path but the configured one"
+
+
+def test_a_bundle_of_the_study_gives_the_same_page(study, tmp_path):
+    """Texts, verdicts and seconds come from the bundle; tables and figures are made again beside it, here copied."""
+    bundle = tmp_path / "study.zip"
+    make(study, bundle)
+    unpacked = tmp_path / "unpacked"
+    open_bundle(bundle).unpack(unpacked)
+    assert not (unpacked / "benchmarks").exists()
+    for path in [*study.glob("*.parquet"), *study.glob("figures/*")]:
+        (unpacked / path.relative_to(study)).parent.mkdir(exist_ok=True)
+        shutil.copy(path, unpacked / path.relative_to(study))
+    one, other = (render(read_results(path), True, 200, 10**6) for path in (study, unpacked))
+    assert one == other
 
 
 def test_without_cost_seconds_leave_no_trace(study, copied):
