@@ -69,7 +69,8 @@ def query(since: str) -> str:
 def job_costs(text: str, results: Path) -> Iterator[JobCost]:
     """Jobs of the study with this results folder, in sacct's order."""
     for allocation, steps in allocations(text):
-        if allocation.targets and results_folder(allocation) == results.resolve():
+        line, place = allocation.values["SubmitLine"], Path(allocation.values["WorkDir"])
+        if allocation.targets and results_folder(line, place) == results.resolve():
             yield from _costs(allocation, steps)
 
 
@@ -164,18 +165,20 @@ def job_key(target: str) -> tuple[str, dict[str, str]]:
     return rule, dict(pair.split("=", 1) for pair in text.split(",") if pair)
 
 
-def results_folder(record: Record) -> Path:
-    """The results folder of the study that a job belongs to: of `--config`, else of the last configuration file that has one."""
-    line, base = record.values["SubmitLine"], Path(record.values["WorkDir"])
+def results_folder(line: str, place: Path) -> Path:
+    """The results folder of the study that a job belongs to: of `--config`, else of the last configuration file that names one.
+
+    `line` is the command of the job, or the one that submitted it; `place` its working directory.
+    """
     for pair in option(line, "--config"):
         if pair.startswith("results="):
-            return (base / pair.removeprefix("results=")).resolve()
-    for file in reversed([str(base / "config/default.yaml"), *option(line, "--configfiles")]):
-        path = base / file
+            return (place / pair.removeprefix("results=")).resolve()
+    for file in reversed(["config/default.yaml", *option(line, "--configfiles")]):
+        path = place / file
         named = (yaml.safe_load(path.read_text()) or {}).get("results") if path.is_file() else None
         if named:
-            return (base / named).resolve()
-    return (base / "results").resolve()
+            return (place / named).resolve()
+    return (place / "results").resolve()
 
 
 def allocated(tres: str) -> tuple[int, int]:

@@ -91,8 +91,8 @@ class Cluster:
                 self.run("scontrol", "update", f"jobid={number}", "StartTime=now")
 
     def stall(self, number: str) -> None:
-        """A job that hangs: its processes are stopped until something kills them."""
-        for process in self.processes(number):
+        """A job that hangs: its processes are stopped until something kills them; SLURM's keepers of its steps are well."""
+        for process in self.processes(number)[1]:
             _send(process, signal.SIGSTOP)
 
     def kill_node(self, node: str) -> None:
@@ -100,11 +100,20 @@ class Cluster:
         lines = [line.split() for line in (self.root / "pids").read_text().splitlines()]
         daemons = [psutil.Process(int(number)) for number, name in lines if name == f"slurmd-{node}"]
         jobs = self.run("squeue", "--noheader", "--format=%A", "--nodelist", node).split()
-        for process in (*daemons, *(process for number in jobs for process in self.processes(number))):
+        inside = [process for number in jobs for kind in self.processes(number) for process in kind]
+        for process in (*daemons, *inside):
             _send(process, signal.SIGKILL)
 
-    def processes(self, number: str) -> list[psutil.Process]:
-        """A job's processes, SLURM's own keepers of its steps first."""
+    def trains(self, number: str) -> bool:
+        """Whether a job has come as far as training."""
+        lines = []
+        for process in self.processes(number)[1]:
+            with contextlib.suppress(psutil.Error):
+                lines.append(" ".join(process.cmdline()))
+        return any("-m asymgrpo.train " in line and "-W ignore" in line for line in lines)
+
+    def processes(self, number: str) -> tuple[list[psutil.Process], list[psutil.Process]]:
+        """SLURM's own keepers of a job's steps, and the job's processes."""
         keepers, workers = [], []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -112,7 +121,7 @@ class Cluster:
                     keepers.append(process)
                 elif process.environ().get("SLURM_JOB_ID") == number:
                     workers.append(process)
-        return keepers + workers
+        return keepers, workers
 
     def revive_node(self, node: str) -> None:
         command = ["slurmd", "-D", "-N", node, "-f", f"{self.root}/etc/slurm.conf"]

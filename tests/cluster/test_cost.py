@@ -7,7 +7,7 @@ import pytest
 
 from evals.cost import by_arm, from_benchmarks, job_table, markdown, read_costs
 from evals.io import DataError
-from evals.slurm_jobs import FIELDS, allocations, job_costs, results_folder
+from evals.slurm_jobs import job_costs, results_folder
 
 NAME = "asymgrpo_3cbe959f-4bd1-48ee-90a8-6127d7bfe9d1"
 BATCH = "sbatch --parsable --mem 8000 -D {place} --wrap=python -m snakemake --target-jobs {targets} --cores 2 {options}"
@@ -89,10 +89,7 @@ def test_the_study_of_a_job_without_config_is_found_in_its_configuration_file(tm
         ("--configfiles layer.yaml", "plain"),
         ('--config \'study={"arms": ["don\'t"]}\' results=given', "given"),
     ):
-        line = "|".join(["1", NAME, "COMPLETED", "1", "", "", "cpu=1", str(tmp_path), f"sbatch {options}"])
-        ((record, _),) = allocations(line)
-        assert results_folder(record) == tmp_path / expected
-    assert len(FIELDS) == 9
+        assert results_folder(f"sbatch {options}", tmp_path) == tmp_path / expected
 
 
 def write_benchmark(path: Path, values: str) -> None:

@@ -78,9 +78,7 @@ class Storm:
         self.slurm.run("scancel", "--signal=USR1", warned)
         hangs = wait_for("another job", lambda: self.slurm.job(comment_of("time_limit"), other_than=warned))
         wait_for("its start", lambda: self.slurm.fields(hangs)["JobState"] == "RUNNING")
-        wait_for(
-            "training", lambda: any("asymgrpo.train" in " ".join(p.cmdline()) for p in self.slurm.processes(hangs))
-        )
+        wait_for("training", lambda: self.slurm.trains(hangs))
         self.slurm.stall(hangs)
         self.slurm.run("scontrol", "update", f"jobid={hangs}", "TimeLimit=1")
         return call.ended()

@@ -10,6 +10,4 @@ if workflow.remote_exec:
 
 # Before the first job of a call: no job of an earlier, killed call may still be at work on the same files.
 onstart:
-    orphans.cancel(
-        orphans.left_behind(workflow.dag.needrun_jobs(), workflow.persistence)
-    )
+    orphans.cancel(orphans.keys(workflow.dag.needrun_jobs()), STUDY.results)
