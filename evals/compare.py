@@ -48,7 +48,8 @@ def read_result_set(directory: Path) -> ResultSet:
     graded_files = [path for path in tables if {*GRADED} <= set(read_schema(path).names)]
     if not graded_files:
         raise DataError(f"{directory}: no graded table in it; name a directory of results")
-    selections = sorted(directory.rglob("selection*.json"))
+    drawn = directory / "figures"  # whose descriptions may be named after selections too
+    selections = [path for path in sorted(directory.rglob("selection*.json")) if drawn not in path.parents]
     conventions = {
         str(path.parent.relative_to(directory)): read_json(path) for path in sorted(directory.rglob("conventions.json"))
     }

@@ -5,6 +5,7 @@ Writing is in asymgrpo.files (whole files or none) and provenance in asymgrpo.pr
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,17 +99,21 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 
 def inputs_metadata(paths: Iterable[str | Path]) -> dict[str, dict[str, Any]]:
-    """Name -> metadata of Parquet files, for `derived`. A file's name is as much of its path as tells it from the others.
+    """Name -> metadata of Parquet files, for `derived`. A file's name is as much of its path's end as tells it from the others,
+    so that the same files have the same names wherever the folder with all of them lies.
 
     Raises:
         DataError: a file is missing or damaged, or given twice.
     """
     files = [Path(path) for path in paths]
-    for parts in range(1, max((len(path.parts) for path in files), default=1) + 1):
-        names = ["/".join(path.parts[-parts:]) for path in files]
-        if len(set(names)) == len(names):
-            return {name: read_metadata(path) for name, path in zip(names, files, strict=True)}
-    raise DataError(f"{files[0]} and others: a file is given twice; pass each file once")
+    ends = Counter("/".join(path.parts[-n:]) for path in files for n in range(1, len(path.parts) + 1))
+    named = {}
+    for path in files:
+        name = next((end for n in range(1, len(path.parts) + 1) if ends[end := "/".join(path.parts[-n:])] == 1), None)
+        if name is None:
+            raise DataError(f"{path}: this file is given twice; pass each file once")
+        named[name] = read_metadata(path)
+    return named
 
 
 def data_hash(table: pa.Table) -> str:

@@ -6,6 +6,7 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from bundled import snakemake
@@ -13,7 +14,7 @@ from bundled import snakemake
 from evals.bundle import content_hashes, make
 from evals.bundle_files import MANIFEST, BundleError, open_bundle
 from evals.cells import COLUMNS
-from evals.io import read_table, sha256_file
+from evals.io import DataError, inputs_metadata, read_table, sha256_file, write_table
 from evals.jobs import read_jobs
 from evals.reading import read_samples
 
@@ -214,3 +215,16 @@ def read_table_metadata(metadata: dict[bytes, bytes]) -> dict:
     import json
 
     return json.loads(metadata[b"asymgrpo"])
+
+
+def test_inputs_are_named_alike_wherever_they_lie(tmp_path):
+    names = ["run_scores.parquet", "runs/tiny/a/seed0/metrics.parquet", "runs/tiny/b/seed0/metrics.parquet"]
+    found = []
+    for place in ("here", "there/below"):
+        files = [tmp_path / place / name for name in names]
+        for file in files:
+            write_table(pa.table({"a": [1]}), file, {})
+        found.append(list(inputs_metadata(files)))
+    assert found[0] == found[1] == ["run_scores.parquet", "a/seed0/metrics.parquet", "b/seed0/metrics.parquet"]
+    with pytest.raises(DataError, match="given twice"):
+        inputs_metadata([*files, files[1]])
