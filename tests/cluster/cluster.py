@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -64,11 +65,11 @@ class Cluster:
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
 
-    def job(self, comment: str, other_than: str = "") -> str:
-        """Number of the queued job with this comment (the rule and its wildcards); empty if there is none."""
+    def job(self, comment: str, after: str = "0") -> str:
+        """Number of the queued job with this comment (rule and wildcards), and a later number; empty if there is none."""
         for line in self.run("squeue", "--noheader", "--states=all", "--format=%A|%k|%T").splitlines():
             number, found, state = line.split("|")
-            if found == comment and state in ("PENDING", "RUNNING") and number != other_than:
+            if found == comment and state in ("PENDING", "RUNNING") and int(number) > int(after):
                 return number
         return ""
 
@@ -104,13 +105,16 @@ class Cluster:
         for process in (*daemons, *inside):
             _send(process, signal.SIGKILL)
 
-    def trains(self, number: str) -> bool:
-        """Whether a job has come as far as training."""
-        lines = []
+    def training(self, number: str) -> psutil.Process | None:
+        """A job's training process, once its signal handlers are there."""
         for process in self.processes(number)[1]:
-            with contextlib.suppress(psutil.Error):
-                lines.append(" ".join(process.cmdline()))
-        return any("-m asymgrpo.train " in line and "-W ignore" in line for line in lines)
+            with contextlib.suppress(psutil.Error, OSError):
+                line = " ".join(process.cmdline())
+                caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())
+                ready = caught and int(caught[1], 16) >> (signal.SIGUSR1 - 1) & 1
+                if "-W ignore -m asymgrpo.train " in line and ready:
+                    return process
+        return None
 
     def processes(self, number: str) -> tuple[list[psutil.Process], list[psutil.Process]]:
         """SLURM's own keepers of a job's steps, and the job's processes."""

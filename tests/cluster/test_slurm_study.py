@@ -17,11 +17,11 @@ PROFILE = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2
 AWAY_FROM_NODE_2 = (
     "--set-resources",
     "train:slurm_partition=gpu",
-    "train:slurm_extra='--signal=USR1@5 --nodelist=gpu1'",
+    "train:slurm_extra='--nodelist=gpu1'",
 )
 RUNS = {
     "requeued": ("random_reward", 0),
-    "time_limit": ("random_reward", 1),
+    "retried": ("random_reward", 1),
     "node_died": ("reinforce", 0),
     "snakemake_killed": ("reinforce", 1),
 }
@@ -71,17 +71,22 @@ class Storm:
         self.release(call)
         return call.ended()
 
-    def time_limit(self) -> str:
-        """Warned before the limit, training saves and ends; its next job hangs and is killed by the limit; the third goes on."""
-        call = self.start("time_limit", *AWAY_FROM_NODE_2)
-        warned = self.job("time_limit")
-        self.slurm.run("scancel", "--signal=USR1", warned)
-        hangs = wait_for("another job", lambda: self.slurm.job(comment_of("time_limit"), other_than=warned))
-        wait_for("its start", lambda: self.slurm.fields(hangs)["JobState"] == "RUNNING")
-        wait_for("training", lambda: self.slurm.trains(hangs))
+    def retried(self) -> str:
+        """Four starts: a stop at a step's end (as before a time limit), a time limit while it hangs, scancel by hand, the end."""
+        call = self.start("retried", *AWAY_FROM_NODE_2)
+        stopped = self.job("retried")
+        self.slurm.training(stopped).send_signal(signal.SIGUSR1)
+        hangs = self.next_job("retried", stopped)
         self.slurm.stall(hangs)
         self.slurm.run("scontrol", "update", f"jobid={hangs}", "TimeLimit=1")
+        self.slurm.run("scancel", self.next_job("retried", hangs))
         return call.ended()
+
+    def next_job(self, name: str, last: str) -> str:
+        """The job that follows another, once it trains."""
+        number = wait_for("another job", lambda: self.slurm.job(comment_of(name), after=last))
+        wait_for("training", lambda: self.slurm.training(number))
+        return number
 
     def node_died(self) -> str:
         call = self.start("node_died")
@@ -130,7 +135,7 @@ def disturbed(slurm, undisturbed, tmp_path_factory):
     ("name", "states"),
     [
         ("requeued", ["REQUEUED"]),
-        ("time_limit", ["FAILED", "TIMEOUT"]),
+        ("retried", ["FAILED", "TIMEOUT", "CANCELLED"]),
         ("node_died", ["NODE_FAIL"]),
         ("snakemake_killed", ["CANCELLED"]),
     ],
@@ -144,10 +149,9 @@ def test_a_disturbed_training_ends_with_the_same_bytes(name, states, slurm, dist
     assert (metrics["grad_norm"] > 0).sum() > len(metrics) // 2, "equal because nothing was learned?"
 
 
-def test_a_warned_training_saves_before_it_ends(disturbed):
+def test_a_training_that_is_told_to_stop_saves_first(disturbed):
     """Exit code 75, not a kill: what the failed job said stands in Snakemake's log."""
-    assert "stopped after step" in disturbed[1]["time_limit"]
-    assert "the same command continues from there" in disturbed[1]["time_limit"]
+    assert "the same command continues from there" in disturbed[1]["retried"]
 
 
 def test_after_out_of_memory_there_is_more(slurm, disturbed):
@@ -187,7 +191,7 @@ def test_accounting_knows_every_job_and_what_was_lost(slurm, disturbed):
     training = jobs[jobs["rule"] == "train"]
     assert set(zip(training["arm"], training["train_seed"], strict=True)) == set(RUNS.values())
     starts = training.groupby(["arm", "train_seed"]).size()
-    assert (starts == [2, 3, 2, 2]).all(), "each disturbed start and the one that finished"
+    assert (starts == [2, 4, 2, 2]).all(), "each disturbed start and the one that finished"
     assert (training["cpu_hours"] * 3600 == training["seconds"]).all(), "one CPU each"
     assert (jobs.loc[jobs["state"] == "COMPLETED", "max_rss_gb"] > 0.05).all()
     assert {"score", "table1", "figure", "grade", "sample", "base_model"} <= set(jobs["rule"])
