@@ -148,9 +148,10 @@ def test_a_plan_that_cannot_fit_is_refused(changes, gpu, words):
 
 
 def test_the_smaller_model_cannot_have_the_longer_responses():
-    study = load_study([PAPER])
-    both = study.model_copy(update={"study": study.study.model_copy(update={"models": ["qwen2p5_math_1p5b"]})})
-    (sentence,) = check_fits(both, "h100-80gb")
+    study, name = load_study([PAPER]), "qwen2p5_math_1p5b"
+    assert check_fits(study, "h100-80gb") == [], "with lengths of its own it fits"
+    longer = study.models | {name: study.models[name].model_copy(update={"train": {}})}
+    (sentence,) = check_fits(study.model_copy(update={"models": longer}), "h100-80gb")
     assert "4096 tokens" in sentence
     assert "5120" in sentence
 
