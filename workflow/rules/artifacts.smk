@@ -18,7 +18,7 @@ if not BUNDLE:
             mem_mb=growing(2000),
             runtime=growing(20),
         params:
-            results=PATHS.root,
+            results=lambda w: PATHS.root,
         shell:
             "{PYTHON_IN[report]} evals.bundle make --results {params.results} --out {output} > {log} 2>&1"
 
@@ -39,6 +39,6 @@ rule crate:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        results=PATHS.root,
+        results=lambda w: PATHS.root,
     shell:
         "{PYTHON_IN[report]} evals.crate --results {params.results} --out {output} > {log} 2>&1"

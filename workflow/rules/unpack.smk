@@ -18,7 +18,7 @@ rule unpack:
         runtime=growing(10),
     params:
         bundle=BUNDLE.path,
-        out=PATHS.root,
+        out=lambda w: PATHS.root,
     message:
         f"Unpacking {len(BUNDLE.files)} files of {BUNDLE.path}."
     shell:
