@@ -33,15 +33,12 @@ MAIN_EVALUATED = common.with_base(STUDY, MAIN_RUNS)
 IMAGES = enter.Images(STUDY)
 PYTHON = common.python()  # on the host: only for what must be there
 PYTHON_IN = enter.prefixes(STUDY, IMAGES)  # in an image, if there are containers
-IMAGE = {
-    image: [*IMAGES.inputs(image), *map(ancient, IMAGES.files(image))]
-    for image in enter.IMAGES
-}
+IMAGE = {image: IMAGES.inputs(image) for image in enter.IMAGES}
 LAUNCH = launch.prefix(STUDY)
 if not BUNDLE:
     common.write_sections(STUDY, PATHS)
 enter.write_recipes(IMAGES)
-enter.write_given(IMAGES)
+enter.write_contents(IMAGES)
 shell.prefix(enter.shell_prelude(IMAGES))
 
 

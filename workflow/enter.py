@@ -1,11 +1,14 @@
 """How a job enters its image: what the image is made from, what of it the results depend on, and the prefix of a command.
 
 The project's code is not in an image: the working directory is bound into it, so that an edited line needs no build. What the
-results depend on is the image's content (lock, definition, base), as a small JSON file; its size, time and place are not in it.
+results depend on is the image's content (lock, definition, base), as a small JSON file that is known before the image is built.
+The image file is no input of a job: Snakemake would make results again whenever the file was, and `ancient` hides other reasons
+to run a job when its producer runs (9.27). Images are made before the first job instead (workflow.ready).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -51,6 +54,7 @@ class Images:
         built = DEFINITIONS / "built"
         self.base = f"{built}/{self.settings.base}/base.sif"
         self.base_recipe = f"{built}/{self.settings.base}/base.recipe.json"
+        self.base_record = f"{built}/{self.settings.base}/base.json"
         self.wheels = f"{built}/wheels/{{lock}}"
         self.requirements = f"{built}/wheels/{{lock}}.txt"
         self._folder = built / f"{self.settings.base}-{self.settings.lock.stem}"
@@ -90,10 +94,6 @@ class Images:
         """What a job in the image depends on: nothing without containers."""
         return [self.content.format(image=image)] if self.on else []
 
-    def files(self, image: str) -> list[str]:
-        """The image file when the workflow builds it; a given one is no file of the workflow's."""
-        return [self.sif(image)] if image in self.to_build else []
-
 
 def significant(text: str) -> list[str]:
     """Lines that matter: a comment or an empty line changes no image.
@@ -130,19 +130,32 @@ def write_recipes(images: Images) -> None:
         write_if_changed(Path(images.base_recipe), base_recipe(images.settings))
 
 
-def write_given(images: Images) -> None:
-    """Write the content of every image given by path, only if it changed; looked at again when the file's size or time did."""
-    for image in IMAGES if images.on else ():
-        if image in images.to_build:
-            continue
-        sif, out = Path(images.sif(image)), Path(images.content.format(image=image))
-        seen = out.with_suffix(".seen")
-        stamp = f"{sif.resolve()} {sif.stat().st_size} {sif.stat().st_mtime_ns}\n"
-        if not (out.exists() and seen.exists() and seen.read_text() == stamp):
-            from workflow.images import content_of
+def write_contents(images: Images) -> None:
+    """Write what results in each image depend on, only if it changed: {recipe_sha256, system_sha256}.
 
-            write_if_changed(out, content_of(sif))
-            write_text(stamp, seen)
+    Of an image to be built the system (Debian's packages, from the base) is null until the base is there; `workflow.ready` calls
+    this once more then. A given image is asked again when its file's size or time changed.
+    """
+    for image in IMAGES if images.on else ():
+        out = Path(images.content.format(image=image))
+        if image in images.to_build:
+            record = Path(images.base_record)
+            system = json.loads(record.read_text())["system_sha256"] if record.exists() else None
+            recipe_sha256 = hashlib.sha256(Path(images.recipe(image)).read_bytes()).hexdigest()
+            write_if_changed(out, {"recipe_sha256": recipe_sha256, "system_sha256": system})
+        else:
+            write_given(Path(images.sif(image)), out)
+
+
+def write_given(sif: Path, out: Path) -> None:
+    """The same of an image given by path; {sif_sha256} of one that other definitions made."""
+    seen = out.with_suffix(".seen")
+    stamp = f"{sif.resolve()} {sif.stat().st_size} {sif.stat().st_mtime_ns}\n"
+    if not (out.exists() and seen.exists() and seen.read_text() == stamp):
+        from workflow.images import content_of
+
+        write_if_changed(out, content_of(sif))
+        write_text(stamp, seen)
 
 
 def write_if_changed(path: Path, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Make the images of containers/: `python -m workflow.images wheels | base | build | describe`, each a rule of the workflow.
+"""Make the images of containers/: `python -m workflow.images wheels | base | build`, each a rule of the workflow.
 
 Only `wheels` and `base` use a network: wheels are downloaded by this machine's own pip, with its configuration, and bound into
 the builds, which install from nothing else. Everything is built as an ordinary user, by Apptainer's --fakeroot.
@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -105,10 +105,20 @@ def recorded(lock: Path, key: str, found: dict[str, str]) -> dict[str, str]:
 
 
 @functools.cache
-def content_of(sif: Path) -> dict[str, Any]:
-    """What an image says of itself; of an image made by other definitions, the sha256 of its file. Raises ImageError."""
+def content_of(sif: Path) -> dict[str, str]:
+    """What results in an image depend on (workflow.enter.write_contents). Raises ImageError."""
     listed = apptainer("--silent", "exec", *CLOSED, str(sif), "sh", "-c", f"cat {CONTENT} 2> /dev/null || true")
-    return json.loads(listed) if listed.strip() else {"sif_sha256": sha256_file(sif)}
+    if not listed.strip():
+        return {"sif_sha256": sha256_file(sif)}
+    said = json.loads(listed)
+    return {name: said[name] for name in ("recipe_sha256", "system_sha256")}
+
+
+def system_of(sif: Path) -> str:
+    """sha256 of an image's Debian packages with versions, as containers/record.py takes it. Raises ImageError."""
+    query = ("dpkg-query", "--show", "--showformat", "${Package}=${Version}\\n")
+    packages = apptainer("--silent", "exec", *CLOSED, str(sif), *query)
+    return hashlib.sha256(("\n".join(sorted(packages.splitlines())) + "\n").encode()).hexdigest()
 
 
 app = typer.Typer(add_completion=False, help=__doc__)
@@ -137,7 +147,7 @@ def base(
     out: Annotated[Path, typer.Option(help="The .sif to write.")],
     source: Annotated[str, typer.Option(help="Container image that a docker base starts from.")] = DOCKER_IMAGE,
 ) -> None:
-    """Build the shared base; run where there is a network."""
+    """Build the shared base, and say beside it (.json) what it is; run where there is a network."""
     if kind == "docker":
         known = (json.loads(lock.read_text()) if lock.exists() else {}).get(kind, {})
         digest = known.get("digest") or docker_digest(f"docker://{source}")
@@ -147,11 +157,10 @@ def base(
         definition, arguments = DEFINITIONS / "base-debootstrap.def", {"MIRROR": debian_mirror()}
     new = out.with_name(f".new-{out.name}")
     build_image(definition, new, arguments, [])
-    packages = apptainer("--silent", "exec", *CLOSED, str(new), "dpkg-query", "--show")
-    listed = "\n".join(sorted(packages.splitlines())) + "\n"
     try:
-        recorded(lock, kind, {"packages_sha256": hashlib.sha256(listed.encode()).hexdigest()})
+        record = recorded(lock, kind, {"system_sha256": system_of(new)})
         os.replace(new, out)
+        write_json(record, out.with_suffix(".json"))
     finally:
         new.unlink(missing_ok=True)
 
@@ -168,15 +177,6 @@ def build(
     """Build an image on the base, without a network."""
     arguments = {"BASE": str(base), "LOCK": str(lock), "RECIPE": str(recipe)}
     build_image(DEFINITIONS / f"{image}.def", out, arguments, [f"{wheels.resolve()}:/opt/asymgrpo/wheels:ro"])
-
-
-@app.command()
-def describe(
-    sif: Annotated[Path, typer.Option(help="The image.")],
-    out: Annotated[Path, typer.Option(help="JSON to write: what results in this image depend on.")],
-) -> None:
-    """Write what an image contains."""
-    write_json(content_of(sif), out)
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
-# base -> image (from downloaded wheels) -> its content, on which results depend -> a proof written inside of it. Nothing without containers.
+# base and wheels -> images -> a proof written inside of each. Nothing without containers.
+# Jobs do not name an image file as input; workflow/ready.py makes what they need by these rules, before the first job.
 BUILT = IMAGES.to_build
 
 
@@ -14,16 +15,12 @@ if STUDY.containers.build == "local":
         image,
 
 
-# A second of one CPU: not worth a place in a queue.
-localrules:
-    image_content,
-
-
 rule base_image:
     input:
         IMAGES.base_recipe,
     output:
-        IMAGES.base,
+        sif=IMAGES.base,
+        record=IMAGES.base_record,
     log:
         PATHS.log("base_image"),
     benchmark:
@@ -37,7 +34,7 @@ rule base_image:
         kind=STUDY.containers.base,
         lock=STUDY.containers.base_lock,
     shell:
-        "{PYTHON} workflow.images base --kind {params.kind} --lock {params.lock} --out {output} > {log} 2>&1"
+        "{PYTHON} workflow.images base --kind {params.kind} --lock {params.lock} --out {output.sif} > {log} 2>&1"
 
 
 rule wheels:
@@ -49,6 +46,8 @@ rule wheels:
         PATHS.log("wheels", "lock"),
     benchmark:
         PATHS.benchmark("wheels", "lock")
+    wildcard_constraints:
+        lock="[^/.]+",
     priority: 100
     threads: 1
     resources:
@@ -61,9 +60,8 @@ rule wheels:
 rule image:
     input:
         recipe=IMAGES.recipe("{image}"),
-        # a new base or another copy of the same wheels rebuilds nothing: the recipe tells what an image is made from
-        base=ancient(IMAGES.base),
-        wheels=lambda w: ancient(IMAGES.wheels_of(w.image)),
+        base=IMAGES.base,
+        wheels=lambda w: IMAGES.wheels_of(w.image),
     output:
         IMAGES.built("{image}"),
     log:
@@ -84,27 +82,6 @@ rule image:
         " --recipe {input.recipe} --wheels {input.wheels} --out {output} > {log} 2>&1"
 
 
-rule image_content:
-    input:
-        recipe=IMAGES.recipe("{image}"),
-        sif=ancient(IMAGES.built("{image}")),  # an image made again from the same recipe reruns nothing
-    output:
-        IMAGES.content,
-    log:
-        PATHS.log("image_content", "image"),
-    benchmark:
-        PATHS.benchmark("image_content", "image")
-    wildcard_constraints:
-        image="|".join(BUILT) or "none",
-    priority: 100
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    shell:
-        "{PYTHON} workflow.images describe --sif {input.sif} --out {output} > {log} 2>&1"
-
-
 # One rule per image: the command's beginning is no parameter, which would make the proofs again after every commit.
 for image, purpose in enter.PROVED_AS.items():
 
@@ -112,8 +89,7 @@ for image, purpose in enter.PROVED_AS.items():
         name:
             f"prove_{image}"
         input:
-            content=IMAGES.content.format(image=image),
-            sif=IMAGE[image][1:],
+            IMAGES.content.format(image=image),
         output:
             report(f"{PATHS.root}/proofs/{image}.json", category="proofs"),
         log:
@@ -126,12 +102,12 @@ for image, purpose in enter.PROVED_AS.items():
             runtime=10,
         shell:
             f"{{PYTHON_IN[{purpose}]}} asymgrpo.proof"
-            " --content {input.content} --out {output} > {log} 2>&1"
+            " --content {input} --out {output} > {log} 2>&1"
 
 
 rule images:
     input:
-        [file for image in enter.IMAGES for file in IMAGE[image]],
+        [IMAGES.sif(image) for image in BUILT],
 
 
 rule proofs:
