@@ -8,6 +8,10 @@ import psutil
 import pytest
 from cluster import Cluster, Snakemake, missing
 
+from tests.containers.image import images
+
+__all__ = ["images"]
+
 
 @pytest.fixture(scope="session")
 def slurm():
@@ -32,8 +36,14 @@ def slurm():
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory):
-    """Results of the study without SLURM."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    Snakemake("all", "--cores", "2", results=folder / "results", environment=os.environ, log=folder / "log").ended()
-    return folder / "results"
+def results(tmp_path_factory):
+    """Where studies write: the same place, because some metadata name it."""
+    return tmp_path_factory.mktemp("study") / "results"
+
+
+@pytest.fixture(scope="session")
+def undisturbed(results):
+    """Results of the study without SLURM, moved out of the way."""
+    log, aside = results.parent / "undisturbed.log", results.parent / "undisturbed"
+    Snakemake("all", "--cores", "2", results=results, environment=os.environ, log=log).ended()
+    return results.rename(aside)

@@ -116,9 +116,8 @@ class Storm:
 
 
 @pytest.fixture(scope="module")
-def disturbed(slurm, undisturbed, tmp_path_factory):
+def disturbed(slurm, undisturbed, results):
     """Results of the study whose four trainings were all disturbed, and what Snakemake said of each."""
-    results = tmp_path_factory.mktemp("disturbed") / "results"
     storm = Storm(slurm, results)
     first, too_little = storm.results.parent / "models.log", ("--set-resources", "base_model:mem_mb=500*attempt")
     Snakemake("base_models", *PROFILE, *too_little, results=results, environment=slurm.environment, log=first).ended()
