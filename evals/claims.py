@@ -190,15 +190,17 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Claims as rows of a Markdown table."""
     names = {measure.about: name for name, measure in MEASURES.items()}
-    lines = ["| claim | where | estimate [interval] | p (Holm) | seeds | verdict |", "|---|---|---|--:|--:|---|"]
+    head = ("claim", "where", "estimate [interval]", "95 %, this claim alone", "p (Holm)", "seeds", "verdict")
+    lines = [f"| {' | '.join(head)} |", "|---|---|---|---|--:|--:|---|"]
     for row in rows:
-        name, estimate, p, seeds = names[row["measure"]], row["why_not"], "", ""
+        name, estimate, alone, p, seeds = names[row["measure"]], row["why_not"], "", "", ""
         if row["why_not"] is None:
             ends = [shown(name, row[key]) for key in ("estimate", "ci_low", "ci_high")]
+            alone = f"[{shown(name, row['ci95_low'])}, {shown(name, row['ci95_high'])}]"
             unit = f" {row['unit']}" if row["unit"] else ""
             estimate, p, seeds = f"{ends[0]} [{ends[1]}, {ends[2]}]{unit}", p_text(row["p_holm"]), str(row["n_seeds"])
         claim = f"{row['claim']} ({row['reading']})"
-        lines.append(f"| {claim} | {row['section']} | {estimate} | {p} | {seeds} | **{row['verdict']}** |")
+        lines.append(f"| {claim} | {row['section']} | {estimate} | {alone} | {p} | {seeds} | **{row['verdict']}** |")
     return "\n".join(lines) + "\n"
 
 

@@ -39,7 +39,7 @@ def none_solved(runs: pd.DataFrame, band: Band, smooth: int) -> Figure:
             series.points(right, list(BETA_POS.values()), found, 100.0, color="#0072B2")
             right.set(
                 xlabel="beta_pos (beta_neg = 0.5)",
-                ylabel="unsolved prompts, later half (%)",
+                ylabel="unsolved, later half (%)",
                 xticks=list(BETA_POS.values()),
             )
             right.set_ylim(bottom=0)

@@ -83,7 +83,7 @@ def look(arm: str, arms: Sequence[str]) -> dict[str, Any]:
 
 def sweep(number: int) -> list[dict[str, Any]]:
     """Looks for the levels of a sweep, from dark to light: cividis is read alike with every common colour blindness."""
-    shades = mpl.colormaps["cividis"](np.linspace(0.0, 0.85, number))
+    shades = mpl.colormaps["cividis"](np.linspace(0.0, 0.75, number))
     return [{"color": mpl.colors.to_hex(shade), "linestyle": DASHES[i % len(DASHES)]} for i, shade in enumerate(shades)]
 
 
