@@ -19,7 +19,7 @@ def wanted(images: Images, commands: Iterable[str]) -> list[str]:
     return [
         images.sif(image)
         for image in images.to_build
-        if any(images.sif(image) in command for command in entered) and is_stale(images, image)
+        if any(f"{images.sif(image)} python " in command for command in entered) and is_stale(images, image)
     ]
 
 
@@ -51,7 +51,17 @@ def make(images: Images, commands: Iterable[str], config: Mapping[str, Any], arg
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(dict(config), file, default=str)
         file.flush()
-        command = [sys.executable, "-m", "snakemake", *targets, "--cores", "2", "--nolock", *profile(arguments)]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            *targets,
+            "--cores",
+            "2",
+            "--nolock",
+            "--no-hooks",
+            *profile(arguments),
+        ]
         done = subprocess.run([*command, "--configfile", file.name], check=False)
     if done.returncode:
         raise RuntimeError(

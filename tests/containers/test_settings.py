@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from asymgrpo.config import ConfigError, parse
-from workflow import enter, images
+from workflow import enter, images, ready
 from workflow.checks import load
 
 ROOT = Path(__file__).parents[2]
@@ -137,3 +137,15 @@ def test_a_base_is_recorded_once_and_verified_ever_after(tmp_path):
 
 def test_no_digest_is_invented():
     assert json.loads(Path(ROOT, "containers/base.lock.json").read_text()) == {}
+
+
+def test_only_what_jobs_enter_is_made_first(study):
+    """The rule that builds an image names its file as well: it must not ask for the image."""
+    inside = study(containers="apptainer")
+    images = enter.Images(inside)
+    building = f"python -m workflow.images build --image train --out {images.sif('train')} > log"
+    running = f"{enter.prefixes(inside, images)['report']} evals.score --out x"
+    assert ready.wanted(images, [building]) == []
+    assert ready.wanted(images, [building, running]) == [images.sif("report")]
+    given = study(containers={"mode": "apptainer", "images": {"report": "/shared/report.sif"}})
+    assert ready.wanted(enter.Images(given), [enter.prefixes(given, enter.Images(given))["report"]]) == []
