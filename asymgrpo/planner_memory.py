@@ -79,7 +79,7 @@ def state(shape: Shape, train: Train, world_size: int) -> State:
     buffers, summed = width * BUCKET, 8 * shard  # the sum of gradients in float32, and this micro-batch's share of it
     if train.offload:
         passing = 4 * largest  # the largest gradient on its way to the host
-        # Weights, moments and gradients in float32, weights in the training dtype, temporaries; from stage 2 on the gradients' sum.
+        # Weights, moments, gradients in float32, weights in the training dtype, temporaries; from stage 2 on the gradients' sum.
         host = (16 + width + 8 + (4 if stage > 1 else 0)) * shard
         if stage > 1:
             return State(parameters, 0, passing, buffers, passing, host)
