@@ -8,17 +8,23 @@ Inputs = Mapping[str, Sequence[str]]
 """Option of a figure's command (`metrics`, `run-scores`, ...) -> files."""
 
 
-def metrics_of(arms: Iterable[str], runs: Sequence[Mapping[str, str]], pattern: str) -> list[str]:
-    """Metrics of every run of the arms; none at all unless every one of the arms is in the study.
+class Metrics:
+    """Where the metrics of a study's runs lie.
 
     >>> runs = [{"arm": "grpo", "seed": "0"}, {"arm": "grpo", "seed": "1"}]
-    >>> metrics_of(["grpo"], runs, "{arm}/{seed}"), metrics_of(["grpo", "asymgrpo"], runs, "{arm}/{seed}")
+    >>> metrics = Metrics(runs, "{arm}/{seed}")
+    >>> metrics.of("grpo"), metrics.of("grpo", "asymgrpo")
     (['grpo/0', 'grpo/1'], [])
     """
-    wanted = set(arms)
-    if not wanted <= {run["arm"] for run in runs}:
-        return []
-    return [pattern.format(**run) for run in runs if run["arm"] in wanted]
+
+    def __init__(self, runs: Sequence[Mapping[str, str]], pattern: str):
+        self.runs, self.pattern = runs, pattern
+
+    def of(self, *arms: str) -> list[str]:
+        """Metrics of every run of the arms; none at all unless every one of the arms is in the study."""
+        if not set(arms) <= {run["arm"] for run in self.runs}:
+            return []
+        return [self.pattern.format(**run) for run in self.runs if run["arm"] in arms]
 
 
 def in_paper(runs: Sequence[Mapping[str, str]]) -> set[str]:

@@ -6,6 +6,7 @@ since its last checkpoint; its new job continues from there. Snakemake keeps no 
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,12 @@ PATIENCE = 300
 """Seconds to wait for cancelled jobs to leave the queue: SLURM's KillWait, and an epilogue."""
 Key = tuple[str, frozenset[tuple[str, str]]]
 """Rule and wildcards of a job."""
+
+
+def understand_sacct(root: str) -> None:
+    """Put our `sacct` first on PATH: Snakemake's plugin must understand what it says of a job that was cancelled by hand."""
+    if shutil.which("sacct"):
+        os.environ["PATH"] = f"{root}/workflow/profiles/slurm/bin:{os.environ['PATH']}"
 
 
 def keys(jobs: Iterable[Any]) -> set[Key]:

@@ -255,8 +255,8 @@ def test_several_figures_stop_at_the_first_error_and_say_which(capsys, monkeypat
 def test_a_figure_without_one_of_its_arms_is_not_drawn() -> None:
     runs = [{"arm": arm, "seed": "0"} for arm in ("grpo", "asymgrpo")]
     figures = {
-        "one": {"metrics": inputs_of.metrics_of(["grpo"], runs, "{arm}")},
-        "two": {"metrics": inputs_of.metrics_of(["grpo", "reinforce"], runs, "{arm}"), "scores": ["s"]},
+        "one": {"metrics": inputs_of.Metrics(runs, "{arm}").of("grpo")},
+        "two": {"metrics": inputs_of.Metrics(runs, "{arm}").of("grpo", "reinforce"), "scores": ["s"]},
     }
     assert inputs_of.drawable(figures) == ["one"]
 

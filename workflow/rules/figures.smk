@@ -3,10 +3,7 @@ from evals.claims_table import BETA_NEG, BETA_POS, BONUSES
 from workflow import figures
 from workflow.resources import growing
 
-
-def of(*arms):
-    return figures.metrics_of(arms, RUNS, PATHS.metrics)
-
+of = figures.Metrics(RUNS, PATHS.metrics).of
 
 # Figure -> option of its command -> files. A figure is drawn if the study has its arms.
 RUN_SCORES = rules.run_scores.output
