@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]  # no doctests there, and their names are not unique
 SKIPPED: list[str] = []
 
 # Results name the commit of the code; tests compare results made minutes apart, perhaps with a commit in between.
