@@ -184,15 +184,19 @@ def declared_binds(study: Study, here: Path) -> list[str]:
     return binds
 
 
+STRICT = "set -euo pipefail; "
+"""Snakemake's own prelude, which `shell.prefix` replaces: without it a failing command before `| tee` counts as success."""
+
+
 def shell_prelude(images: Images) -> str:
     """What every shell command starts with, so that a closed container still gets FORWARDED.
 
     Apptainer passes NAME on when APPTAINERENV_NAME is set. It happens before a launcher starts ranks, which may then set others.
     """
     if not images.on:
-        return ""
+        return STRICT
     words = (f'[ -z "${{{{{name}+x}}}}" ] || export APPTAINERENV_{name}="${name}"; ' for name in FORWARDED)
-    return "".join(words)  # braces are doubled: Snakemake formats it
+    return STRICT + "".join(words)  # braces are doubled: Snakemake formats it
 
 
 def prefixes(study: Study, images: Images) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_without_containers_jobs_run_on_the_host(study):
     plain = study(containers="none")
     found = enter.prefixes(plain, enter.Images(plain))
     assert not any("apptainer" in command for command in found.values())
-    assert enter.shell_prelude(enter.Images(plain)) == ""
+    assert enter.shell_prelude(enter.Images(plain)) == enter.STRICT
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("cpu", set()), ("h100-80gb", {"fetch", "train", "sample"})])
@@ -149,3 +150,11 @@ def test_only_what_jobs_enter_is_made_first(study):
     assert ready.wanted(images, [building, running]) == [images.sif("report")]
     given = study(containers={"mode": "apptainer", "images": {"report": "/shared/report.sif"}})
     assert ready.wanted(enter.Images(given), [enter.prefixes(given, enter.Images(given))["report"]]) == []
+
+
+@pytest.mark.parametrize("mode", ["none", "apptainer"])
+def test_a_command_that_fails_before_tee_has_failed(study, mode):
+    """`shell.prefix` replaces Snakemake's own `set -euo pipefail`: a training that was killed once counted as done."""
+    prelude = enter.shell_prelude(enter.Images(study(containers=mode))).replace("{{", "{").replace("}}", "}")
+    done = subprocess.run(["bash", "-c", f"{prelude} (exit 3) 2>&1 | tee /dev/null"], check=False)
+    assert done.returncode == 3
