@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from bundled import ROOT
@@ -129,8 +130,9 @@ def test_the_crate_has_the_files_that_are_there(crate):
         "data/chain4.parquet",
     } <= set(files)
     for name, entity in files.items():
-        assert entity["sha256"] == sha256_file(folder / name)
-        assert entity["contentSize"] == str((folder / name).stat().st_size)
+        path = folder / unquote(name)  # identifiers are URIs
+        assert entity["sha256"] == sha256_file(path)
+        assert entity["contentSize"] == str(path.stat().st_size)
     made = {
         name for entity in entities.values() if entity["@type"] == "CreateAction" for name in links(entity["result"])
     }
