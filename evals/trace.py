@@ -59,6 +59,11 @@ def check_tables(findings: Findings, path: Path, wanted: dict[str, Any]) -> dict
     """The row of Table 1, after it was compared with scores.parquet beside it."""
     table, scores_path = read_table(path), path.parent / "scores.parquet"
     row, about = find_row(table, path, wanted), read_metadata(path)
+    for file, told in ((path, about), (scores_path, read_metadata(scores_path))):
+        if not {"data_hash", "inputs"} <= told.keys():
+            raise DataError(
+                f"{file}: it does not say what it was made from; make it again with this version (snakemake tables)"
+            )
     interval = f"[{row['ci_low']:.4f}, {row['ci_high']:.4f}]"
     findings.say(
         0, f"{row['arm']}, {row['benchmark']}, {row['metric']}, k = {row['k']}: {row['estimate']:.6f} {interval}"
