@@ -18,6 +18,8 @@ import yaml
 
 FIELDS = ("JobIDRaw", "JobName", "State", "ElapsedRaw", "TotalCPU", "MaxRSS", "AllocTRES", "WorkDir", "SubmitLine")
 """Of sacct; the line that submitted comes last, because it may hold the separator."""
+PATIENCE = 300
+"""Seconds that sacct may take; without a SLURM behind it, it tries for a minute."""
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -60,7 +62,12 @@ class Record:
 def query(since: str) -> str:
     """The output of sacct for this user's jobs since a time that sacct understands (now-90days, 2026-11-01)."""
     command = ["sacct", "--duplicates", "--parsable2", "--noheader", "--noconvert", f"--format={','.join(FIELDS)}"]
-    done = subprocess.run([*command, f"--starttime={since}"], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            [*command, f"--starttime={since}"], capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"sacct did not answer within {PATIENCE} s; is this the cluster's head node?") from None
     if done.returncode:
         raise RuntimeError(f"sacct failed: {done.stderr.strip() or done.returncode}; is this the cluster's head node?")
     return done.stdout

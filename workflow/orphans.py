@@ -50,11 +50,11 @@ def left_behind(wanted: set[Key], results: Path) -> list[str]:
 def cancel(
     wanted: set[Key], results: Path, say: Callable[[str], object] = lambda text: print(text, file=sys.stderr)
 ) -> None:
-    """Cancel what an earlier call left of the wanted jobs, and wait until it is gone. Does nothing where there is no SLURM.
+    """Cancel what an earlier call left of the wanted jobs, and wait until it is gone.
 
     Raises TimeoutError naming the jobs that do not go.
     """
-    if not shutil.which("squeue") or not (left := left_behind(wanted, results)):
+    if not (left := left_behind(wanted, results)):
         return
     say(
         f"Cancelling jobs {', '.join(left)}, left in the queue by an earlier call; training continues from its checkpoint."
@@ -68,6 +68,6 @@ def cancel(
 
 
 def _said(*command: str) -> str:
-    """Output of a SLURM command; nothing where no SLURM answers."""
+    """Output of a SLURM command; nothing when it fails (a job may end between two questions)."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return "" if done.returncode else done.stdout

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from evals.slurm_jobs import FIELDS, job_costs
+
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 STUDY = "tests/cluster/study.yaml"
@@ -78,11 +80,12 @@ class Cluster:
         words = self.run("scontrol", "--oneliner", "show", "job", number).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
-    def states(self, comment: str) -> list[str]:
-        """How every start of every job with this comment ended, oldest first."""
-        columns = "--format=JobIDRaw,State,Comment"
-        lines = self.run("sacct", "-D", "-X", "-n", "-P", "--starttime=now-1days", columns).splitlines()
-        return [state.split(" ")[0] for _, state, found in (line.split("|") for line in lines) if found == comment]
+    def states(self, rule: str, results: Path, **wildcards: str) -> list[str]:
+        """How every start of every job of a study's rule ended, oldest first."""
+        columns = f"--format={','.join(FIELDS)}"
+        text = self.run("sacct", "--duplicates", "--noheader", "--parsable2", "--starttime=now-1days", columns)
+        costs = [cost for cost in job_costs(text, results) if (cost.rule, cost.wildcards) == (rule, wildcards)]
+        return [cost.state for cost in sorted(costs, key=lambda cost: int(cost.job_id))]
 
     def release(self) -> None:
         """Start requeued jobs now: SLURM holds them back for two minutes."""

@@ -11,8 +11,11 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(3600)]
 PROFILE = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
 RUN = "runs/tiny/reinforce/seed0"
 LAYOUTS = {
-    "one_node": ("train={nodes: 1, ranks_per_node: 2, steps: 3, evaluate_every: 3}", "machine={kind: h100-80gb}"),
-    "two_nodes": ("train={nodes: 2, ranks_per_node: 1, steps: 3, evaluate_every: 3}",),
+    "one_node": (
+        "train={nodes: 1, ranks_per_node: 2, micro_batch: 4, steps: 3, evaluate_every: 3}",
+        "machine={kind: h100-80gb}",
+    ),
+    "two_nodes": ("train={nodes: 2, ranks_per_node: 1, micro_batch: 4, steps: 3, evaluate_every: 3}",),
 }
 
 

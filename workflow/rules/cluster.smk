@@ -5,6 +5,7 @@ if not workflow.remote_exec:
     orphans.understand_sacct(workflow.basedir)
 
 
-# Before the first job of a call: no job of an earlier, killed call may still be at work on the same files.
+# Before the first job is submitted: none of an earlier, killed call may still be at work on the same files.
 onstart:
-    orphans.cancel(orphans.keys(workflow.dag.needrun_jobs()), STUDY.results)
+    if workflow.executor_plugin.name == "slurm":
+        orphans.cancel(orphans.keys(workflow.dag.needrun_jobs()), STUDY.results)
