@@ -159,7 +159,12 @@ def enter(images, monkeypatch):
     def run(*module: str, **variables: str):
         command = ["bash", "-c", f"{prelude} exec {prefix} {shlex.join(module)}"]
         return subprocess.Popen(
-            command, env=environment() | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env=environment() | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
 
     return run
@@ -204,10 +209,13 @@ def test_an_open_container_fails_its_proof(images, tmp_path):
 
 
 def test_a_signal_reaches_the_job_in_its_image(enter):
-    """SLURM's warning before a time limit, and the exit code with which a job says that it can go on."""
+    """SLURM's warning before a time limit, and the exit code with which a job says that it can go on.
+
+    To every process of the job, as SLURM sends it: Apptainer forwards signals too, but on a busy machine it was seen to lose one.
+    """
     job = enter("tests.containers.wait_for_signal")
     assert job.stdout.readline() == "waiting\n"
-    job.send_signal(signal.SIGTERM)
+    os.killpg(job.pid, signal.SIGTERM)
     said, _ = job.communicate(timeout=120)
-    assert said == "saved\n"
+    assert said.startswith("saved\n")
     assert job.returncode == 75
