@@ -31,6 +31,7 @@ def slurm():
         cluster.down()
     assert not cluster.root.exists()
     assert not os.path.lexists("/etc/slurm/slurm.conf")
+    assert "slurm_up.sh" not in Path("/etc/hosts").read_text()
     left = [line for line in os.popen("ps -eo pid,args").read().splitlines() if str(cluster.root) in line]
     assert not left, left
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Stop what slurm_up.sh started below SLURM_ROOT, newest first, and leave nothing: no process, link, cgroup or file. KEEP=1 keeps the logs.
+# Stop what slurm_up.sh started below SLURM_ROOT, newest first, and leave nothing: no process, link, line, cgroup or file. KEEP=1 keeps the logs.
 set -u
 ROOT=${SLURM_ROOT:?set SLURM_ROOT to the folder of slurm_up.sh}
 LINK=/etc/slurm/slurm.conf
+MARK="# tests/cluster/slurm_up.sh"
 export SLURM_CONF=$ROOT/etc/slurm.conf
 [ -e "$ROOT/pids" ] || exit 0
 
@@ -23,6 +24,7 @@ for signal in TERM KILL; do
 done
 
 [ "$(readlink $LINK 2> /dev/null)" = "$SLURM_CONF" ] && rm -f $LINK
+hosts=$(grep -vF "$MARK" /etc/hosts) && echo "$hosts" > /etc/hosts # not replaced: in a container it is a mount
 for folder in /sys/fs/cgroup/{memory,freezer,cpuacct,cpuset,devices}/slurm_gpu*; do
     [ -d "$folder" ] && find "$folder" -depth -type d -exec rmdir {} + 2> /dev/null
 done

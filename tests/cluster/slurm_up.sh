@@ -4,13 +4,15 @@
 #   SLURM_ROOT=/somewhere/new tests/cluster/slurm_up.sh && . /somewhere/new/env.sh
 #   SLURM_ROOT=/somewhere/new tests/cluster/slurm_down.sh
 #
-# Everything lies below SLURM_ROOT, but for one link: /etc/slurm/slurm.conf, where a client looks that was started without SLURM_CONF.
+# Everything lies below SLURM_ROOT, but for one link, /etc/slurm/slurm.conf, where a client looks that was started without SLURM_CONF,
+# and one line in /etc/hosts with the names of the nodes, by which the ranks of a job find each other.
 # Needs root and the packages slurm-wlm slurmdbd munge mariadb-server (.ci/system.sh installs them).
 set -euo pipefail
 ROOT=${SLURM_ROOT:?set SLURM_ROOT to a folder that does not exist yet}
 NODES=${SLURM_NODES:-2} CPUS=${SLURM_CPUS:-16} MEMORY=${SLURM_MEMORY:-64000} GPUS=${SLURM_GPUS:-4}
 PORT=${SLURM_PORT:-16817} # slurmctld; slurmdbd +2, MariaDB +3, slurmd number i +10+i
 LINK=/etc/slurm/slurm.conf
+MARK="# tests/cluster/slurm_up.sh" # slurm_down.sh knows our line by it
 HOST=$(hostname -s)
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin SLURM_CONF=$ROOT/etc/slurm.conf
 
@@ -170,6 +172,7 @@ accounting_configuration
 cluster_configuration
 mkdir -p ${LINK%/*}
 ln -sfn "$SLURM_CONF" $LINK
+echo "127.0.0.1 $(seq -f 'gpu%g' -s ' ' "$NODES") $MARK" >> /etc/hosts
 echo "export SLURM_CONF=$SLURM_CONF" > "$ROOT/env.sh"
 database
 accounting
