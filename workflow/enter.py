@@ -34,8 +34,6 @@ PURPOSES = {
     "report": ("report", False),
 }
 """Word after PYTHON_IN in a rule -> image, and whether the job computes on a GPU where the study has GPUs."""
-PROVED_AS = {"train": "train", "evaluate": "sample", "report": "report"}
-"""Image -> purpose that its proof is written under: the one with a GPU if there is one."""
 FORWARDED = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "SLURM_RESTART_COUNT")
 """Variables of a job that its container gets as well."""
 

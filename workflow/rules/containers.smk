@@ -82,27 +82,57 @@ rule image:
         " --recipe {input.recipe} --wheels {input.wheels} --out {output} > {log} 2>&1"
 
 
-# One rule per image: the command's beginning is no parameter, which would make the proofs again after every commit.
-for image, purpose in enter.PROVED_AS.items():
+# One rule per image, written out: the command's beginning is no parameter, which would make the proofs again after every commit,
+# and a loop's variable has its last value when jobs run.
+rule prove_train:
+    input:
+        IMAGES.content.format(image="train"),
+    output:
+        report(f"{PATHS.root}/proofs/train.json", category="proofs"),
+    log:
+        PATHS.log("prove_train"),
+    benchmark:
+        PATHS.benchmark("prove_train")
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    shell:
+        "{PYTHON_IN[train]} asymgrpo.proof --content {input} --out {output} > {log} 2>&1"
 
-    rule:
-        name:
-            f"prove_{image}"
-        input:
-            IMAGES.content.format(image=image),
-        output:
-            report(f"{PATHS.root}/proofs/{image}.json", category="proofs"),
-        log:
-            PATHS.log(f"prove_{image}"),
-        benchmark:
-            PATHS.benchmark(f"prove_{image}")
-        threads: 1
-        resources:
-            mem_mb=4000,
-            runtime=10,
-        shell:
-            f"{{PYTHON_IN[{purpose}]}} asymgrpo.proof"
-            " --content {input} --out {output} > {log} 2>&1"
+
+rule prove_evaluate:
+    input:
+        IMAGES.content.format(image="evaluate"),
+    output:
+        report(f"{PATHS.root}/proofs/evaluate.json", category="proofs"),
+    log:
+        PATHS.log("prove_evaluate"),
+    benchmark:
+        PATHS.benchmark("prove_evaluate")
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    shell:
+        "{PYTHON_IN[sample]} asymgrpo.proof --content {input} --out {output} > {log} 2>&1"
+
+
+rule prove_report:
+    input:
+        IMAGES.content.format(image="report"),
+    output:
+        report(f"{PATHS.root}/proofs/report.json", category="proofs"),
+    log:
+        PATHS.log("prove_report"),
+    benchmark:
+        PATHS.benchmark("prove_report")
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    shell:
+        "{PYTHON_IN[report]} asymgrpo.proof --content {input} --out {output} > {log} 2>&1"
 
 
 rule images:
