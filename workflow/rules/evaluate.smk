@@ -12,7 +12,7 @@ localrules:
 rule select:
     input:
         evaluations=PATHS.evaluations,
-        image=IMAGE["report"],
+        image=IMAGE["evaluate"],  # not report: sampling follows, and must not be made again for a plot's sake
     output:
         PATHS.selection,
     log:
@@ -26,7 +26,7 @@ rule select:
     params:
         rules=" ".join(STUDY.evaluation.selection),
     shell:
-        "{PYTHON_IN[report]} evals.select --evaluations {input.evaluations} --rule {params.rules} --model {wildcards.model}"
+        "{PYTHON_IN[evaluate]} evals.select --evaluations {input.evaluations} --rule {params.rules} --model {wildcards.model}"
         " --arm {wildcards.arm} --train-seed {wildcards.seed} --out {output} > {log} 2>&1"
 
 
