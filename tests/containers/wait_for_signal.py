@@ -5,6 +5,7 @@ import sys
 
 
 def save(number, frame):
+    signal.signal(number, signal.SIG_IGN)  # SLURM sends it to every process, and Apptainer forwards its own
     print("saved", flush=True)
     sys.exit(75)
 
