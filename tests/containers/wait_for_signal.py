@@ -3,14 +3,10 @@
 import signal
 import sys
 
-
-def save(number, frame):
-    signal.signal(number, signal.SIG_IGN)  # SLURM sends it to every process, and Apptainer forwards its own
+if __name__ == "__main__":
+    # Blocked and waited for: a handler with signal.pause() sleeps for ever when the signal comes right before it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    print("waiting", flush=True)
+    signal.sigwait({signal.SIGTERM})
     print("saved", flush=True)
     sys.exit(75)
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, save)
-    print("waiting", flush=True)
-    signal.pause()
