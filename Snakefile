@@ -7,9 +7,10 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
+from asymgrpo import settings
 from asymgrpo.config import ConfigError
 from evals.io import DataError
-from workflow import common, enter, launch, leaves
+from workflow import common, enter, frozen, launch, leaves, stale
 from workflow.checks import load
 
 GIVEN = dict(config)  # on the command line
@@ -21,7 +22,9 @@ configfile: "config/default.yaml"
 # Data, training and grading are done here, or a bundle of a finished study takes their place: --config artifacts=BUNDLE.
 try:
     BUNDLE = leaves.bundle_of(GIVEN)
-    STUDY = load(leaves.configuration(BUNDLE, config, GIVEN) if BUNDLE else config)
+    GIVEN_OR_STORED = leaves.configuration(BUNDLE, config, GIVEN) if BUNDLE else config
+    STUDY = load(frozen.configuration(GIVEN_OR_STORED, workflow.remote_exec))
+    PLAN = settings.plan_of(STUDY)
 except (ConfigError, DataError) as error:
     raise WorkflowError(str(error)) from None
 
@@ -30,15 +33,22 @@ RUNS = common.trained_runs(STUDY)
 MAIN_RUNS = common.main_runs(STUDY)
 EVALUATED = common.with_base(STUDY, RUNS)
 MAIN_EVALUATED = common.with_base(STUDY, MAIN_RUNS)
+TABLES = common.tables(STUDY, PLAN, PATHS)  # file -> what it depends on
+STALE = stale.Stale(workflow)
+
+
+def asked(table):
+    """A table of the study and the settings that it must state."""
+    return table, TABLES[table]
+
+
 IMAGES = enter.Images(STUDY)
 PYTHON = common.python()  # on the host: only for what must be there
 PYTHON_IN = enter.prefixes(STUDY, IMAGES)  # in an image, if there are containers
 IMAGE = {image: IMAGES.inputs(image) for image in enter.IMAGES}
 LAUNCH = launch.prefix(STUDY)
-if not BUNDLE:
-    common.write_sections(STUDY, PATHS)
-enter.write_recipes(IMAGES)
-enter.write_contents(IMAGES)
+
+# Nothing is written while this file is read: a dry run, or a call that finds the folder locked, leaves every result as it is.
 shell.prefix(enter.shell_prelude(IMAGES))
 
 
@@ -59,6 +69,7 @@ if BUNDLE:
 
 else:
 
+    include: "workflow/rules/study.smk"
     include: "workflow/rules/data.smk"
     include: "workflow/rules/base_model.smk"
     include: "workflow/rules/train.smk"

@@ -271,7 +271,7 @@ def make(spec: TinySpec, out: Path) -> dict[str, Any]:
         model.save_pretrained(work)
         tokenizer.save_pretrained(work)
         write_json(report, work / "base_model.json")
-        write_manifest(work, kind="tiny", origin="asymgrpo.base_model")
+        write_manifest(work, kind="tiny", origin="asymgrpo.base_model", spec=spec.model_dump(mode="json"))
     return report | {"seconds": time.perf_counter() - started}
 
 

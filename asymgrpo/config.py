@@ -67,6 +67,18 @@ class Model(Section):
     """Changes to the study's `evaluation` for this model, of PER_MODEL only: all models answer the same questions."""
 
 
+NO_EFFECT_ON_RESULTS = (
+    "checkpoint_every",
+    "keep_checkpoints",
+    "candidates",
+    "verify_weights_every",
+    "nodes",
+    "ranks_per_node",
+)
+"""Fields of `train` that results do not depend on: changing one trains nothing again, and a resumed run takes the new value (but
+for its number of ranks, asymgrpo.checkpoint)."""
+
+
 class Train(Section):
     """Everything about training that all arms share; what differs between arms is in asymgrpo.arms."""
 

@@ -30,13 +30,19 @@ class ModelError(ValueError):
     """A model is missing or altered; the message names the file and the remedy."""
 
 
-def write_manifest(directory: Path, *, kind: str, origin: str, revision: str | None = None) -> dict[str, Any]:
-    """Write manifest.json: kind, origin and the sha256 of every file that decides what the model computes."""
+def write_manifest(
+    directory: Path, *, kind: str, origin: str, revision: str | None = None, **settings: Any
+) -> dict[str, Any]:
+    """Write manifest.json: kind, origin, settings (asymgrpo.settings.base_model) and the sha256 of every file that counts.
+
+    Those are the files that decide what the model computes.
+    """
     from asymgrpo.files import write_json
 
     names = sorted(p.name for p in directory.iterdir() if p.suffix in {".safetensors", ".json", ".jinja", ".txt"})
     files = {name: sha256_file(directory / name) for name in names if name not in {MANIFEST, "base_model.json"}}
-    manifest = {"kind": kind, "origin": origin, "revision": revision, "files": files}
+    stated = {"of": "base model", "kind": kind, **settings}
+    manifest = {"kind": kind, "origin": origin, "revision": revision, "settings": stated, "files": files}
     write_json(manifest, directory / MANIFEST)
     return manifest
 
@@ -166,7 +172,7 @@ def make_hub(hub_id: str, revision: str | None, lock: Path, out: Path) -> dict[s
         model = AutoModelForCausalLM.from_pretrained(hub_id, revision=commit, dtype="auto")
     except OSError as error:
         raise _unreachable(hub_id, error) from None
-    manifest = _save(model, tokenizer, out, kind="hub", origin=hub_id, revision=commit)
+    manifest = _save(model, tokenizer, out, kind="hub", origin=hub_id, revision=commit, hub_id=hub_id)
     write_revision(lock, hub_id, commit)
     return manifest
 

@@ -66,7 +66,8 @@ def derived(inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What a table derived from files with metadata `inputs` (by name) says of its origin: {inputs, produced_by}.
 
     Equal descriptions are stored once: who produced an input becomes an index into `produced_by`, and a list of
-    descriptions (one per sample file, say) becomes one with lists where they differ.
+    descriptions (one per sample file, say) becomes one with lists where they differ. Settings of inputs are left out: the table
+    states its own, which hold them all (asymgrpo.settings).
 
     >>> code = {"git_commit": "1f", "git_dirty": False, "python": "3.11", "packages": {}, "locks": {}}
     >>> samples = [{"problems_sha256": "a", "k": 1} | code, {"problems_sha256": "b", "k": 1} | code]
@@ -80,7 +81,8 @@ def derived(inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
     def shortened(value: Any) -> Any:
         if isinstance(value, Mapping):
-            rest = {key: shortened(item) for key, item in value.items() if key not in PRODUCER}
+            kept = {key: item for key, item in value.items() if key not in (*PRODUCER, "settings")}
+            rest = {key: shortened(item) for key, item in kept.items()}
             if "git_commit" in value:
                 producer = {key: value[key] for key in PRODUCER if key in value}
                 if producer not in producers:

@@ -10,12 +10,14 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asymgrpo.config import NO_EFFECT_ON_RESULTS
 from asymgrpo.live import VARIABLE as LIVE_VARIABLE
 from asymgrpo.live import Live
 
@@ -24,31 +26,24 @@ if TYPE_CHECKING:
     from asymgrpo.config import Train
     from asymgrpo.rollout import Rollout
     from asymgrpo.run import TimeLimit
+    from asymgrpo.settings import Settings
     from asymgrpo.trainer import Problem
     from asymgrpo.verifier import Verdict
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
-NO_EFFECT_ON_RESULTS = (
-    "checkpoint_every",
-    "keep_checkpoints",
-    "candidates",
-    "verify_weights_every",
-    "nodes",
-    "ranks_per_node",
-)
-"""Train fields that results do not depend on. A resumed run may change them, but for its number of ranks (checkpoint.py)."""
-
 
 @app.command()
 def main(
-    config: Annotated[Path, typer.Option(help="JSON: the `train` section of the study.")],
-    arm_file: Annotated[Path, typer.Option("--arm", help="JSON: name and changes of the arm.")],
+    settings: Annotated[
+        str, typer.Option(help="JSON or a file with it: all that the results depend on (asymgrpo.settings.run).")
+    ],
+    operation: Annotated[
+        str, typer.Option(help="JSON or a file with it: how it is carried out (config.NO_EFFECT_ON_RESULTS).")
+    ],
     model: Annotated[Path, typer.Option(help="Directory of the base model.")],
-    template: Annotated[str, typer.Option(help="Prompt template.")],
     problems: Annotated[Path, typer.Option(help="Training problems (Parquet).")],
     evaluate: Annotated[list[str], typer.Option(help="NAME=FILE: sets that checkpoint selection may look at.")],
-    seed: Annotated[int, typer.Option(help="Training seed: prompt order and rollouts.")],
     checkpoints: Annotated[Path, typer.Option(help="Folder of resumable checkpoints of all runs.")],
     out: Annotated[Path, typer.Option(help="Folder of this run's results.")],
     threads: Annotated[int, typer.Option(help="CPU threads of this process.")] = 1,
@@ -62,28 +57,29 @@ def main(
     ] = Live.tensorboard,
 ) -> None:
     began = time.monotonic()
-    from asymgrpo.arms import ArmError, check_arm, get_arm
+    from asymgrpo.arms import Arm, ArmError, check_arm
     from asymgrpo.checkpoint import CheckpointError
     from asymgrpo.config import ConfigError, indivisible, parse_section
     from asymgrpo.engine import LostRankError
     from asymgrpo.rendezvous import RendezvousError
     from asymgrpo.rollout.base import SamplerError
     from asymgrpo.run import EXIT_PREEMPTED, Preempted, TimeLimit
+    from asymgrpo.settings import SettingsError, loads
     from asymgrpo.trainer import MismatchError
 
     try:
-        train = parse_section("train", json.loads(config.read_text()))
+        asked = loads(settings)
+        train = parse_section("train", asked["train"] | loads(operation))
         if problems_found := indivisible(train, "train"):
             raise ConfigError("\n".join(problems_found))
-        request = json.loads(arm_file.read_text())
-        arm = get_arm(request["name"], request.get("changes"))
+        arm = Arm.model_validate({"about": "", **asked["arm"]})
         check_arm(arm, train.updates_per_rollout)
         sets = dict(item.split("=", 1) for item in evaluate)
         limit = None if stop_after is None else TimeLimit(60 * stop_after - (time.monotonic() - began))
-        run_training(
-            arm, train, model, template, problems, sets, seed, checkpoints, out, threads, live, limit, lock_patience
-        )
-    except (ArmError, ConfigError, RendezvousError) as error:
+        inputs = Inputs(model, {"train": problems} | {name: Path(file) for name, file in sets.items()})
+        inputs.require(asked)
+        run_training(arm, train, asked, inputs, checkpoints, out, threads, live, limit, lock_patience)
+    except (ArmError, ConfigError, RendezvousError, SettingsError) as error:
         _fail(str(error), 2)
     except (MismatchError, CheckpointError, LostRankError, SamplerError) as error:
         _fail(str(error), 1)
@@ -91,14 +87,31 @@ def main(
         _fail(str(stopped), EXIT_PREEMPTED)
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """The files that a run is trained from."""
+
+    model: Path
+    problems: Mapping[str, Path]
+    """`train`, then the sets that checkpoint selection may look at, in their order."""
+
+    def require(self, asked: Settings) -> None:
+        """Refuse a base model or problems that were made with other settings than the run's. Raises SettingsError."""
+        from asymgrpo.models import MANIFEST, read_manifest
+        from asymgrpo.settings import require, stated
+
+        if (self.model / MANIFEST).exists():
+            told = read_manifest(self.model, verify=False).get("settings")
+            require(told, asked["base"], self.model, "make it again: snakemake --forcerun base_model")
+        for name, path in self.problems.items():
+            require(stated(path), asked["problems"][name], path, "make it again: snakemake --forcerun problems")
+
+
 def run_training(
     arm: Arm,
     train: Train,
-    model: Path,
-    template: str,
-    problems: Path,
-    evaluate: dict[str, str],
-    seed: int,
+    asked: Settings,
+    inputs: Inputs,
     checkpoints: Path,
     out: Path,
     threads: int,
@@ -130,16 +143,18 @@ def run_training(
             f"train: nodes x ranks_per_node = {train.nodes} x {train.ranks_per_node}, but the number of ranks started is "
             f"{world_size}; start {train.world_size} by torchrun or srun, as python -m workflow.launch does."
         )
+    model, template, seed = inputs.model, asked["template"], asked["seed"]
     tokenizer = load_tokenizer(model)
-    identity = run_identity(arm, train, model, template, [problems, *map(Path, evaluate.values())], seed)
-    training_set = read_problems(problems, template, tokenizer, train.max_prompt_tokens)
-    sets = {name: read_problems(Path(f), template, tokenizer, None) for name, f in evaluate.items()}
+    identity = run_identity(arm, train, asked, model, list(inputs.problems.values()))
+    problems = dict(inputs.problems)
+    training_set = read_problems(problems.pop("train"), template, tokenizer, train.max_prompt_tokens)
+    sets = {name: read_problems(path, template, tokenizer, None) for name, path in problems.items()}
     engine = Engine(load_model(model, train.dtype), train, micro_batches_per_update(train))
     longest = longest_sequence(train, training_set, sets.values(), engine.hf_config.max_position_embeddings)
     reference = reference_policy(arm, train, model, engine.device)
     sampler = make_sampler(train, model, engine, tokenizer, longest)
     trainer = Trainer(arm, train, engine, sampler, make_grader(tokenizer), training_set, seed, reference)
-    workspace = checkpoints / out.parent.parent.name / arm.name / f"seed{seed}-{identity['sha256'][:12]}"
+    workspace = checkpoints / asked["model"] / arm.name / f"seed{seed}-{identity['sha256'][:12]}"
     run = Run(
         trainer,
         train,
@@ -169,21 +184,22 @@ def micro_batches_per_update(train: Train) -> int:
     return sequences // (train.updates_per_rollout * train.world_size * train.micro_batch)
 
 
-def run_identity(arm: Arm, train: Train, model: Path, template: str, data: Sequence[Path], seed: int) -> dict[str, Any]:
-    """Everything that this run's results depend on, and its hash."""
+def run_identity(arm: Arm, train: Train, asked: Settings, model: Path, data: Sequence[Path]) -> dict[str, Any]:
+    """Everything that this run's results depend on, by content, and its hash; with it the settings that were asked for."""
     from asymgrpo.files import sha256_file
 
     identity = {
         "arm": arm.name,
         "arm_fields": arm.model_dump(mode="json", exclude={"about"}),
         "train": train.model_dump(mode="json", exclude=set(NO_EFFECT_ON_RESULTS)),
-        "model": model.parent.name if model.name == "base" else model.name,
+        "model": asked["model"],
         "model_sha256": {path.name: sha256_file(path) for path in sorted(model.glob("*.safetensors"))},
         "data_sha256": [sha256_file(path) for path in data],
-        "template": template,
-        "train_seed": seed,
+        "template": asked["template"],
+        "train_seed": asked["seed"],
     }
-    return identity | {"sha256": hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()}
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return identity | {"sha256": digest, "settings": asked}
 
 
 def conventions_of(arm: Arm, train: Train) -> dict[str, Any]:

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import typer
 
 from evals import jobs
+from evals.agreement import refuse_other_settings
 from evals.bundle_files import SCHEMA, open_bundle, write_bundle
 from evals.cli import run
 from evals.io import DataError, read_json, read_metadata, read_table, sha256_file, write_json
@@ -55,6 +56,7 @@ def contents(results: Path, leaves: list[str]) -> Iterator[tuple[str, bytes, dic
     """
     from tqdm import tqdm
 
+    refuse_other_settings(results, [name for name in leaves if (results / name).is_file()])
     config_sha256 = read_json(results / "config/study.json")["config_sha256"]
     extra = [COSTS] if (results / COSTS).exists() else []
     extra += [

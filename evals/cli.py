@@ -5,8 +5,11 @@ from collections.abc import Callable, Sequence
 
 import typer
 
+from asymgrpo import settings
 from asymgrpo.config import ConfigError
-from evals.io import DataError
+from asymgrpo.settings import SettingsError
+from evals import asked
+from evals.errors import DataError
 
 
 def repeat_options(arguments: Sequence[str]) -> list[str]:
@@ -28,6 +31,25 @@ def repeat_options(arguments: Sequence[str]) -> list[str]:
     return spread
 
 
+def without_settings(arguments: Sequence[str]) -> list[str]:
+    """The arguments without `--settings JSON` of a table, which every command understands (evals.asked) and none of them sees.
+
+    Raises:
+        SettingsError: the settings cannot be read.
+
+    >>> without_settings(["--graded", "a", "--out", "x"])
+    ['--graded', 'a', '--out', 'x']
+    """
+    left = list(arguments)
+    asked.ask(None)
+    if "--settings" in left and (at := left.index("--settings")) + 1 < len(left):
+        found = settings.loads(left[at + 1])
+        if found.get("of") == "table":
+            asked.ask(found)
+            del left[at : at + 2]
+    return left
+
+
 def run(*commands: Callable[..., None]) -> None:
     """Run a command as a typer program, or several as its subcommands.
 
@@ -37,7 +59,7 @@ def run(*commands: Callable[..., None]) -> None:
     for command in commands:
         app.command()(command)
     try:
-        app(args=repeat_options(sys.argv[1:]))
-    except (DataError, ConfigError) as error:
+        app(args=repeat_options(without_settings(sys.argv[1:])))
+    except (DataError, ConfigError, SettingsError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evals.agreement import refuse_other_settings
 from evals.bundle import origin_rule
 from evals.cli import run
 from evals.io import DataError, read_json, sha256_file, write_text
@@ -76,6 +77,7 @@ def describe(results: Path, leaves: Sequence[str]) -> dict[str, Any]:
     from rocrate.rocrate import ROCrate
 
     by_step = files_by_step(results, leaves)
+    refuse_other_settings(results, [name for names in by_step.values() for name in names])
     study = read_json(results / "config/study.json")
     crate = ROCrate(version=VERSION)
     crate.metadata.extra_terms.update(TERMS)

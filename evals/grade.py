@@ -7,7 +7,7 @@ limit (finish_reason `length`) is `truncated` and wrong, whatever it contains; t
 the same rule, so that the two differ only where they judge an answer differently.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
+from asymgrpo.settings import Settings, loads, require
+from asymgrpo.settings import samples as samples_settings
 from evals.cli import run
-from evals.io import DataError, data_hash, provenance, read_metadata, read_table, read_tables, write_table
+from evals.io import DataError, data_hash, provenance, read_metadata, read_table, read_tables, sha256_file, write_table
 
 KEY = ("model", "arm", "train_seed", "step", "benchmark", "problem_id", "sample_id")
 SAMPLE_COLUMNS = (*KEY, "sample_seed", "response", "finish_reason", "n_tokens", "logprob_sum")
@@ -112,17 +114,49 @@ def _describe_changes(changes: pa.Table, total: int) -> str:
     return "\n".join(lines)
 
 
+def refuse_other_samples(
+    described: Mapping[Path, Mapping[str, Any]], problems: Iterable[Path], asked: Settings | None
+) -> None:
+    """Compare what sample files state of themselves with the problems at hand and, if there are any, with the settings asked for.
+
+    Args:
+        described: file -> its metadata. problems: problem tables. asked: asymgrpo.settings.graded of the run.
+
+    Raises:
+        SettingsError: samples were drawn with other settings.
+        DataError: samples were drawn for other problems than those of the same benchmark here.
+    """
+    hashes = {sha256_file(path) for path in problems}
+    for path, told in described.items():
+        if asked is not None and (stated := told.get("settings")) is not None:
+            if stated["of"] == "graded":  # graded before, to be graded again
+                require(stated, asked, path)
+                continue
+            name = stated["benchmark"]
+            if name not in asked["benchmarks"]:
+                raise DataError(f"{path}: samples of {name}, which was not asked for; leave it out")
+            require(stated, samples_settings(asked, name), path, "sample again: snakemake --forcerun sample")
+        if told.get("problems_sha256", None) not in {None, *hashes}:
+            raise DataError(f"{path}: sampled from other problems than any of --problems; sample it again")
+
+
 def main(
     samples: Annotated[list[Path], typer.Option(help="sample tables (Parquet), or graded ones to grade again")],
     problems: Annotated[list[Path], typer.Option(help="problem tables (Parquet) with the gold answers")],
     out: Annotated[Path, typer.Option(help="graded table to write (Parquet)")],
     workers: Annotated[int, typer.Option(help="verifier processes")] = 1,
+    settings: Annotated[
+        str | None, typer.Option(help="JSON or a file with it: what the samples must state (asymgrpo.settings.graded)")
+    ] = None,
     previous: Annotated[Path | None, typer.Option(help="earlier graded table to compare the verdicts with")] = None,
     changes: Annotated[Path | None, typer.Option(help="where to write the changed verdicts (Parquet)")] = None,
 ) -> None:
     """Grade samples with the shared verifier."""
     from asymgrpo.verifier import VERIFIER_VERSION
 
+    asked = None if settings is None else loads(settings)
+    described = [read_metadata(path) for path in samples]
+    refuse_other_samples(dict(zip(samples, described, strict=True)), problems, asked)
     earlier = read_table(previous) if previous else None  # before writing: it may be the same file
     table = read_tables(samples)
     missing = [name for name in SAMPLE_COLUMNS if name not in table.column_names]
@@ -130,11 +164,11 @@ def main(
         raise DataError(f"{samples[0]}: column(s) {', '.join(missing)} missing; it is not a sample table")
     graded = grade_samples(table, gold_answers(problems), workers)
     metadata: dict[str, Any] = {
-        "samples": [read_metadata(path) for path in samples],
+        "samples": [{key: value for key, value in told.items() if key != "settings"} for told in described],
         "verifier_version": VERIFIER_VERSION,
         "data_hash": data_hash(graded),
         **provenance(),
-    }
+    } | ({} if asked is None else {"settings": asked})
     write_table(graded, out, metadata)
     if earlier is not None:
         difference = changed_verdicts(earlier, graded)

@@ -1,7 +1,7 @@
 """Sample benchmarks through lm-eval (backend hf or vllm) instead of our own sampler, into the same sample table.
 
     python -m evals.harness --backend hf --checkpoint DIR --benchmarks chain2 chain3 --data results/data \\
-        --config results/config/evaluation.json --template plain --model tiny --arm base --train-seed 0 --step 0 \\
+        --config results/config/study.json --template plain --model tiny --arm base --train-seed 0 --step 0 \\
         --seed 0 --out samples.parquet
 
 An external check: prompts, golds and verifier are ours, the generation loop is lm-eval's. lm-eval's own scores go into
@@ -174,7 +174,9 @@ def main(
     checkpoint: Annotated[Path, typer.Option(help="model directory")],
     benchmarks: Annotated[list[str], typer.Option(help="names of benchmarks")],
     data: Annotated[Path, typer.Option(help="folder of problem tables, <benchmark>.parquet")],
-    config: Annotated[Path, typer.Option(help="JSON: the `evaluation` section of the study")],
+    config: Annotated[
+        Path, typer.Option(help="config/study.json of a study, or the `evaluation` section of one as JSON")
+    ],
     template: Annotated[str, typer.Option(help="prompt template")],
     model: Annotated[str, typer.Option(help="name of the model")],
     arm: Annotated[str, typer.Option(help="name of the arm, or base")],
@@ -196,7 +198,8 @@ def main(
     from evals.sample import SCHEMA, weights_sha256
 
     torch.set_num_threads(threads)
-    evaluation = parse_section("evaluation", read_json(config))
+    told = read_json(config)
+    evaluation = parse_section("evaluation", told["config"]["evaluation"] if "config" in told else told)
     if not (checkpoint / "config.json").is_file():
         raise DataError(
             f"{checkpoint}: not a model directory (config.json is missing); name a base model or a candidate"

@@ -6,7 +6,7 @@ Writing is in asymgrpo.files (whole files or none) and provenance in asymgrpo.pr
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asymgrpo.files import METADATA_KEY, replace_atomically, sha256_file, write_json, write_table, write_text
-from asymgrpo.provenance import derived, provenance
+from asymgrpo.provenance import derived as origin
+from asymgrpo.provenance import provenance
+from evals import asked
+from evals.errors import DataError
 
 __all__ = [
     "METADATA_KEY",
+    "DataError",
     "derived",
     "provenance",
     "replace_atomically",
@@ -29,8 +33,9 @@ __all__ = [
 ]
 
 
-class DataError(ValueError):
-    """A file that is missing, unreadable or not what was announced; the message names it and the remedy."""
+def derived(inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What a derived table says of its origin: its inputs, who produced them (asymgrpo.provenance), and its settings."""
+    return origin(inputs) | asked.statement()
 
 
 def read_json(path: str | Path) -> Any:
@@ -60,6 +65,7 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pa.Tab
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({error}); delete it and rerun its step") from None
     with file:
+        asked.check(path, _metadata_of(file.schema_arrow))
         missing = [name for name in columns or () if name not in file.schema_arrow.names]
         if missing:
             raise DataError(f"{path}: column(s) {', '.join(missing)} missing; rewrite it with this version's tools")
@@ -76,7 +82,11 @@ def read_tables(paths: Iterable[str | Path], columns: Sequence[str] | None = Non
 
 def table_metadata(table: pa.Table) -> dict[str, Any]:
     """The metadata stored by `write_table`, empty if there is none."""
-    return json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
+    return _metadata_of(table.schema)
+
+
+def _metadata_of(schema: pa.Schema) -> dict[str, Any]:
+    return json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}"))
 
 
 def read_schema(path: str | Path) -> pa.Schema:
@@ -95,7 +105,9 @@ def read_schema(path: str | Path) -> pa.Schema:
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """The metadata of a Parquet file, without reading its rows."""
-    return json.loads((read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
+    metadata = _metadata_of(read_schema(path))
+    asked.check(path, metadata)
+    return metadata
 
 
 def inputs_metadata(paths: Iterable[str | Path]) -> dict[str, dict[str, Any]]:

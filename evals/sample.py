@@ -6,19 +6,16 @@ each step's samples are rows of the same file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pyarrow as pa
 import typer
 
+from asymgrpo.settings import Settings, loads, require, stated
 from evals.cli import run
-from evals.io import provenance, read_json, read_table, sha256_file, write_table
-
-if TYPE_CHECKING:
-    from asymgrpo.models import Dtype
+from evals.io import DataError, provenance, read_json, read_table, sha256_file, write_table
 
 SCHEMA = pa.schema(
     [
@@ -46,62 +43,59 @@ def sample_seed(train_seed: int, step: int, benchmark: str, problem_id: str, sam
 
 
 def main(
-    config: Annotated[Path, typer.Option(help="JSON: the `evaluation` section of the study")],
+    settings: Annotated[
+        str, typer.Option(help="JSON or a file with it: all that the samples depend on (asymgrpo.settings.samples)")
+    ],
     problems: Annotated[Path, typer.Option(help="problem table of the benchmark (Parquet)")],
-    benchmark: Annotated[str, typer.Option(help="name of the benchmark")],
-    template: Annotated[str, typer.Option(help="prompt template")],
-    model: Annotated[str, typer.Option(help="name of the model")],
-    arm: Annotated[str, typer.Option(help="name of the arm, or base")],
-    train_seed: Annotated[int, typer.Option(help="training seed; 0 for base")],
     checkpoints: Annotated[Path, typer.Option(help="base model, or a run's folder of candidates")],
     out: Annotated[Path, typer.Option(help="sample table to write (Parquet)")],
     selection: Annotated[Path | None, typer.Option(help="selected steps of the run (JSON); none for base")] = None,
-    dtype: Annotated[Literal["float32", "bfloat16"], typer.Option(help="dtype of the weights")] = "float32",
     threads: Annotated[int, typer.Option(help="CPU threads")] = 1,
 ) -> None:
     """Sample one benchmark from the selected checkpoints of one run."""
     import torch
 
-    from asymgrpo.config import parse_section
-
+    asked = loads(settings)
+    require(stated(problems), asked["problems"], problems, "make it again: snakemake --forcerun problems")
     torch.set_num_threads(threads)
-    evaluation = parse_section("evaluation", json.loads(config.read_text()))
-    n_samples = evaluation.n_samples(benchmark)
     rows = read_table(problems, ("problem_id", "problem")).to_pylist()
-    identity = {"model": model, "arm": arm, "train_seed": train_seed, "benchmark": benchmark}
-    if selection is None:
-        steps = {0: checkpoints}
-    else:
-        wanted = sorted({row["step"] for row in read_json(selection)})
-        steps = {step: checkpoints / f"step{step:06d}" for step in wanted}
+    steps = steps_to_sample(asked, checkpoints, selection)
     found: list[dict[str, Any]] = []
     for step, directory in steps.items():
-        found += sample_checkpoint(directory, rows, template, evaluation, n_samples, identity | {"step": step}, dtype)
+        found += sample_checkpoint(directory, rows, asked, step)
     metadata = provenance() | {
+        "settings": asked,
         "evaluation": {
-            "temperature": evaluation.temperature,
-            "top_p": evaluation.top_p,
-            "max_tokens": evaluation.max_tokens,
-            "n_samples": n_samples,
-            "template": template,
-            "engine": evaluation.engine,
-            "dtype": dtype,
+            **{key: asked["evaluation"][key] for key in ("temperature", "top_p", "max_tokens", "engine", "dtype")},
+            "n_samples": asked["n_samples"],
+            "template": asked["template"],
         },
-        "config_sha256": sha256_file(config),
         "problems_sha256": sha256_file(problems),
         "weights_sha256": {str(step): weights_sha256(directory) for step, directory in steps.items()},
     }
     write_table(pa.Table.from_pylist(found, SCHEMA), out, metadata)
 
 
+def steps_to_sample(asked: Settings, checkpoints: Path, selection: Path | None) -> dict[int, Path]:
+    """Step -> folder of weights; the base model is step 0.
+
+    Raises:
+        SettingsError: base model or run was made with other settings than those asked for.
+        DataError: the selection is of another training of this run.
+    """
+    if selection is None:
+        require(stated(checkpoints / "manifest.json"), asked["source"], checkpoints, "snakemake --forcerun base_model")
+        return {0: checkpoints}
+    done = checkpoints.parent / "done.json"
+    require(stated(done), asked["source"], done, "train it again: snakemake --forcerun train")
+    chosen, run_sha256 = read_json(selection), read_json(done).get("sha256")
+    if any(row.get("run_sha256", run_sha256) != run_sha256 for row in chosen):
+        raise DataError(f"{selection} is not of the run in {done}; select again: delete it and run snakemake")
+    return {step: checkpoints / f"step{step:06d}" for step in sorted({row["step"] for row in chosen})}
+
+
 def sample_checkpoint(
-    directory: Path,
-    problems: Sequence[dict[str, Any]],
-    template: str,
-    evaluation: Any,
-    n_samples: int,
-    identity: dict[str, Any],
-    dtype: Dtype,
+    directory: Path, problems: Sequence[dict[str, Any]], asked: Settings, step: int
 ) -> Iterator[dict[str, Any]]:
     """Rows of SCHEMA: every problem, every sample."""
     from asymgrpo.models import load_tokenizer
@@ -110,18 +104,21 @@ def sample_checkpoint(
     from asymgrpo.rollout.engines import engine_from_directory
     from asymgrpo.tasks.prompts import render
 
+    evaluation, n_samples, template = asked["evaluation"], asked["n_samples"], asked["template"]
+    identity = {"model": asked["model"], "arm": asked["arm"], "train_seed": asked["seed"], "step": step}
+    identity |= {"benchmark": asked["benchmark"]}
     tokenizer = load_tokenizer(directory)
-    engine = engine_from_directory(evaluation.engine, directory, tokenizer, dtype)
+    engine = engine_from_directory(evaluation["engine"], directory, tokenizer, evaluation["dtype"])
     title = "{arm} seed {train_seed} step {step} on {benchmark}".format(**identity)
     progress = Progress(title, len(problems), unit="problem")
-    for start in range(0, len(problems), evaluation.batch):
-        part = problems[start : start + evaluation.batch]
+    for start in range(0, len(problems), evaluation["batch"]):
+        part = problems[start : start + evaluation["batch"]]
         requests = []
         for problem in part:
             ids = tokenizer(render(template, problem["problem"], tokenizer), add_special_tokens=False)["input_ids"]
             key = (identity["train_seed"], identity["step"], identity["benchmark"], problem["problem_id"])
             requests.append(Request(tuple(ids), tuple(sample_seed(*key, i) for i in range(n_samples))))
-        groups = engine.generate(requests, evaluation.temperature, evaluation.top_p, evaluation.max_tokens)
+        groups = engine.generate(requests, evaluation["temperature"], evaluation["top_p"], evaluation["max_tokens"])
         for problem, group in zip(part, groups, strict=True):
             texts = tokenizer.batch_decode([list(r.response_ids) for r in group], skip_special_tokens=True)
             for i, (rollout, text) in enumerate(zip(group, texts, strict=True)):

@@ -13,7 +13,7 @@ import pyarrow as pa
 import typer
 
 from evals.cli import run
-from evals.io import DataError, read_table, write_json
+from evals.io import DataError, read_table, table_metadata, write_json
 
 COLUMNS = ("step", "set", "accuracy")
 
@@ -59,8 +59,11 @@ def select_step(evaluations: pa.Table, rule: str) -> int:
 def selection_rows(
     evaluations: pa.Table, rules: list[str], model: str, arm: str, train_seed: int
 ) -> list[dict[str, Any]]:
-    """One record (model, arm, train_seed, selection, step) per rule, as `evals.score` reads them."""
-    run = {"model": model, "arm": arm, "train_seed": train_seed}
+    """One record (model, arm, train_seed, run_sha256, selection, step) per rule, as `evals.score` reads them."""
+    told = table_metadata(evaluations)
+    run = {"model": model, "arm": arm, "train_seed": train_seed} | (
+        {"run_sha256": told["sha256"]} if "sha256" in told else {}
+    )
     return [{**run, "selection": rule, "step": select_step(evaluations, rule)} for rule in rules]
 
 

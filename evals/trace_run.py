@@ -121,7 +121,7 @@ def check_run(findings: Findings, folder: Path, model: str, arm: str, seed: int,
     evaluations = place / "eval.parquet"
     chosen = select_step(read_table(evaluations), rule)
     findings.check(2, chosen == step, f"{rule} picks step {chosen} of {evaluations.relative_to(folder)}", evaluations)
-    identity = {key: value for key, value in done.items() if key not in (*PRODUCER, "sha256")}
+    identity = {key: value for key, value in done.items() if key not in (*PRODUCER, "sha256", "settings")}
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     findings.check(
         2,

@@ -1,4 +1,4 @@
-"""Paths, the expansion of arm x model x seed, and the command prefix of a job; nothing else."""
+"""Paths, the expansion of arm x model x seed, and the command prefix of a job; nothing is written here."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from asymgrpo.config import Study
+from asymgrpo.config import NO_EFFECT_ON_RESULTS, Study
 from asymgrpo.provenance import COMMIT_VARIABLE, commit_of_code
-
-BASE = "base"
-"""The name under which the untrained model appears among the arms."""
+from asymgrpo.settings import BASE, Plan, Settings, dumps, is_base, part, selection_benchmarks, table
 
 
 class Layout:
@@ -24,12 +21,11 @@ class Layout:
         root = study.results
         self.root = f"{root}"
         self.logs, self.benchmarks = f"{root}/logs", f"{root}/benchmarks"
-        self.section = f"{root}/config/{{section}}.json"
-        self.model_section = f"{root}/config/{{section}}/{{model}}.json"
-        self.arm = f"{root}/config/arms/{{arm}}.json"
-        self.spec = f"{root}/config/models/{{model}}.json"
+        self.study = f"{root}/config/study.json"
+        self.operation = f"{root}/config/operation/{{model}}.json"
         self.problems = f"{root}/data/{{dataset}}.parquet"
         self.base_model = f"{root}/models/{{model}}/base"
+        self.base_manifest = f"{self.base_model}/manifest.json"
         self.run = f"{root}/runs/{{model}}/{{arm}}/seed{{seed}}"
         self.done, self.conventions = f"{self.run}/done.json", f"{self.run}/conventions.json"
         self.metrics, self.timings = f"{self.run}/metrics.parquet", f"{self.run}/timings.parquet"
@@ -74,78 +70,81 @@ def _runs(models: list[str], arms: list[str], seeds: list[int]) -> list[dict[str
     return [{"model": model, "arm": arm, "seed": str(seed)} for model in models for arm in arms for seed in seeds]
 
 
-def is_base(arm: str) -> bool:
-    """Whether an arm's name means the untrained model: base, or base@TEMPLATE in the template control."""
-    return arm.split("@")[0] == BASE
-
-
-def template_of(study: Study, model: str, arm: str) -> str:
-    """The prompt template of an arm: the model's own, unless the arm is base@TEMPLATE."""
-    return arm.split("@")[1] if "@" in arm else study.models[model].template
+def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
+    """Path of every table of the whole study -> the settings that it depends on."""
+    evaluation, main = study.evaluation, [BASE, *study.study.arms]
+    every = [*main, *study.study.analyses]
+    k = {"k": evaluation.k}
+    draws = {"draws": evaluation.bootstrap_draws, "bootstrap_seed": evaluation.bootstrap_seed}
+    intervals = k | draws | {"seed_variance": evaluation.seed_variance}
+    made: dict[str, tuple[list[str], dict[str, Any]]] = {
+        **dict.fromkeys(("scores", "table1", "differences"), (main, intervals)),
+        **dict.fromkeys(("analyses", "analysis_differences"), (every, intervals)),
+        **dict.fromkeys(("run_scores", "claims"), (every, k)),
+    }
+    models, benchmarks = study.study.models, evaluation.benchmarks
+    found = {name: table(part(plan, models, arms, benchmarks), **options) for name, (arms, options) in made.items()}
+    found["contamination"] = table(part(plan, [], [], benchmarks))
+    for model in models:
+        found[f"controls/{model}/templates"] = table(part(plan, [model], [BASE], benchmarks), **k, **draws)
+    return {f"{layout.root}/{name}.parquet": settings for name, settings in found.items()}
 
 
 def selection_sets(study: Study) -> list[str]:
     """Sets on which candidates are measured during training: validation and the benchmarks that a rule names."""
-    rules = study.evaluation.selection
-    return ["validation", *(rule.split(":", 1)[1] for rule in rules if rule.startswith("best_on:"))]
+    return ["validation", *selection_benchmarks(study.evaluation.selection)]
 
 
-def prepare_options(study: Study, dataset: str) -> str:
-    """Options of asymgrpo.tasks.prepare for `train`, `validation` or a benchmark."""
-    data, training = study.data, dataset in ("train", "validation")
-    options: dict[str, object] = {
-        "dataset": data.train if training else dataset,
-        "source": data.source,
-        "data-dir": data.dir,
-    }
-    limit = data.train_limit if dataset == "train" else None if training else study.evaluation.limit
-    if training:
-        options |= {"split": dataset, "validation-size": data.validation_size}
-    if data.source == "embedded":
-        size = data.embedded.train_size if training else data.embedded.benchmark_size
-        options |= {"embedded-n": size, "embedded-seed": data.embedded.seed}
-    options["limit"] = limit
-    return " ".join(f"--{name} {value}" for name, value in options.items() if value is not None)
+def prepare_options(settings: Settings) -> str:
+    """Options of asymgrpo.tasks.prepare that make the problem table of these settings.
+
+    >>> prepare_options({"of": "problems", "dataset": "chain2", "source": "embedded", "embedded_n": 8})
+    '--dataset chain2 --source embedded --embedded-n 8'
+    """
+    named = {key.replace("_", "-"): value for key, value in settings.items() if key != "of"}
+    return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in named.items())
 
 
-def base_model_command(study: Study, layout: Layout, name: str) -> str:
-    """The command that makes a base model's directory, but for --out."""
-    model = study.models[name]
-    if model.kind == "tiny":
-        return f"asymgrpo.base_model --spec {layout.spec.format(model=name)}"
-    hub = f" --hub-id {model.hub_id} --lock config/data.lock.yaml" if model.kind == "hub" else ""
-    return f"asymgrpo.models --kind {model.kind}{hub}"
+def base_model_command(settings: Settings) -> str:
+    """The command that makes a base model of these settings, but for --out."""
+    if settings["kind"] == "tiny":
+        return f"asymgrpo.base_model --spec {shlex.quote(dumps(settings['spec']))}"
+    hub = (
+        f" --hub-id {shlex.quote(settings['hub_id'])} --lock config/data.lock.yaml" if settings["kind"] == "hub" else ""
+    )
+    return f"asymgrpo.models --kind {settings['kind']}{hub}"
 
 
-def checkpoint_inputs(layout: Layout, model: str, arm: str, seed: str) -> dict[str, str]:
-    """The weights to sample from: the base model, or a run's candidates with the selected steps."""
+def weights(layout: Layout, model: str, arm: str, seed: str) -> str:
+    """The folder of weights to sample from: a base model, or a run's candidates."""
     if is_base(arm):
-        return {"checkpoints": layout.base_model.format(model=model)}
-    run = layout.run.format(model=model, arm=arm, seed=seed)
-    return {"checkpoints": f"{run}/candidates", "selection": f"{run}/selection.json"}
+        return layout.base_model.format(model=model)
+    return f"{layout.run.format(model=model, arm=arm, seed=seed)}/candidates"
 
 
-def write_sections(study: Study, layout: Layout) -> None:
-    """Write each part of the configuration to its own file, only if it changed: a rule depends on the parts that it reads."""
+def weights_inputs(layout: Layout, model: str, arm: str, seed: str) -> dict[str, str]:
+    """The small files that stand for these weights among a job's inputs: they name what the weights are of."""
+    if is_base(arm):
+        return {"base": layout.base_manifest.format(model=model)}
+    run = {"model": model, "arm": arm, "seed": seed}
+    return {"done": layout.done.format(**run), "selection": layout.selection.format(**run)}
+
+
+def configuration(study: Study) -> dict[str, Any]:
+    """The whole configuration with its sha256: what config/study.json holds, for readers."""
     dumped = study.model_dump(mode="json")
     digest = hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
-    _write_if_changed(Path(layout.section.format(section="study")), {"config_sha256": digest, "config": dumped})
-    for arm in [*study.study.arms, *study.study.analyses]:
-        _write_if_changed(Path(layout.arm.format(arm=arm)), {"name": arm, "changes": dumped["arms"].get(arm, {})})
-    for model in study.study.models:
-        _write_if_changed(Path(layout.spec.format(model=model)), dumped["models"][model]["spec"])
-        for section, merged in (("train", study.train_of(model)), ("evaluation", study.evaluation_of(model))):
-            _write_if_changed(
-                Path(layout.model_section.format(section=section, model=model)), merged.model_dump(mode="json")
-            )
+    return {"config_sha256": digest, "config": dumped}
 
 
-def _write_if_changed(path: Path, value: Any) -> None:
-    from asymgrpo.files import write_text
+def document(value: Any) -> str:
+    """A value as the text of a JSON file."""
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
 
-    text = json.dumps(value, indent=1, sort_keys=True) + "\n"
-    if not path.exists() or path.read_text() != text:
-        write_text(text, path)
+
+def operation(study: Study, model: str) -> dict[str, Any]:
+    """How a model's training is carried out: the fields of `train` that results do not depend on."""
+    return study.train_of(model).model_dump(mode="json", include=set(NO_EFFECT_ON_RESULTS))
 
 
 def variables(offline: bool) -> dict[str, str]:

@@ -46,8 +46,18 @@ class Images:
     """Where the images of a study lie, and what they are made from."""
 
     def __init__(self, study: Study):
-        self.settings = study.containers
-        self.root = f"{study.results}/config/images"
+        self._lie_in(study.containers, study.results)
+
+    @classmethod
+    def of(cls, settings: Containers, results: Path) -> Images:
+        """The same without the rest of the study."""
+        images = cls.__new__(cls)
+        images._lie_in(settings, results)
+        return images
+
+    def _lie_in(self, settings: Containers, results: Path) -> None:
+        self.settings, self.results = settings, results
+        self.root = f"{results}/config/images"
         self.content = f"{self.root}/{{image}}.json"
         built = DEFINITIONS / "built"
         self.base = f"{built}/{self.settings.base}/base.sif"
@@ -118,68 +128,103 @@ def recipe(settings: Containers, image: str, lock: list[str]) -> dict[str, Any]:
     }
 
 
-def write_recipes(images: Images) -> None:
-    """Write what the images to be built are made from, each file only if it changed."""
+def settings_of(images: Images) -> dict[str, Any]:
+    """What a command needs to know of the images of a study (`Images.of`)."""
+    return {"containers": images.settings.model_dump(mode="json"), "results": str(images.results)}
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def text_of(value: Any) -> str:
+    """A value as the text of a recipe or content file."""
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
+def requirements_text(images: Images, image: str) -> str:
+    """The lines of an image's lock that matter, for pip."""
+    return "\n".join(significant(images.lock(image).read_text(encoding="utf-8"))) + "\n"
+
+
+def recipe_text(images: Images, image: str) -> str:
+    """What an image to be built is made from, as its recipe file says it."""
+    return text_of(recipe(images.settings, image, significant(images.lock(image).read_text(encoding="utf-8"))))
+
+
+def documents(images: Images) -> dict[str, str]:
+    """File -> text of everything that says what the images to be built are made from; they lie beside the images."""
+    found = {}
     for image in images.to_build:
-        lines = significant(images.lock(image).read_text())
-        write_text_if_changed(Path(images.requirements_of(image)), "\n".join(lines) + "\n")
-        write_if_changed(Path(images.recipe(image)), recipe(images.settings, image, lines))
-    if images.to_build:
-        write_if_changed(Path(images.base_recipe), base_recipe(images.settings))
+        found[images.requirements_of(image)] = requirements_text(images, image)
+        found[images.recipe(image)] = recipe_text(images, image)
+    if found:
+        found[images.base_recipe] = text_of(base_recipe(images.settings))
+    return found
 
 
-def write_contents(images: Images) -> None:
-    """Write what results in each image depend on, only if it changed: {recipe_sha256, system_sha256}.
+def content_text(images: Images, image: str) -> str:
+    """What results in an image depend on: {recipe_sha256, system_sha256}; {sif_sha256} of an image that other definitions made.
 
-    Of an image to be built the system (Debian's packages, from the base) is null until the base is there; `workflow.ready` calls
-    this once more then. A given image is asked again when its file's size or time changed.
+    Of an image to be built the system (Debian's packages, from the base) is null until the base is there. A given image is asked
+    once; it is asked again when its file's size or date has changed.
     """
-    for image in IMAGES if images.on else ():
-        out = Path(images.content.format(image=image))
-        if image in images.to_build:
-            record = Path(images.base_record)
-            system = json.loads(record.read_text())["system_sha256"] if record.exists() else None
-            recipe_sha256 = hashlib.sha256(Path(images.recipe(image)).read_bytes()).hexdigest()
-            write_if_changed(out, {"recipe_sha256": recipe_sha256, "system_sha256": system})
-        else:
-            write_given(Path(images.sif(image)), out)
+    if image in images.to_build:
+        record = Path(images.base_record)
+        system = json.loads(record.read_text(encoding="utf-8"))["system_sha256"] if record.exists() else None
+        recipe_sha256 = digest(recipe_text(images, image))
+        return text_of({"recipe_sha256": recipe_sha256, "system_sha256": system})
+    sif, written = Path(images.sif(image)), Path(images.content.format(image=image))
+    seen = written.with_suffix(".seen")
+    if written.exists() and seen.exists() and seen.read_text(encoding="utf-8") == stamp(sif):
+        return written.read_text(encoding="utf-8")
+    from workflow.images import content_of
+
+    return text_of(content_of(sif))
 
 
-def write_given(sif: Path, out: Path) -> None:
-    """The same of an image given by path; {sif_sha256} of one that other definitions made."""
-    seen = out.with_suffix(".seen")
-    stamp = f"{sif.resolve()} {sif.stat().st_size} {sif.stat().st_mtime_ns}\n"
-    if not (out.exists() and seen.exists() and seen.read_text() == stamp):
-        from workflow.images import content_of
-
-        write_if_changed(out, content_of(sif))
-        write_text(stamp, seen)
+def stamp(sif: Path) -> str:
+    """What tells a file from a newer one without reading it."""
+    return f"{sif.resolve()} {sif.stat().st_size} {sif.stat().st_mtime_ns}\n"
 
 
-def write_if_changed(path: Path, value: Any) -> None:
-    write_text_if_changed(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+def changed_content(images: Images, image: str) -> str | None:
+    """The text that an existing content file should have, if it has another; null of a base that is not there is no change."""
+    written = Path(images.content.format(image=image))
+    if not written.exists():
+        return None
+    before, now = (json.loads(text) for text in (written.read_text(encoding="utf-8"), content_text(images, image)))
+    unknown = {key for key, value in now.items() if value is None} | {
+        key for key, value in before.items() if value is None
+    }
+    same = before.keys() == now.keys() and all(before[key] == now[key] for key in now.keys() - unknown)
+    return None if same else text_of(now)
 
 
-def write_text_if_changed(path: Path, text: str) -> None:
-    if not path.exists() or path.read_text() != text:
-        write_text(text, path)
+def write_content(images: Images, image: str, out: Path) -> None:
+    """Write what results in an image depend on; of a given image also when it was asked."""
+    write_text(content_text(images, image), out)
+    if image not in images.to_build:
+        write_text(stamp(Path(images.sif(image))), out.with_suffix(".seen"))
 
 
 def declared_binds(study: Study, here: Path) -> list[str]:
-    """Folders that a job sees: the working directory, results and checkpoints where they lie outside of it, the data (to read).
-
-    A folder that is missing is made, since a bind needs one.
-    """
+    """Folders that a job sees: the working directory, results and checkpoints that lie outside of it, the data (to read)."""
     binds = [str(here)]
     for folder in (study.results, study.checkpoints):
         place = (here / folder).resolve()
         if not place.is_relative_to(here.resolve()):
-            (here / folder).mkdir(parents=True, exist_ok=True)
             binds += dict.fromkeys([str(here / folder), str((here / folder).resolve())])
     if study.data.dir:
         data = here / study.data.dir
         binds.append(f"{data.resolve()}:{os.path.normpath(data)}:ro")
     return binds
+
+
+def make_bound_folders(study: Study) -> None:
+    """Make the folders of results and checkpoints that are missing: a bind needs them."""
+    for folder in (study.results, study.checkpoints):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 STRICT = "set -euo pipefail; "

@@ -26,6 +26,14 @@ class Metrics:
             return []
         return [self.pattern.format(**run) for run in self.runs if run["arm"] in arms]
 
+    def arms(self, files: Sequence[str]) -> list[str]:
+        """The arms that metrics files are of.
+
+        >>> Metrics([{"arm": "grpo", "seed": "0"}], "{arm}/{seed}").arms(["grpo/0"])
+        ['grpo']
+        """
+        return list(dict.fromkeys(run["arm"] for run in self.runs if self.pattern.format(**run) in set(files)))
+
 
 def in_paper(runs: Sequence[Mapping[str, str]]) -> set[str]:
     """The arms of the paper's table among the runs, none without GRPO, from which differences are taken."""

@@ -1,4 +1,4 @@
-"""Make the images of containers/: `python -m workflow.images wheels | base | build`, each a rule of the workflow.
+"""Make the images of containers/: `python -m workflow.images document | wheels | base | build | content`, each a rule.
 
 Only `wheels` and `base` use a network: wheels are downloaded by this machine's own pip, with its configuration, and bound into
 the builds, which install from nothing else. Everything is built as an ordinary user, by Apptainer's --fakeroot.
@@ -19,8 +19,9 @@ from typing import Annotated
 
 import typer
 
-from asymgrpo.files import replace_atomically, sha256_file, whole_directory, write_json
-from workflow.enter import CONTENT, DEFINITIONS, IMAGES
+from asymgrpo.config import Containers
+from asymgrpo.files import replace_atomically, sha256_file, whole_directory, write_json, write_text
+from workflow.enter import CONTENT, DEFINITIONS, IMAGES, Images, documents, write_content
 
 DOCKER_IMAGE = "debian:bookworm-slim"
 """What base.def starts from, the same distribution as debootstrap's."""
@@ -106,7 +107,7 @@ def recorded(lock: Path, key: str, found: dict[str, str]) -> dict[str, str]:
 
 @functools.cache
 def content_of(sif: Path) -> dict[str, str]:
-    """What results in an image depend on (workflow.enter.write_contents). Raises ImageError."""
+    """What results in an image depend on (workflow.enter.content_text). Raises ImageError."""
     listed = apptainer("--silent", "exec", *CLOSED, str(sif), "sh", "-c", f"cat {CONTENT} 2> /dev/null || true")
     if not listed.strip():
         return {"sif_sha256": sha256_file(sif)}
@@ -122,6 +123,32 @@ def system_of(sif: Path) -> str:
 
 
 app = typer.Typer(add_completion=False, help=__doc__)
+AboutImages = Annotated[
+    str, typer.Option(help="JSON: containers and results of the study (workflow.enter.settings_of).")
+]
+
+
+def images_of(settings: str) -> Images:
+    told = json.loads(settings)
+    return Images.of(Containers.model_validate(told["containers"]), Path(told["results"]))
+
+
+@app.command()
+def document(
+    settings: AboutImages, out: Annotated[Path, typer.Option(help="Recipe or requirements to write.")]
+) -> None:
+    """Write what an image is made from."""
+    write_text(documents(images_of(settings))[str(out)], out)
+
+
+@app.command()
+def content(
+    settings: AboutImages,
+    image: Annotated[str, typer.Option(help=f"One of {', '.join(IMAGES)}.")],
+    out: Annotated[Path, typer.Option(help="JSON file to write.")],
+) -> None:
+    """Write what of an image the results made in it depend on."""
+    write_content(images_of(settings), image, out)
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """How a training command gets its ranks: as it is, by torchrun on one node, or by srun inside a SLURM allocation.
 
-`python -m workflow.launch --config TRAIN.json --cpus-per-rank C [--gpus] -- COMMAND` becomes what `launched` makes of COMMAND.
+`python -m workflow.launch --operation JSON --cpus-per-rank C [--gpus] -- COMMAND` becomes what `launched` makes of COMMAND.
 It runs on the host, where srun is; COMMAND may enter a container. Under SLURM srun also serves a single node: it passes signals
 (preemption, time limit) to every rank, and ends the others when one dies.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ class LaunchError(ValueError):
 
 def prefix(study: Study) -> str:
     """What a training command starts with; the files and numbers that vary between jobs follow it."""
-    return f"{sys.executable} -m workflow.launch{' --gpus' if study.machine.has_gpus else ''}"
+    return f"{shlex.quote(sys.executable)} -m workflow.launch{' --gpus' if study.machine.has_gpus else ''}"
 
 
 def request(study: Study, model: str) -> dict[str, Any]:
@@ -90,13 +91,13 @@ def launched(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--config", type=Path, required=True, help="JSON: the train section, for nodes and ranks_per_node"
+        "--operation", type=Path, required=True, help="JSON file with nodes and ranks_per_node, among others"
     )
     parser.add_argument("--cpus-per-rank", type=int, required=True)
     parser.add_argument("--gpus", action="store_true", help="every rank has a GPU")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     found = parser.parse_args()
-    train = json.loads(found.config.read_text())
+    train = json.loads(found.operation.read_text(encoding="utf-8"))
     sizes = {"nodes": train["nodes"], "ranks_per_node": train["ranks_per_node"], "cpus": found.cpus_per_rank}
     try:
         command = launched(found.command[1:], os.environ, **sizes, gpus=found.gpus)

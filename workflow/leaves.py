@@ -29,7 +29,7 @@ def leaves(study: Study) -> list[str]:
     layout = common.Layout(study.model_copy(update={"results": Path(".")}))
     runs = common.trained_runs(study)
     per_run = (layout.done, layout.conventions, layout.metrics, layout.timings, layout.evaluations, layout.selection)
-    files = [layout.section.format(section="study")]
+    files = [layout.study]
     files += [layout.problems.format(dataset=name) for name in ("train", "validation", *study.evaluation.benchmarks)]
     files += [pattern.format(**run) for run in runs for pattern in per_run]
     files += [layout.graded.format(**run) for run in [*common.with_base(study, runs), *common.template_runs(study)]]

@@ -15,6 +15,9 @@ ANSWERED = (
     "Shell command directly uses variable PYTHON from outside of the rule",
     "Shell command directly uses variable PYTHON_IN from outside of the rule",
     "Shell command directly uses variable LAUNCH from outside of the rule",
+    "Shell command directly uses variable ABOUT_IMAGES from outside of the rule",
+    "Shell command directly uses variable DATA_DIR from outside of the rule",
+    "Shell command directly uses variable CHECKPOINTS from outside of the rule",
 )
 
 

@@ -1,4 +1,7 @@
-"""Before the first job: the images that jobs need are made, by the workflow's own rules, in a call of snakemake of its own."""
+"""Before the first job, when the graph of jobs is known and the folder is ours: data files are checked, images made.
+
+Images are made by the workflow's own rules, in another call of snakemake.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow.enter import Images, write_contents
+from asymgrpo.config import Study
+from asymgrpo.files import write_text
+from workflow import common
+from workflow.enter import Images, documents
+
+LOCK = Path("config/data.lock.yaml")
 
 
 def wanted(images: Images, commands: Iterable[str]) -> list[str]:
@@ -24,8 +32,12 @@ def wanted(images: Images, commands: Iterable[str]) -> list[str]:
 
 
 def is_stale(images: Images, image: str) -> bool:
+    """Whether an image is missing, or was made from another recipe than today's."""
     sif, recipe = Path(images.sif(image)), Path(images.recipe(image))
-    return not sif.exists() or sif.stat().st_mtime < recipe.stat().st_mtime
+    if not (sif.exists() and recipe.exists()):
+        return True
+    changed = recipe.read_text(encoding="utf-8") != documents(images)[str(recipe)]
+    return changed or sif.stat().st_mtime < recipe.stat().st_mtime
 
 
 def profile(arguments: Sequence[str]) -> list[str]:
@@ -41,6 +53,29 @@ def profile(arguments: Sequence[str]) -> list[str]:
         elif word.startswith("--profile="):
             found.append(word)
     return found
+
+
+def check_data(study: Study, needed: Iterable[str]) -> None:
+    """Check every data file before anything expensive starts, if one of the needed jobs (names of rules) reads them.
+
+    Raises:
+        RuntimeError: a file is missing or is not what the lock says; no job was started.
+    """
+    if study.data.source != "directory" or "problems" not in needed:
+        return
+    from asymgrpo.tasks.sources import load_dataset_rows
+
+    for name in [study.data.train, *study.evaluation.benchmarks]:
+        try:
+            load_dataset_rows(name, "directory", study.data.dir, LOCK, None)
+        except ValueError as error:
+            raise RuntimeError(f"{error} No job was started.") from None
+
+
+def write_operation(study: Study, pattern: str) -> None:
+    """Write how each model's training is carried out: its jobs read it, no result depends on it."""
+    for model in study.study.models:
+        write_text(common.document(common.operation(study, model)), pattern.format(model=model))
 
 
 def make(images: Images, commands: Iterable[str], config: Mapping[str, Any], arguments: Sequence[str]) -> None:
@@ -67,4 +102,3 @@ def make(images: Images, commands: Iterable[str], config: Mapping[str, Any], arg
         raise RuntimeError(
             f"containers: {', '.join(targets)} could not be made; the log above says why. No job was started."
         )
-    write_contents(images)

@@ -76,7 +76,16 @@ def main(
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
     kept = {row["problem_id"] for row in rows}
+    given = {
+        "validation_size": validation_size,
+        "embedded_n": embedded_n,
+        "embedded_seed": embedded_seed,
+        "limit": limit,
+    }
+    settings = {"of": "problems", "dataset": dataset, "source": source.value}
+    settings |= {} if split is Split.all else {"split": split.value}
     metadata = {
+        "settings": settings | {name: value for name, value in given.items() if value is not None},
         "dataset": dataset,
         "source": source.value,
         "revision": loaded.revision,

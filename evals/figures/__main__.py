@@ -1,5 +1,7 @@
 """Several figures in one process, which spares most of the time of a figure: starting Python and its libraries.
 
+`--settings` may come first, for all of them (evals.asked).
+
 python -m evals.figures training_curves --metrics M.parquet ... --out-prefix F + passk_curves --scores S.parquet --out-prefix G
 """
 
@@ -9,7 +11,8 @@ from collections.abc import Sequence
 
 import typer
 
-from evals.cli import repeat_options
+from asymgrpo.settings import SettingsError
+from evals.cli import repeat_options, without_settings
 from evals.io import DataError
 
 SEPARATOR = "+"
@@ -39,12 +42,13 @@ def draw(name: str, options: Sequence[str]) -> None:
 
 
 def main() -> int:
-    for name, *options in split(sys.argv[1:]):
-        try:
+    name = "settings"
+    try:
+        for name, *options in split(without_settings(sys.argv[1:])):
             draw(name, options)
-        except DataError as error:
-            typer.echo(f"error: {name}: {error}", err=True)
-            return 1
+    except (DataError, SettingsError) as error:
+        typer.echo(f"error: {name}: {error}", err=True)
+        return 1
     return 0
 
 

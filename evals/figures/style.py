@@ -16,6 +16,7 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from evals import asked
 from evals.io import data_hash, replace_atomically, sha256_file, write_json
 
 mpl.use("Agg")
@@ -123,5 +124,6 @@ def save(
         "outputs": hashes,
         "matplotlib": importlib.metadata.version("matplotlib"),
         **notes,
+        **asked.statement(),
     }
     write_json(sidecar, prefix.with_name(f"{prefix.name}.json"))

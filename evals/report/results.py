@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from evals.agreement import refuse_other_settings
 from evals.io import DataError, read_json, read_metadata, read_table
 from evals.tables import ARMS, TITLES, in_order
 
@@ -97,7 +98,11 @@ def read_results(folder: Path) -> Results:
     finished = [run for run in runs if (run.folder / "done.json").exists()]
     if not finished:
         raise DataError(f"{folder}: no finished run yet; a report needs at least one (snakemake trained)")
-    return Results(folder, written["config"], written["config_sha256"], finished, len(runs))
+    found = Results(folder, written["config"], written["config_sha256"], finished, len(runs))
+    files = [run.folder / name for run in finished for name in ("done.json", "metrics.parquet", "eval.parquet")]
+    files += [*found.graded(), *(folder / "data").glob("*.parquet"), *folder.glob("*.parquet")]
+    refuse_other_settings(folder, [path.relative_to(folder).as_posix() for path in files if path.exists()])
+    return found
 
 
 def _planned(plan: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:

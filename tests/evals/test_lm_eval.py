@@ -85,15 +85,14 @@ def graded(home: Path, samples: pa.Table) -> list[dict]:
 
 def sampled_by_us(home: Path) -> list[dict]:
     """Graded rows of our own sampler with the settings of greedy.json."""
-    from asymgrpo.config import parse_section
     from evals.sample import SCHEMA, sample_checkpoint
 
-    evaluation = parse_section("evaluation", read_json(home / "greedy.json"))
+    evaluation = read_json(home / "greedy.json") | {"dtype": "float32"}
     rows: list[dict] = []
     for chain in CHAINS:
         problems = read_table(home / "data" / f"{chain}.parquet").to_pylist()
-        identity = {"model": "tiny", "arm": "base", "train_seed": 0, "step": 0, "benchmark": chain}
-        rows += sample_checkpoint(home / "model", problems, "plain", evaluation, 1, identity, "float32")
+        asked = {"model": "tiny", "arm": "base", "seed": 0, "benchmark": chain, "template": "plain", "n_samples": 1}
+        rows += sample_checkpoint(home / "model", problems, asked | {"evaluation": evaluation}, step=0)
     return graded(home, pa.Table.from_pylist(rows, SCHEMA))
 
 

@@ -46,7 +46,7 @@ def make_study(folder: Path) -> Path:
     mapping["train"] |= {"steps": STEPS}
     study = load(mapping)
     layout = common.Layout(study)
-    common.write_sections(study, layout)
+    write_text(common.document(common.configuration(study)), layout.study)
     tasks = {name: name for name in BENCHMARKS} | dict.fromkeys(("train", "validation"), "chain_train")
     for name, task in tasks.items():
         write_problems(results / "data" / f"{name}.parquet", problems_of(task, 12, 1), {})

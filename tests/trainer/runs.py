@@ -34,22 +34,35 @@ TRAIN = yaml.safe_load((ROOT / "config/default.yaml").read_text())["train"] | {
 
 def prepare(folder: Path, model: Path, arm: str = "grpo", changes: dict | None = None, **train) -> list[str]:
     """Write the inputs of one run into `folder` -> the command that trains it."""
+    from asymgrpo.arms import get_arm
+    from asymgrpo.config import NO_EFFECT_ON_RESULTS
+    from asymgrpo.settings import stated
     from asymgrpo.tasks.chain_sum import rows
     from asymgrpo.tasks.table import write_problems
 
     folder.mkdir(parents=True, exist_ok=True)
     write_problems(folder / "train.parquet", rows("chain_train", 24, 1), {})
     write_problems(folder / "chain2.parquet", rows("chain2", 6, 1), {})
-    (folder / "train.json").write_text(json.dumps(TRAIN | train))
-    (folder / "arm.json").write_text(json.dumps({"name": arm, "changes": changes or {}}))
-    options = {
-        "config": folder / "train.json",
-        "arm": folder / "arm.json",
-        "model": model,
+    whole = TRAIN | train
+    fields = get_arm(arm, changes).model_dump(mode="json", exclude={"about"})
+    settings = {
+        "of": "run",
+        "model": "tiny",
+        "seed": 0,
+        "base": stated(Path(model) / "manifest.json") or {},
         "template": "plain",
+        "arm": fields,
+    }
+    settings |= {"train": {key: value for key, value in whole.items() if key not in NO_EFFECT_ON_RESULTS}}
+    settings |= {"problems": {"train": {}, "chain2": {}}}
+    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "operation.json").write_text(json.dumps({key: whole[key] for key in NO_EFFECT_ON_RESULTS}))
+    options = {
+        "settings": folder / "settings.json",
+        "operation": folder / "operation.json",
+        "model": model,
         "problems": folder / "train.parquet",
         "evaluate": f"chain2={folder / 'chain2.parquet'}",
-        "seed": 0,
         "checkpoints": folder / "checkpoints",
         "out": folder / "runs" / "tiny" / arm / "seed0",
     }

@@ -24,8 +24,8 @@ BOUND = 300
 def on_ranks(folder, model, **train) -> list[str]:
     """The command of the workflow for this run, with its launcher."""
     command = runs.prepare(folder, model, **train)
-    config = next(part.split("=", 1)[1] for part in command if part.startswith("--config="))
-    return [sys.executable, "-m", "workflow.launch", "--config", config, "--cpus-per-rank", "1", "--", *command]
+    operation = next(part.split("=", 1)[1] for part in command if part.startswith("--operation="))
+    return [sys.executable, "-m", "workflow.launch", "--operation", operation, "--cpus-per-rank", "1", "--", *command]
 
 
 def ranks_of(launcher: subprocess.Popen) -> list[int]:

@@ -133,13 +133,13 @@ def test_from_launcher_to_rank(tmp_path):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     (tmp_path / "says.py").write_text(SAYS)
-    (tmp_path / "train.json").write_text('{"nodes": 2, "ranks_per_node": 1}')
+    (tmp_path / "operation.json").write_text('{"nodes": 2, "ranks_per_node": 1}')
     launcher = [
         sys.executable,
         "-m",
         "workflow.launch",
-        "--config",
-        str(tmp_path / "train.json"),
+        "--operation",
+        str(tmp_path / "operation.json"),
         "--cpus-per-rank",
         "3",
     ]

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -75,21 +76,19 @@ def test_two_ranks_have_an_engine_each(tmp_path, directories):
 
 def test_evaluation_samples_with_vllm(tmp_path, base):
     """`evals.sample` with evaluation.engine = vllm: every problem and every sample, each with a seed of its own."""
+    from asymgrpo.config import parse
+    from asymgrpo.settings import dumps, graded, plan_of, samples, stated
     from asymgrpo.tasks.chain_sum import rows
     from asymgrpo.tasks.table import write_problems
 
     study = runs.yaml.safe_load((runs.ROOT / "config/default.yaml").read_text())
     changes = {"engine": "vllm", "samples": {"default": 3}, "k": [1], "max_tokens": 12, "batch": 4}
-    (tmp_path / "evaluation.json").write_text(json.dumps(study["evaluation"] | changes))
+    plan = plan_of(parse(study | {"evaluation": study["evaluation"] | changes}))
+    asked = samples(graded(plan, "tiny", "base", 0), "chain2")
     write_problems(tmp_path / "chain2.parquet", rows("chain2", 6, 1), {})
     options = {
-        "config": tmp_path / "evaluation.json",
+        "settings": dumps(asked | {"source": stated(Path(base) / "manifest.json") or {}}),
         "problems": tmp_path / "chain2.parquet",
-        "benchmark": "chain2",
-        "template": "plain",
-        "model": "tiny",
-        "arm": "base",
-        "train-seed": 0,
         "checkpoints": base,
         "out": tmp_path / "samples.parquet",
     }

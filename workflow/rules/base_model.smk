@@ -9,27 +9,28 @@ if any(STUDY.models[name].kind == "hub" for name in STUDY.study.models):
 
 rule base_models:
     input:
-        expand(PATHS.base_model, model=STUDY.study.models),
+        expand(PATHS.base_manifest, model=STUDY.study.models),
 
 
 rule base_model:
     input:
-        spec=PATHS.spec,
+        again=lambda w: STALE.check(
+            PATHS.base_manifest.format(model=w.model),
+            settings.base_model(PLAN, w.model),
+        ),
         image=IMAGE["train"],
-        # every data file must be there and whole before anything expensive starts; a change of one reruns nothing here
-        checked=ancient(expand(PATHS.problems, dataset=DATASETS)),
     output:
-        directory(PATHS.base_model),
+        PATHS.base_manifest,  # names every file of the model with its sha256; written with all of them in one step
     log:
         PATHS.log("base_model", "model"),
     benchmark:
         PATHS.benchmark("base_model", "model")
-    priority: 100
+    priority: 50  # after the data
     threads: 1
     resources:
         mem_mb=growing(8000),
         runtime=growing(60),
     params:
-        command=lambda w: common.base_model_command(STUDY, PATHS, w.model),
+        command=lambda w: common.base_model_command(settings.base_model(PLAN, w.model)),
     shell:
-        "{PYTHON_IN[fetch]} {params.command} --out {output} 2>&1 | tee {log}"
+        '{PYTHON_IN[fetch]} {params.command} --out "$(dirname {output:q})" 2>&1 | tee {log}'

@@ -5,13 +5,16 @@ if not workflow.remote_exec:
     orphans.understand_sacct(workflow.basedir)
 
 
-# Before the first job is submitted: none of an earlier, killed call may still be at work on the same files, and the images that
-# jobs enter must be there.
+# Before the first job: none of an earlier, killed call may still be at work on the same files; data and images that jobs need must
+# be there. Only now, with the folder locked and jobs to run, may anything be written.
 onstart:
     needed = list(workflow.dag.needrun_jobs())
+    ready.check_data(STUDY, {job.rule.name for job in needed})
     if workflow.executor_plugin.name == "slurm":
         orphans.cancel(orphans.keys(needed), STUDY.results)
+    ready.write_operation(STUDY, PATHS.operation)
     if IMAGES.on:
+        enter.make_bound_folders(STUDY)
         ready.make(
             IMAGES,
             [job.shellcmd for job in needed if job.shellcmd],

@@ -3,16 +3,61 @@
 BUILT = IMAGES.to_build
 
 
-# Only these two need a network. With build: job the images themselves are made where the jobs run.
+# Only the base and the wheels need a network. With build: job the images themselves are made where the jobs run.
 localrules:
     base_image,
     wheels,
+    image_document,
+    image_content,
 
 
 if STUDY.containers.build == "local":
 
     localrules:
         image,
+
+
+# What images are made from, beside them: studies share both.
+DOCUMENTS = enter.documents(IMAGES)
+ABOUT_IMAGES = common.document(enter.settings_of(IMAGES))
+
+
+rule image_document:
+    input:
+        again=lambda w: [
+            STALE.check_text(path, text) for path, text in DOCUMENTS.items()
+        ],
+    output:
+        "containers/built/{document}",
+    log:
+        PATHS.log("image_document", "document"),
+    wildcard_constraints:
+        document=r".*\.recipe\.json|wheels/[^/]*\.txt",
+    priority: 100
+    threads: 1
+    params:
+        digest=lambda w: enter.digest(DOCUMENTS[f"containers/built/{w.document}"]),
+    shell:
+        "{PYTHON} workflow.images document --settings {ABOUT_IMAGES:q} --out {output:q} > {log:q} 2>&1"
+
+
+# What of an image its results depend on. No job depends on the image file: Snakemake would make results again whenever it was.
+rule image_content:
+    input:
+        again=lambda w: STALE.check_changed(
+            IMAGES.content.format(image=w.image),
+            enter.changed_content(IMAGES, w.image),
+        ),
+    output:
+        IMAGES.content,
+    log:
+        PATHS.log("image_content", "image"),
+    wildcard_constraints:
+        image="|".join(enter.IMAGES),
+    priority: 100
+    threads: 1
+    shell:
+        "{PYTHON} workflow.images content --settings {ABOUT_IMAGES:q} --image {wildcards.image} --out {output:q} > {log:q} 2>&1"
 
 
 rule base_image:

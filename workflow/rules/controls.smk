@@ -9,6 +9,9 @@ TEMPLATE_ARMS = [
 
 rule control:
     input:
+        again=lambda w: STALE.check(
+            *asked(f"{PATHS.controls}/templates.parquet".format(**dict(w.items())))
+        ),
         image=IMAGE["report"],
         graded=[
             PATHS.graded.format(model="{model}", arm=arm, seed=0)
@@ -26,11 +29,14 @@ rule control:
         mem_mb=growing(4000),
         runtime=growing(20),
     params:
+        settings=lambda w: settings.dumps(
+            asked(f"{PATHS.controls}/templates.parquet".format(**dict(w.items())))[1]
+        ),
         k=" ".join(map(str, STUDY.evaluation.k)),
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,
     shell:
-        "{PYTHON_IN[report]} evals.controls --graded {input.graded} --k {params.k} --draws {params.draws} --seed {params.seed}"
+        "{PYTHON_IN[report]} evals.controls --settings {params.settings:q} --graded {input.graded} --k {params.k} --draws {params.draws} --seed {params.seed}"
         " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
 
 

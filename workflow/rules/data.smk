@@ -1,7 +1,12 @@
 # Problems: the training set (with its held-out validation part) and the benchmarks, checked against config/data.lock.yaml.
+import shlex
+
 from workflow.resources import growing
 
 DATASETS = ["train", "validation", *STUDY.evaluation.benchmarks]
+
+# Where files lie decides nothing: their content is checked.
+DATA_DIR = f"--data-dir {shlex.quote(str(STUDY.data.dir))}" if STUDY.data.dir else ""
 
 
 # The head node has the network, compute nodes may not; and from files or seeds a data set takes a second.
@@ -16,6 +21,9 @@ rule data:
 
 rule problems:
     input:
+        again=lambda w: STALE.check(
+            PATHS.problems.format(dataset=w.dataset), PLAN["problems"][w.dataset]
+        ),
         image=IMAGE["train"],
         lock=ancient("config/data.lock.yaml"),  # the first fetch writes revisions into it
     output:
@@ -30,6 +38,7 @@ rule problems:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        options=lambda w: common.prepare_options(STUDY, w.dataset),
+        options=lambda w: common.prepare_options(PLAN["problems"][w.dataset]),
     shell:
-        "{PYTHON_IN[fetch]} asymgrpo.tasks.prepare {params.options} --lock {input.lock} --out {output} 2>&1 | tee {log}"
+        "{PYTHON_IN[fetch]} asymgrpo.tasks.prepare {params.options} {DATA_DIR} --lock {input.lock} --out {output}"
+        " 2>&1 | tee {log}"

@@ -1,7 +1,19 @@
 # select -> sample (checkpoint x benchmark) -> grade (run) -> score (study). Only sampling is expensive.
+import shlex
+
 from workflow.resources import grading, growing, sampling
 
 SAMPLING, GRADING = sampling(STUDY), grading(STUDY)
+
+
+def graded_of(w):
+    """Settings of all graded samples of a run."""
+    return settings.graded(PLAN, w.model, w.arm, int(w.seed))
+
+
+def samples_of(w):
+    """Settings of a run's samples of one benchmark."""
+    return settings.samples(graded_of(w), w.benchmark)
 
 
 # A second of one CPU: not worth a place in a queue.
@@ -32,9 +44,14 @@ rule select:
 
 rule sample:
     input:
-        unpack(lambda w: common.checkpoint_inputs(PATHS, w.model, w.arm, w.seed)),
+        unpack(lambda w: common.weights_inputs(PATHS, w.model, w.arm, w.seed)),
+        again=lambda w: STALE.check(
+            PATHS.samples.format(
+                model=w.model, arm=w.arm, seed=w.seed, benchmark=w.benchmark
+            ),
+            samples_of(w),
+        ),
         image=IMAGE["evaluate"],
-        config=PATHS.model_section.format(section="evaluation", model="{model}"),
         problems=lambda w: PATHS.problems.format(dataset=w.benchmark),
     output:
         PATHS.samples,
@@ -49,16 +66,16 @@ rule sample:
         mem_mb=growing(SAMPLING.mem_mb),
         runtime=growing(SAMPLING.runtime),
     params:
-        template=lambda w: common.template_of(STUDY, w.model, w.arm),
+        settings=lambda w: settings.dumps(samples_of(w)),
+        weights=lambda w: common.weights(PATHS, w.model, w.arm, w.seed),
         selection=lambda w, input: (
-            "" if common.is_base(w.arm) else f"--selection {input.selection}"
+            f"--selection {shlex.quote(input.selection)}"
+            if "selection" in input.keys()
+            else ""
         ),
-        dtype=lambda w: STUDY.train_of(w.model).dtype,
     shell:
-        "{PYTHON_IN[sample]} evals.sample --config {input.config} --problems {input.problems}"
-        " --benchmark {wildcards.benchmark} --template {params.template} --model {wildcards.model}"
-        " --arm {wildcards.arm} --train-seed {wildcards.seed} --checkpoints {input.checkpoints}"
-        " {params.selection} --dtype {params.dtype} --threads {threads} --out {output} 2>&1 | tee {log}"
+        "{PYTHON_IN[sample]} evals.sample --settings {params.settings:q} --problems {input.problems:q}"
+        " --checkpoints {params.weights:q} {params.selection} --threads {threads} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule samples:
@@ -72,6 +89,9 @@ rule samples:
 
 rule grade:
     input:
+        again=lambda w: STALE.check(
+            PATHS.graded.format(model=w.model, arm=w.arm, seed=w.seed), graded_of(w)
+        ),
         image=IMAGE["evaluate"],
         samples=expand(
             PATHS.samples, benchmark=STUDY.evaluation.benchmarks, allow_missing=True
@@ -88,8 +108,10 @@ rule grade:
         cpus_per_task=GRADING.cpus,
         mem_mb=growing(GRADING.mem_mb),
         runtime=growing(GRADING.runtime),
+    params:
+        settings=lambda w: settings.dumps(graded_of(w)),
     shell:
-        "{PYTHON_IN[evaluate]} evals.grade --samples {input.samples} --problems {input.problems} --workers {threads}"
+        "{PYTHON_IN[evaluate]} evals.grade --settings {params.settings:q} --samples {input.samples} --problems {input.problems} --workers {threads}"
         " --out {output} > {log} 2>&1"
 
 

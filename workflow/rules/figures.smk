@@ -3,7 +3,8 @@ from evals.claims_table import BETA_NEG, BETA_POS, BONUSES
 from workflow import figures
 from workflow.resources import growing
 
-of = figures.Metrics(RUNS, PATHS.metrics).of
+METRICS = figures.Metrics(RUNS, PATHS.metrics)
+of = METRICS.of
 
 # Figure -> option of its command -> files. A figure is drawn if the study has its arms.
 RUN_SCORES = rules.run_scores.output
@@ -43,6 +44,21 @@ FIGURE_INPUTS = {
     },
 }
 FIGURES = figures.drawable(FIGURE_INPUTS)
+
+
+def asked_of_figure(inputs):
+    """The settings that the inputs of a figure must state: those of the arms whose metrics it draws, else of every arm."""
+    arms = (
+        METRICS.arms(inputs.get("metrics", []))
+        or STUDY.study.arms + STUDY.study.analyses
+    )
+    return settings.table(
+        settings.part(
+            PLAN, STUDY.study.models, [common.BASE, *arms], STUDY.evaluation.benchmarks
+        )
+    )
+
+
 FIGURE_FILES = [
     f"{PATHS.figures}/{{figure}}.{ending}" for ending in ("pdf", "svg", "json", "png")
 ]
@@ -76,17 +92,22 @@ if BUNDLE:
                 mem_mb=growing(4000),
                 runtime=growing(20),
             params:
+                settings=settings.dumps(asked_of_figure({})),
                 commands=" + ".join(
                     f"{name} {figures.options(FIGURE_INPUTS[name])} --out-prefix {PATHS.figures}/{name}"
                     for name in names
                 ),
             shell:
-                "{PYTHON_IN[report]} evals.figures {params.commands} > {log} 2>&1"
+                "{PYTHON_IN[report]} evals.figures --settings {params.settings:q} {params.commands} > {log} 2>&1"
 
 else:
 
     rule figure:
         input:
+            again=lambda w: STALE.check(
+                f"{PATHS.figures}/{w.figure}.json",
+                asked_of_figure(FIGURE_INPUTS[w.figure]),
+            ),
             image=IMAGE["report"],
             data=lambda w: figures.files(FIGURE_INPUTS[w.figure]),
         output:
@@ -103,10 +124,12 @@ else:
             mem_mb=growing(2000),
             runtime=growing(10),
         params:
+            settings=lambda w: settings.dumps(asked_of_figure(FIGURE_INPUTS[w.figure])),
             options=lambda w: figures.options(FIGURE_INPUTS[w.figure]),
             prefix=f"{PATHS.figures}/{{figure}}",
         shell:
-            "{PYTHON_IN[report]} evals.figures.{wildcards.figure} {params.options} --out-prefix {params.prefix} > {log} 2>&1"
+            "{PYTHON_IN[report]} evals.figures.{wildcards.figure} --settings {params.settings:q} {params.options}"
+            " --out-prefix {params.prefix} > {log} 2>&1"
 
 
 rule figures:

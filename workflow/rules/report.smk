@@ -5,7 +5,7 @@ from workflow.resources import growing
 rule page:
     input:
         image=IMAGE["report"],
-        study=PATHS.section.format(section="study"),
+        study=PATHS.study,
         runs=[
             pattern.format(**run)
             for run in RUNS

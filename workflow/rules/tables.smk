@@ -4,6 +4,7 @@ from workflow.resources import growing
 
 rule score:
     input:
+        again=lambda w: STALE.check(*asked(PATHS.scores)),
         image=IMAGE["report"],
         graded=[PATHS.graded.format(**run) for run in MAIN_EVALUATED],
         selection=[PATHS.selection.format(**run) for run in MAIN_RUNS],
@@ -18,20 +19,21 @@ rule score:
         mem_mb=growing(8000),
         runtime=growing(30),
     params:
+        settings=settings.dumps(TABLES[PATHS.scores]),
         k=" ".join(map(str, STUDY.evaluation.k)),
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,
         variance=STUDY.evaluation.seed_variance,
     shell:
-        "{PYTHON_IN[report]} evals.score --graded {input.graded} --selection {input.selection} --k {params.k}"
+        "{PYTHON_IN[report]} evals.score --settings {params.settings:q} --graded {input.graded} --selection {input.selection} --k {params.k}"
         " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
 
 
 rule table1:
     input:
+        again=lambda w: STALE.check(*asked(f"{PATHS.table1}.parquet")),
         image=IMAGE["report"],
         scores=PATHS.scores,
-        study=PATHS.section.format(section="study"),
     output:
         parquet=f"{PATHS.table1}.parquet",
         markdown=report(f"{PATHS.table1}.md", category="tables"),
@@ -43,13 +45,16 @@ rule table1:
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
+    params:
+        settings=settings.dumps(TABLES[f"{PATHS.table1}.parquet"]),
     shell:
-        "{PYTHON_IN[report]} evals.tables --scores {input.scores} --metadata {input.study}"
+        "{PYTHON_IN[report]} evals.tables --settings {params.settings:q} --scores {input.scores}"
         " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
 
 
 rule differences:
     input:
+        again=lambda w: STALE.check(*asked(f"{PATHS.root}/differences.parquet")),
         image=IMAGE["report"],
         graded=[PATHS.graded.format(**run) for run in MAIN_EVALUATED],
         selection=[PATHS.selection.format(**run) for run in MAIN_RUNS],
@@ -65,12 +70,13 @@ rule differences:
         mem_mb=growing(8000),
         runtime=growing(30),
     params:
+        settings=settings.dumps(TABLES[f"{PATHS.root}/differences.parquet"]),
         k=" ".join(map(str, STUDY.evaluation.k)),
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,
         variance=STUDY.evaluation.seed_variance,
     shell:
-        "{PYTHON_IN[report]} evals.compare --graded {input.graded} --selection {input.selection} --k {params.k} --seed-variance {params.variance}"
+        "{PYTHON_IN[report]} evals.compare --settings {params.settings:q} --graded {input.graded} --selection {input.selection} --k {params.k} --seed-variance {params.variance}"
         " --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
 
 
@@ -84,6 +90,7 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
 
     rule analyses:
         input:
+            again=lambda w: STALE.check(*asked(ANALYSIS_TABLES[0])),
             image=IMAGE["report"],
             graded=[PATHS.graded.format(**run) for run in EVALUATED],
             selection=[PATHS.selection.format(**run) for run in RUNS],
@@ -98,16 +105,18 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
             mem_mb=growing(8000),
             runtime=growing(30),
         params:
+            settings=settings.dumps(TABLES[ANALYSIS_TABLES[0]]),
             k=" ".join(map(str, STUDY.evaluation.k)),
             draws=STUDY.evaluation.bootstrap_draws,
             seed=STUDY.evaluation.bootstrap_seed,
             variance=STUDY.evaluation.seed_variance,
         shell:
-            "{PYTHON_IN[report]} evals.score --graded {input.graded} --selection {input.selection} --k {params.k}"
+            "{PYTHON_IN[report]} evals.score --settings {params.settings:q} --graded {input.graded} --selection {input.selection} --k {params.k}"
             " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
 
     rule analysis_differences:
         input:
+            again=lambda w: STALE.check(*asked(ANALYSIS_TABLES[1])),
             image=IMAGE["report"],
             graded=[PATHS.graded.format(**run) for run in EVALUATED],
             selection=[PATHS.selection.format(**run) for run in RUNS],
@@ -122,12 +131,13 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
             mem_mb=growing(8000),
             runtime=growing(30),
         params:
+            settings=settings.dumps(TABLES[ANALYSIS_TABLES[1]]),
             k=" ".join(map(str, STUDY.evaluation.k)),
             draws=STUDY.evaluation.bootstrap_draws,
             seed=STUDY.evaluation.bootstrap_seed,
             variance=STUDY.evaluation.seed_variance,
         shell:
-            "{PYTHON_IN[report]} evals.compare --graded {input.graded} --selection {input.selection} --against grpo"
+            "{PYTHON_IN[report]} evals.compare --settings {params.settings:q} --graded {input.graded} --selection {input.selection} --against grpo"
             " --k {params.k} --seed-variance {params.variance} --draws {params.draws} --seed {params.seed}"
             " --out {output} > {log} 2>&1"
 
@@ -135,6 +145,7 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
 # Training seeds are the unit of replication: one row per run.
 rule run_scores:
     input:
+        again=lambda w: STALE.check(*asked(f"{PATHS.root}/run_scores.parquet")),
         image=IMAGE["report"],
         graded=[PATHS.graded.format(**run) for run in EVALUATED],
         selection=[PATHS.selection.format(**run) for run in RUNS],
@@ -150,14 +161,16 @@ rule run_scores:
         mem_mb=growing(8000),
         runtime=growing(10),
     params:
+        settings=settings.dumps(TABLES[f"{PATHS.root}/run_scores.parquet"]),
         k=" ".join(map(str, STUDY.evaluation.k)),
     shell:
-        "{PYTHON_IN[report]} evals.table_runs --graded {input.graded} --selection {input.selection} --k {params.k}"
+        "{PYTHON_IN[report]} evals.table_runs --settings {params.settings:q} --graded {input.graded} --selection {input.selection} --k {params.k}"
         " --out {output} > {log} 2>&1"
 
 
 rule claims:
     input:
+        again=lambda w: STALE.check(*asked(f"{PATHS.root}/claims.parquet")),
         image=IMAGE["report"],
         runs=rules.run_scores.output,
         metrics=[PATHS.metrics.format(**run) for run in RUNS],
@@ -173,13 +186,16 @@ rule claims:
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
+    params:
+        settings=settings.dumps(TABLES[f"{PATHS.root}/claims.parquet"]),
     shell:
-        "{PYTHON_IN[report]} evals.claims --runs {input.runs} --metrics {input.metrics} --measures {output.measures}"
+        "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs} --metrics {input.metrics} --measures {output.measures}"
         " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
 
 
 rule contamination:
     input:
+        again=lambda w: STALE.check(*asked(f"{PATHS.root}/contamination.parquet")),
         image=IMAGE["report"],
         train=PATHS.problems.format(dataset="train"),
         benchmarks=expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks),
@@ -194,13 +210,16 @@ rule contamination:
     resources:
         mem_mb=growing(4000),
         runtime=growing(10),
+    params:
+        settings=settings.dumps(TABLES[f"{PATHS.root}/contamination.parquet"]),
     shell:
-        "{PYTHON_IN[report]} evals.contamination --train {input.train} --benchmarks {input.benchmarks}"
+        "{PYTHON_IN[report]} evals.contamination --settings {params.settings:q} --train {input.train} --benchmarks {input.benchmarks}"
         " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
 
 
 rule tables:
     input:
+        PATHS.study,
         rules.table1.output,
         rules.differences.output,
         ANALYSIS_TABLES,

@@ -6,17 +6,21 @@ SELECTION_SETS = {
     name: PATHS.problems.format(dataset=name) for name in common.selection_sets(STUDY)
 }
 
+CHECKPOINTS = (
+    PATHS.checkpoints
+)  # no parameter: another folder for what is unfinished changes no result
+
 
 rule train:
     input:
-        config=PATHS.model_section.format(section="train", model="{model}"),
-        arm=PATHS.arm,
+        again=lambda w: STALE.check(
+            PATHS.done.format(model=w.model, arm=w.arm, seed=w.seed),
+            settings.run(PLAN, w.model, w.arm, int(w.seed)),
+        ),
         image=IMAGE["train"],
-        model=PATHS.base_model,
+        model=PATHS.base_manifest,
         problems=PATHS.problems.format(dataset="train"),
         sets=list(SELECTION_SETS.values()),
-        # as for the base model: all data checked first
-        checked=ancient(expand(PATHS.problems, dataset=DATASETS)),
     output:
         done=f"{PATHS.run}/done.json",
         conventions=f"{PATHS.run}/conventions.json",
@@ -42,18 +46,21 @@ rule train:
         mem_mb=lambda w, attempt: ASKS[w.model]["mem_mb"] * (3 + attempt) // 4,
         runtime=lambda w: ASKS[w.model]["runtime"],
     params:
-        template=lambda w: STUDY.models[w.model].template,
+        settings=lambda w: settings.dumps(
+            settings.run(PLAN, w.model, w.arm, int(w.seed))
+        ),
+        operation=PATHS.operation,
+        model=PATHS.base_model,
         sets=" ".join(
             f"--evaluate {name}={path}" for name, path in SELECTION_SETS.items()
         ),
-        checkpoints=PATHS.checkpoints,
         out=PATHS.run,
     shell:
-        "{LAUNCH} --config {input.config} --cpus-per-rank {resources.cpus_per_task} --"
-        " {PYTHON_IN[train]} asymgrpo.train --config {input.config} --arm {input.arm} --model {input.model}"
-        " --template {params.template} --problems {input.problems} {params.sets} --seed {wildcards.seed}"
-        " --checkpoints {params.checkpoints} --out {params.out} --threads {resources.cpus_per_task}"
-        " ${{SLURM_JOB_ID:+--stop-after {resources.runtime}}} 2>&1 | tee {log}"
+        "{LAUNCH} --operation {params.operation:q} --cpus-per-rank {resources.cpus_per_task} --"
+        " {PYTHON_IN[train]} asymgrpo.train --settings {params.settings:q} --operation {params.operation:q}"
+        " --model {params.model:q} --problems {input.problems:q} {params.sets}"
+        " --checkpoints {CHECKPOINTS:q} --out {params.out:q} --threads {resources.cpus_per_task}"
+        " ${{SLURM_JOB_ID:+--stop-after {resources.runtime}}} 2>&1 | tee {log:q}"
 
 
 rule trained:

@@ -1,0 +1,41 @@
+"""The settings that the table being made must have, and the guard at every file that is read for it.
+
+`--settings JSON` of a command (evals.cli) names them once. From then on no file of another configuration can be read in that
+process (evals.io), and what is written states them (`derived`). By hand the option may be left out: then nothing is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from asymgrpo.settings import Settings, SettingsError, require_for_table
+from evals.errors import DataError
+
+_asked: Settings | None = None
+
+
+def ask(settings: Settings | None) -> None:
+    """From now on, accept only files that agree with these settings of a table; None accepts all."""
+    global _asked
+    _asked = settings
+
+
+def check(path: str | Path, metadata: Mapping[str, Any]) -> None:
+    """Refuse a file that was made with other settings than those asked for.
+
+    Raises:
+        DataError: naming the file and the keys that differ.
+    """
+    if _asked is None:
+        return
+    try:
+        require_for_table(metadata.get("settings"), _asked, path)
+    except SettingsError as error:
+        raise DataError(str(error)) from None
+
+
+def statement() -> dict[str, Any]:
+    """What a table made now states of its settings."""
+    return {} if _asked is None else {"settings": _asked}

@@ -1,0 +1,45 @@
+"""Print the settings that a study asks of one result, for commands by hand:
+
+    python -m workflow.asked results --model tiny --arm grpo --seed 0                       # of the training run
+    python -m workflow.asked results --model tiny --arm base --benchmark chain2             # of samples
+    python -m workflow.asked results --model tiny --arm base --graded                       # of all graded samples of a run
+
+`results` is the folder of results of a study; its config/study.json is read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asymgrpo import settings
+from evals.cli import run
+from evals.errors import DataError
+from workflow.leaves import study_of_results
+
+
+def main(
+    results: Annotated[Path, typer.Argument(help="folder of results of a study")],
+    model: Annotated[str, typer.Option(help="name of the model")],
+    arm: Annotated[str, typer.Option(help="name of the arm, base, or base@TEMPLATE")],
+    seed: Annotated[int, typer.Option(help="training seed; 0 for base")] = 0,
+    benchmark: Annotated[str | None, typer.Option(help="print the settings of samples of this benchmark")] = None,
+    graded: Annotated[bool, typer.Option(help="print the settings of all graded samples of the run")] = False,
+) -> None:
+    """Print the settings of one result as JSON."""
+    plan = settings.plan_of(study_of_results(results))
+    try:
+        whole = settings.graded(plan, model, arm, seed)
+        if graded:
+            found = whole
+        else:
+            found = settings.samples(whole, benchmark) if benchmark else whole["source"]
+    except KeyError as unknown:
+        raise DataError(f"{results}: its configuration names no {unknown.args[0]!r}") from None
+    typer.echo(settings.dumps(found))
+
+
+if __name__ == "__main__":
+    run(main)
