@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 """Of one result; the key `of` says which kind it is."""
 Plan = dict[str, Any]
-"""{models, arms, problems, selection}: everything that the results of a study depend on."""
+"""{models, arms, problems, n_samples, selection}: everything that the results of a study depend on."""
 
 BASE = "base"
 """The name under which the untrained model appears among the arms; `base@TEMPLATE` is the same under another prompt template."""
@@ -48,6 +48,7 @@ def plan_of(study: Study) -> Plan:
             name: get_arm(name, study.arms.get(name)).model_dump(mode="json", exclude={"about"}) for name in named
         },
         "problems": {name: _problems(study, name) for name in (*TRAINING_SETS, *study.evaluation.benchmarks)},
+        "n_samples": {name: study.evaluation.n_samples(name) for name in study.evaluation.benchmarks},
         "selection": list(study.evaluation.selection),
     }
 
@@ -61,9 +62,9 @@ def _model(study: Study, name: str) -> Settings:
         "template": model.template,
         "train": train.model_dump(mode="json", exclude=set(NO_EFFECT_ON_RESULTS)),
         "evaluation": {
-            key: getattr(evaluation, key) for key in ("temperature", "top_p", "max_tokens", "engine", "batch")
-        }
-        | {"samples": {name: evaluation.n_samples(name) for name in evaluation.benchmarks}, "dtype": train.dtype},
+            **{key: getattr(evaluation, key) for key in ("temperature", "top_p", "max_tokens", "engine", "batch")},
+            "dtype": train.dtype,
+        },
     }
 
 
@@ -91,18 +92,13 @@ def _problems(study: Study, name: str) -> Settings:
 def part(plan: Plan, models: Iterable[str], arms: Iterable[str], benchmarks: Iterable[str]) -> Plan:
     """The plan of some models, arms (`base` may be among them) and benchmarks: what a table of these depends on."""
     named = list(benchmarks)
-    keep = [*TRAINING_SETS, *named]
     return {
-        "models": {name: _evaluated_on(plan["models"][name], named) for name in dict.fromkeys(models)},
+        "models": {name: plan["models"][name] for name in dict.fromkeys(models)},
         "arms": {name: plan["arms"][name] for name in dict.fromkeys(arms) if not is_base(name)},
-        "problems": {name: plan["problems"][name] for name in keep},
+        "problems": {name: plan["problems"][name] for name in (*TRAINING_SETS, *named)},
+        "n_samples": {name: plan["n_samples"][name] for name in named},
         "selection": plan["selection"],
     }
-
-
-def _evaluated_on(model: Settings, benchmarks: list[str]) -> Settings:
-    evaluation = model["evaluation"]
-    return model | {"evaluation": evaluation | {"samples": {name: evaluation["samples"][name] for name in benchmarks}}}
 
 
 # --- settings of one result ------------------------------------------------------------------------------------------------
@@ -136,7 +132,6 @@ def run(plan: Plan, model: str, arm: str, seed: int) -> Settings:
 def graded(plan: Plan, model: str, arm: str, seed: int) -> Settings:
     """Of all graded samples of one run, or of the base model under a template."""
     about = plan["models"][model]
-    evaluation = {key: value for key, value in about["evaluation"].items() if key != "samples"}
     source = {"of": "base model", **about["base"]} if is_base(arm) else run(plan, model, arm, seed)
     return {
         "of": "graded",
@@ -146,10 +141,9 @@ def graded(plan: Plan, model: str, arm: str, seed: int) -> Settings:
         "source": source,
         "selection": [] if is_base(arm) else plan["selection"],
         "template": template_of(about["template"], arm),
-        "evaluation": evaluation,
+        "evaluation": about["evaluation"],
         "benchmarks": {
-            name: {"problems": plan["problems"][name], "n_samples": n}
-            for name, n in about["evaluation"]["samples"].items()
+            name: {"problems": plan["problems"][name], "n_samples": n} for name, n in plan["n_samples"].items()
         },
     }
 
@@ -277,7 +271,7 @@ def require_for_table(stated: Settings | None, asked: Settings, name: str | Path
         return
     if stated["of"] == "table":
         plan = stated["plan"]
-        parts = {key: _only(plan[key], asked["plan"][key]) for key in ("models", "arms", "problems")}
+        parts = {key: _only(plan[key], asked["plan"][key]) for key in ("models", "arms", "problems", "n_samples")}
         stated = stated | {"plan": plan | parts}
     try:
         wanted = expected(asked, stated)

@@ -1,9 +1,10 @@
-"""Dry runs of the real workflow in a forked process: Snakemake is imported once for all of them."""
+"""How these tests call Snakemake on the mini study: for real in a process, or dry in a forked one that has imported it."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +17,16 @@ def arguments(results: Path, *changes: str) -> list[str]:
     """Those of a call on the mini study with its results in a folder of the test."""
     places = (f"results={results}", f"checkpoints={results}-checkpoints")
     return ["--configfile", MINI, "--config", *places, *changes, "--nolock", "--cores", "1"]
+
+
+def run_mini(
+    *words: str, results: Path, changes: tuple[str, ...] = (), check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run `snakemake WORDS` at the repository's root; fails the test if it fails and `check`."""
+    command = [sys.executable, "-m", "snakemake", *words, *arguments(results, *changes)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1500, check=False)
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
 
 
 def said(out: Path, *words: str) -> str:

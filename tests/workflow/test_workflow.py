@@ -6,44 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dry
 import pyarrow.parquet as pq
 import pytest
+from dry import run_mini
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 
-MINI = "tests/workflow/mini.yaml"
-
-
-def snakemake(*arguments: str, results: Path, changes: tuple[str, ...] = ()):
-    """Run snakemake at the repository's root, with its results and its own state in a folder of the test."""
-    command = [
-        *(sys.executable, "-m", "snakemake", *arguments),
-        *("--configfile", MINI, "--config", f"results={results}", f"checkpoints={results}-checkpoints", *changes),
-        *("--nolock", "--cores", "2"),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1500, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
 def planned(done) -> dict[str, int]:
     """Rule -> number of jobs of a dry run."""
-    lines = (done.stdout + done.stderr).splitlines()
-    table = {}
-    for line in lines:
-        parts = line.split()
-        if len(parts) == 2 and parts[1].isdigit() and parts[0] != "total" and not parts[0].endswith(":"):
-            table[parts[0]] = int(parts[1])
-    return table
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study") / "results"
-    snakemake("all", results=folder)
-    return folder
+    return dry.planned(done.stdout + done.stderr)
 
 
 def test_table_1_has_every_arm_benchmark_and_metric(results):
@@ -62,7 +36,7 @@ def test_table_1_has_every_arm_benchmark_and_metric(results):
 def test_table_1_says_where_it_comes_from(results):
     metadata = json.loads(pq.read_schema(results / "table1.parquet").metadata[b"asymgrpo"])
     text = json.dumps(metadata)
-    for word in ("config_sha256", "git_commit", "weights_sha256", "problems_sha256", "torch", "math-verify"):
+    for word in ("settings", "git_commit", "weights_sha256", "problems_sha256", "torch", "math-verify"):
         assert word in text, word
 
 
@@ -73,23 +47,23 @@ def test_figures_are_pictures(results):
 
 
 def test_a_second_call_has_nothing_to_do(results):
-    assert "Nothing to be done" in (done := snakemake("all", results=results)).stdout + done.stderr
+    assert "Nothing to be done" in (done := run_mini("all", results=results)).stdout + done.stderr
 
 
 def test_only_what_changed_is_planned(results):
     """An arm's change trains its runs; a touched file or an edited comment of the code trains nothing."""
-    os.utime(results / "config" / "arms" / "grpo.json")
+    os.utime(results / "models" / "tiny" / "base" / "manifest.json")
     os.utime(ROOT / "asymgrpo" / "trainer.py")
-    assert not planned(snakemake("-n", "all", results=results))
+    assert not planned(run_mini("-n", "all", results=results))
     change = ("arms={asymgrpo_clip_higher: {clip_high: 0.3}}",)
-    counts = planned(snakemake("-n", "all", results=results, changes=change))
+    counts = planned(run_mini("-n", "all", results=results, changes=change))
     assert counts["train"] == 1
     assert counts["sample"] == 2, "two benchmarks of the one run"
-    assert not planned(snakemake("-n", "all", results=results)), "the old configuration still has its results"
+    assert not planned(run_mini("-n", "all", results=results)), "the old configuration still has its results"
 
 
 def test_the_table_needs_no_figures(results, tmp_path):
-    counts = planned(snakemake("-n", f"{tmp_path}/table1.parquet", results=tmp_path))
+    counts = planned(run_mini("-n", f"{tmp_path}/table1.parquet", results=tmp_path))
     assert counts["train"] == 2
     assert counts["sample"] == 6
     assert "figure" not in counts
@@ -99,22 +73,22 @@ def test_a_lost_figure_is_drawn_from_what_is_there(results):
     png = results / "figures" / "passk_curves.png"
     bytes_before = png.read_bytes()
     png.unlink()
-    counts = planned(snakemake("-n", "figures", results=results))
+    counts = planned(run_mini("-n", "figures", results=results))
     assert set(counts) <= {"figure", "figures"}
-    snakemake("figures", results=results)
+    run_mini("figures", results=results)
     assert png.read_bytes() == bytes_before
 
 
 def test_the_report_is_made_of_what_is_there(results):
     """The study's page; with it there, Snakemake's own report of the jobs, which holds pictures and tables too."""
-    counts = planned(snakemake("-n", "report", results=results))
+    counts = planned(run_mini("-n", "report", results=results))
     assert set(counts) <= {"page", "report"}, "nothing else is made again"
-    snakemake("report", results=results)
+    run_mini("report", results=results)
     page = (results / "report.html").read_text()
     assert "GRPO" in page
     assert "is not made yet" not in page
     jobs = results.parent / "jobs.html"
-    snakemake("all", "--report", str(jobs), results=results)
+    run_mini("all", "--report", str(jobs), results=results)
     text = jobs.read_text()
     for name in ("training_curves.png", "table1.md", "contamination.md"):
         assert name in text, name

@@ -1,0 +1,236 @@
+"""What a result states, and what is refused: properties of asymgrpo.settings, and every step's refusal on real files."""
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asymgrpo import settings
+from asymgrpo.config import NO_EFFECT_ON_RESULTS, parse
+from workflow import common
+from workflow.leaves import merged, study_of_results
+
+ROOT = Path(__file__).parents[2]
+STUDY = parse(
+    merged(
+        yaml.safe_load((ROOT / "config/default.yaml").read_text(encoding="utf-8")),
+        {
+            "study": {"analyses": ["positive_only"], "analysis_seeds": [0]},
+            "evaluation": {"control_templates": ["plain_boxed"]},
+        },
+    )
+)
+PLAN = settings.plan_of(STUDY)
+RESULTS = {
+    "run": settings.run(PLAN, "tiny", "grpo", 1),
+    "graded": settings.graded(PLAN, "tiny", "grpo", 1),
+    "base model": settings.graded(PLAN, "tiny", "base", 0),
+    "template": settings.graded(PLAN, "tiny", "base@plain_boxed", 0),
+    "problems": settings.problems(PLAN, "validation"),
+    "table": settings.table(PLAN, k=[1, 2], draws=10),
+}
+
+
+def leaves(value, path=()):
+    """Paths of everything in nested dictionaries that is no dictionary."""
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from leaves(item, (*path, key))
+    else:
+        yield path
+
+
+def changed(value, path):
+    """A copy with another value at a path."""
+    other = copy.deepcopy(value)
+    inner = other
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = "something else"
+    return other
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_result_of_the_plan_is_accepted(name):
+    asked = settings.table(PLAN, k=[1, 2], draws=10)
+    settings.require_for_table(RESULTS[name], asked, name)
+    assert settings.differences(RESULTS[name], json.loads(settings.dumps(RESULTS[name]))) == []
+
+
+@given(data=st.data())
+def test_every_setting_of_every_result_counts(data):
+    """Whatever single value differs, the result is refused and the key is named."""
+    name = data.draw(st.sampled_from(sorted(RESULTS)))
+    path = data.draw(st.sampled_from(list(leaves(RESULTS[name]))))
+    stated = changed(RESULTS[name], path)
+    with pytest.raises(settings.SettingsError) as refused:
+        settings.require(stated, RESULTS[name], "results/some.parquet")
+    assert ".".join(path) in str(refused.value)
+    assert "results/some.parquet" in str(refused.value)
+
+
+@given(data=st.data())
+def test_nothing_without_effect_is_a_setting(data):
+    """Changes of how a study is carried out leave every setting as it is."""
+    key = data.draw(st.sampled_from(NO_EFFECT_ON_RESULTS))
+    assert all(key not in path for path in leaves(PLAN))
+    moved = STUDY.model_copy(update={"results": Path("elsewhere"), "checkpoints": Path("other"), "name": "x"})
+    assert settings.plan_of(moved) == PLAN
+
+
+def test_a_part_of_a_plan_asks_for_its_own_results_only():
+    part = settings.table(settings.part(PLAN, ["tiny"], ["base", "grpo"], ["chain2"]))
+    assert set(part["plan"]["arms"]) == {"grpo"}
+    assert set(part["plan"]["n_samples"]) == {"chain2"}
+    settings.require_for_table(RESULTS["table"], part, "a table with more in it")
+    with pytest.raises(settings.SettingsError, match="asymgrpo"):
+        settings.require_for_table(settings.run(PLAN, "tiny", "asymgrpo", 0), part, "metrics.parquet")
+
+
+def test_a_key_that_a_later_version_adds_does_not_refuse_what_was_made_before():
+    before, now = copy.deepcopy(RESULTS["run"]), RESULTS["run"]
+    del before["arm"]["kl_coef"], before["train"]["logits_chunk"]
+    assert settings.differences(before, now) == []
+    del before["base"]["spec"]["layers"]
+    assert settings.differences(before, now) == ["base.spec.layers is null, not 2"], "a specification has no such keys"
+
+
+def call(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", "-m", module, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+
+
+def test_train_refuses_another_base_model_and_other_problems(results, tmp_path):
+    plan = settings.plan_of(study_of_results(results))
+    asked = settings.run(plan, "tiny", "grpo", 0)
+    inputs = [
+        *("--operation", results / "config/operation/tiny.json", "--model", results / "models/tiny/base"),
+        *(
+            "--problems",
+            results / "data/train.parquet",
+            "--evaluate",
+            f"validation={results / 'data/validation.parquet'}",
+        ),
+        *("--evaluate", f"chain4={results / 'data/chain4.parquet'}", "--checkpoints", tmp_path / "c"),
+    ]
+    for path, words in {
+        ("base", "spec", "hidden_size"): ["models/tiny/base", "base_model"],
+        ("problems", "train", "embedded_n"): ["data/train.parquet", "problems"],
+        ("problems", "chain4", "embedded_seed"): ["data/chain4.parquet", "problems"],
+    }.items():
+        done = call(
+            "asymgrpo.train", "--settings", settings.dumps(changed(asked, path)), *inputs, "--out", tmp_path / "out"
+        )
+        assert done.returncode == 2, done.stderr
+        assert all(word in done.stderr for word in [*words, path[-1]]), done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "out").exists()
+        assert not (tmp_path / "c").exists()
+
+
+def test_each_step_of_evaluation_refuses_what_was_not_asked_for(results, tmp_path):
+    """sample: run, problems; grade: samples; score: graded; table: scores; claims: scores of runs; figure: metrics."""
+    study = study_of_results(results)
+    plan = settings.plan_of(study)
+    graded = settings.graded(plan, "tiny", "grpo", 0)
+    tables = common.tables(study, plan, common.Layout(study))
+    asked = {Path(path).stem: told for path, told in tables.items()}
+    run, out = results / "runs/tiny/grpo/seed0", tmp_path / "out"
+    graded_files = [results / f"graded/tiny/{arm}/seed0.parquet" for arm in ("base", "grpo", "asymgrpo_clip_higher")]
+    selections = [results / f"runs/tiny/{arm}/seed0/selection.json" for arm in ("grpo", "asymgrpo_clip_higher")]
+    problems = [results / f"data/{name}.parquet" for name in ("chain2", "chain4")]
+    of_sample = ["--problems", problems[0], "--checkpoints", run / "candidates", "--selection", selections[0]]
+    of_score = ["--graded", *graded_files, "--selection", *selections, "--k", 1, "--draws", 10, "--seed", 0]
+    of_table = ["--scores", results / "scores.parquet", "--markdown", tmp_path / "t.md"]
+    cases = [
+        ("evals.sample", settings.samples(graded, "chain2"), ("source", "train", "steps"), of_sample, "done.json"),
+        ("evals.sample", settings.samples(graded, "chain2"), ("problems", "embedded_n"), of_sample, "chain2.parquet"),
+        (
+            *("evals.grade", graded, ("evaluation", "temperature")),
+            ["--samples", *(results / "samples/tiny/grpo/seed0").glob("*.parquet"), "--problems", *problems],
+            "samples/tiny/grpo/seed0",
+        ),
+        (
+            *("evals.score", asked["scores"], ("plan", "models", "tiny", "train", "learning_rate")),
+            [*of_score, "--seed-variance", "own"],
+            "graded/tiny/grpo/seed0.parquet",
+        ),
+        ("evals.tables", asked["table1"], ("options", "draws"), of_table, "scores.parquet"),
+        ("evals.tables", asked["table1"], ("plan", "arms", "grpo", "clip_high"), of_table, "scores.parquet"),
+        (
+            *("evals.claims", asked["claims"], ("plan", "arms", "grpo", "clip_low")),
+            [
+                *("--runs", results / "run_scores.parquet", "--metrics", run / "metrics.parquet"),
+                *("--measures", tmp_path / "m", "--markdown", tmp_path / "c.md"),
+            ],
+            "run_scores.parquet",
+        ),
+    ]
+    for module, told, path, arguments, file in cases:
+        done = call(module, "--settings", settings.dumps(changed(told, path)), *arguments, "--out", out)
+        assert done.returncode != 0, (module, path)
+        assert file in done.stderr, (module, path, done.stderr)
+        assert path[-1] in done.stderr, (module, path, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert not out.exists()
+    figure = settings.table(settings.part(plan, ["tiny"], ["base", "grpo"], ["chain2", "chain4"]))
+    wrong = settings.dumps(changed(figure, ("plan", "models", "tiny", "train", "steps")))
+    done = call(
+        *("evals.figures.training_curves", "--settings", wrong, "--metrics", run / "metrics.parquet"),
+        *("--out-prefix", tmp_path / "figure"),
+    )
+    assert done.returncode != 0
+    assert "metrics.parquet" in done.stderr
+    assert "train.steps" in done.stderr
+
+
+def test_samples_of_other_problems_are_not_graded(results, tmp_path):
+    """By content: the same benchmark, generated from another seed."""
+    samples = results / "samples/tiny/base/seed0/chain2.parquet"
+    done = call(
+        "evals.grade", "--samples", samples, "--problems", results / "data/chain4.parquet", "--out", tmp_path / "g"
+    )
+    assert done.returncode != 0
+    assert "sampled from other problems" in done.stderr
+
+
+def test_a_bundle_and_a_report_refuse_runs_of_another_configuration(results, tmp_path):
+    """Even when the file of the configuration was changed behind the study's back."""
+    path = results / "config/study.json"
+    before = path.read_bytes()
+    told = json.loads(before)
+    told["config"]["train"]["learning_rate"] = 0.123
+    path.write_text(json.dumps(told), encoding="utf-8")
+    try:
+        for module, options in {
+            "evals.bundle": ["make", "--results", results],
+            "evals.report": ["--results", results],
+            "evals.crate": ["--results", results],
+        }.items():
+            done = call(module, *options, "--out", tmp_path / "out")
+            assert done.returncode != 0, module
+            assert "learning_rate is 0.0006, not 0.123" in done.stderr, (module, done.stderr)
+            assert not (tmp_path / "out").exists()
+    finally:
+        path.write_bytes(before)
+
+
+def test_every_result_states_its_settings(results):
+    study = study_of_results(results)
+    plan = settings.plan_of(study)
+    for arm in ("grpo", "asymgrpo_clip_higher"):
+        run = results / f"runs/tiny/{arm}/seed0"
+        for name in ("done.json", "metrics.parquet", "eval.parquet", "timings.parquet", "rollouts.parquet"):
+            assert settings.stated(run / name) == settings.run(plan, "tiny", arm, 0), name
+    for path, told in common.tables(study, plan, common.Layout(study.model_copy(update={"results": results}))).items():
+        if Path(path).exists():
+            assert settings.stated(Path(path)) == told, path
+    inputs = json.loads(pq.read_schema(results / "scores.parquet").metadata[b"asymgrpo"])["inputs"]
+    assert "settings" not in json.dumps(inputs), "stated once, not once more for each input"
