@@ -1,6 +1,7 @@
 # What Snakemake has to do beside running jobs.
-from workflow import orphans, ready
+from workflow import orphans, ready, records
 
+records.keep_of_failed_jobs()
 if not workflow.remote_exec:
     orphans.understand_sacct(workflow.basedir)
 

@@ -1,0 +1,49 @@
+"""What Snakemake remembers of the results of a job that fails: what it knew of them before.
+
+Snakemake writes down the parameters and input checksums of a failed job too, under the names of outputs that it then deletes
+(snakemake/snakemake#3237, #2966). The next call finds nothing changed, and nobody in need of the deleted files: it says "nothing
+to be done", or makes Table 1 from samples of the earlier configuration under the name of the new one. With the earlier record in
+place the change is seen again, and so is a change that is taken back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snakemake.jobs import Job
+
+WRAPPED = "_asymgrpo_keeps_records"
+
+
+def keep_of_failed_jobs() -> None:
+    """From now on a job that fails, or whose outputs Snakemake refuses, leaves Snakemake's records as it found them."""
+    if hasattr(Job, WRAPPED):
+        return
+    postprocess = Job.postprocess
+
+    async def keeping(job: Any, *arguments: Any, error: bool = False, **options: Any) -> None:
+        before = _records(job)
+        failed = True
+        try:
+            await postprocess(job, *arguments, error=error, **options)
+            failed = error
+        finally:
+            if failed:
+                _restore(job, before)
+
+    Job.postprocess = keeping
+    setattr(Job, WRAPPED, True)
+
+
+def _records(job: Any) -> list[tuple[Any, Any]]:
+    """(output, its record or None) of every output of a job."""
+    return [(output, job.dag.workflow.persistence.metadata(output)) for output in job.output]
+
+
+def _restore(job: Any, records: list[tuple[Any, Any]]) -> None:
+    """Put the records back, and take away those that did not exist. An output is no longer marked as being made."""
+    persistence = job.dag.workflow.persistence
+    for output, record in records:
+        persistence.cleanup_metadata(output)
+        if record is not None:
+            persistence._write_record(persistence._get_key(output), record)
