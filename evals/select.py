@@ -6,6 +6,7 @@ Ties go to the earliest step. The table it reads, eval.parquet, has the columns 
 (a benchmark name or "validation"), n_problems, n_samples and accuracy:float64 (a fraction).
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +30,7 @@ def select_step(evaluations: pa.Table, rule: str) -> int:
         evaluations: eval.parquet of one run. rule: `last`, `validation` or `best_on:<benchmark>`.
 
     Raises:
-        SelectionError: the rule is unknown, its set was never evaluated, or a step has two values for it.
+        SelectionError: the rule is unknown, its set was never evaluated, or a step has two values for it or none that is finite.
 
     >>> table = pa.table({"step": [5, 10, 15], "set": ["validation"] * 3, "accuracy": [0.2, 0.6, 0.6]})
     >>> select_step(table, "validation"), select_step(table, "last")
@@ -48,6 +49,8 @@ def select_step(evaluations: pa.Table, rule: str) -> int:
         if evaluated == name:
             if step in scores:
                 raise SelectionError(f"step {step} was evaluated twice on {name!r}; keep one row per step and set")
+            if accuracy is None or not math.isfinite(accuracy):
+                raise SelectionError(f"the accuracy of step {step} on {name!r} is {accuracy}; evaluate that step again")
             scores[step] = accuracy
     if not scores:
         raise SelectionError(
