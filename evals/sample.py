@@ -7,6 +7,7 @@ each step's samples are rows of the same file.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pyarrow as pa
 import typer
 
+from asymgrpo.outcome import stated
 from evals.cli import run
-from evals.io import provenance, read_json, read_table, sha256_file, write_table
+from evals.io import DataError, provenance, read_json, read_table, sha256_file, write_table
+from evals.outcomes import outcome_of
 
 if TYPE_CHECKING:
     from asymgrpo.models import Dtype
@@ -69,10 +72,13 @@ def main(
     n_samples = evaluation.n_samples(benchmark)
     rows = read_table(problems, ("problem_id", "problem")).to_pylist()
     identity = {"model": model, "arm": arm, "train_seed": train_seed, "benchmark": benchmark}
+    ended = None
     if selection is None:
         steps = {0: checkpoints}
     else:
-        wanted = sorted({row["step"] for row in read_json(selection)})
+        chosen = read_json(selection)
+        ended = outcome_of(selection, chosen[0]) if chosen else None  # of a diverged run no step is chosen: no rows
+        wanted = sorted({row["step"] for row in chosen} - {None})
         steps = {step: checkpoints / f"step{step:06d}" for step in wanted}
     found: list[dict[str, Any]] = []
     for step, directory in steps.items():
@@ -91,6 +97,8 @@ def main(
         "problems_sha256": sha256_file(problems),
         "weights_sha256": {str(step): weights_sha256(directory) for step, directory in steps.items()},
     }
+    if ended:
+        metadata |= {"model": model, "arm": arm, "train_seed": train_seed, **stated(ended)}
     write_table(pa.Table.from_pylist(found, SCHEMA), out, metadata)
 
 
@@ -103,7 +111,11 @@ def sample_checkpoint(
     identity: dict[str, Any],
     dtype: Dtype,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of SCHEMA: every problem, every sample."""
+    """Rows of SCHEMA: every problem, every sample.
+
+    Raises:
+        DataError: the weights give log-probabilities that are not finite.
+    """
     from asymgrpo.models import load_tokenizer
     from asymgrpo.progress import Progress
     from asymgrpo.rollout import Request
@@ -123,6 +135,11 @@ def sample_checkpoint(
             requests.append(Request(tuple(ids), tuple(sample_seed(*key, i) for i in range(n_samples))))
         groups = engine.generate(requests, evaluation.temperature, evaluation.top_p, evaluation.max_tokens)
         for problem, group in zip(part, groups, strict=True):
+            if not all(math.isfinite(x) for rollout in group for x in rollout.logprobs):
+                raise DataError(
+                    f"{directory}: the model gives no finite log-probabilities ({title}, problem {problem['problem_id']}); its "
+                    "weights are spoilt, give another checkpoint"
+                )
             texts = tokenizer.batch_decode([list(r.response_ids) for r in group], skip_special_tokens=True)
             for i, (rollout, text) in enumerate(zip(group, texts, strict=True)):
                 yield identity | {

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
+from asymgrpo.outcome import read, stated
 from evals.cli import run
-from evals.io import DataError, read_table, write_json
+from evals.io import DataError, read_table, table_metadata, write_json
 
 COLUMNS = ("step", "set", "accuracy")
 
@@ -62,8 +63,13 @@ def select_step(evaluations: pa.Table, rule: str) -> int:
 def selection_rows(
     evaluations: pa.Table, rules: list[str], model: str, arm: str, train_seed: int
 ) -> list[dict[str, Any]]:
-    """One record (model, arm, train_seed, selection, step) per rule, as `evals.score` reads them."""
+    """One record (model, arm, train_seed, selection, step) per rule, as `evals.score` reads them.
+
+    Of a diverged run no rule picks a checkpoint: `step` is null, and the record has the run's outcome.
+    """
     run = {"model": model, "arm": arm, "train_seed": train_seed}
+    if ended := read(table_metadata(evaluations)):
+        return [{**run, "selection": rule, "step": None, **stated(ended)} for rule in rules]
     return [{**run, "selection": rule, "step": select_step(evaluations, rule)} for rule in rules]
 
 

@@ -219,9 +219,8 @@ def test_a_run_that_diverges_is_done_and_says_so(tmp_path, model_directory):
     assert runs.digests(out) == before
 
 
-LATE = f"""
-import math, sys
-sys.path.insert(0, {str(runs.ROOT)!r})
+LATE = """
+import math
 import asymgrpo.train
 import asymgrpo.trainer as t
 score = t.Trainer.score
@@ -235,17 +234,18 @@ asymgrpo.train.app()
 """`python -m asymgrpo.train`, with an entropy that is spoilt from the fourth step on, on the last rank only."""
 
 
-def spoilt_late(folder: Path, model: Path, **train) -> list[str]:
+def spoilt_late(monkeypatch, folder: Path, model: Path, **train) -> list[str]:
     """The command of such a run of six steps."""
+    monkeypatch.setenv("PYTHONPATH", str(folder))
     command = runs.prepare(folder, model, steps=6, evaluate_every=2, rollouts_every=2, **train)
     (folder / "late.py").write_text(LATE)
-    return [*command[:3], str(folder / "late.py"), *command[5:]]
+    return [*command[:3], "-m", "late", *command[5:]]
 
 
 @pytest.mark.slow
-def test_a_run_that_diverges_late_goes_on_from_its_checkpoint_to_the_same_end(tmp_path, model_directory):
+def test_a_run_that_diverges_late_goes_on_from_its_checkpoint_to_the_same_end(tmp_path, model_directory, monkeypatch):
     """Killed before it could say that it is done, and started again."""
-    command = spoilt_late(tmp_path, model_directory)
+    command = spoilt_late(monkeypatch, tmp_path, model_directory)
     runs.finish(command)
     out = runs.out_of(command)
     ended = outcome.read(json.loads((out / "done.json").read_text()))
@@ -261,8 +261,8 @@ def test_a_run_that_diverges_late_goes_on_from_its_checkpoint_to_the_same_end(tm
 
 
 @pytest.mark.slow
-def test_both_ranks_end_where_one_diverges(tmp_path, model_directory):
-    command = spoilt_late(tmp_path, model_directory, ranks_per_node=2, micro_batch=2, zero_stage=2)
+def test_both_ranks_end_where_one_diverges(tmp_path, model_directory, monkeypatch):
+    command = spoilt_late(monkeypatch, tmp_path, model_directory, ranks_per_node=2, micro_batch=2, zero_stage=2)
     config = next(part.split("=", 1)[1] for part in command if part.startswith("--config="))
     runs.finish([sys.executable, "-m", "workflow.launch", "--config", config, "--cpus-per-rank", "1", "--", *command])
     ended = outcome.read(json.loads((runs.out_of(command) / "done.json").read_text()))
