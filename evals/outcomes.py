@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from asymgrpo.outcome import Diverged, read
 from evals.io import DataError, read_metadata
@@ -20,6 +21,9 @@ Lost = Mapping[tuple[str, str], Mapping[int, int]]
 RUN = ("model", "arm", "train_seed")
 AT = "diverged_at"
 """Column: the step at which a run diverged, null if it finished; in tables of arms the list of these steps."""
+
+STEPS = pa.list_(pa.field("element", pa.int32()))
+"""Type of that list. The name is the one that Parquet gives it, so that a table has the same hash before and after."""
 
 
 def outcome_of(where: str | Path, about: Mapping[str, Any]) -> Diverged | None:

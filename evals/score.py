@@ -21,7 +21,7 @@ from evals.bootstrap import SeedVariance
 from evals.cells import Counts, count_cells, read_graded, read_selection, select_samples
 from evals.cli import run
 from evals.io import DataError, data_hash, derived, inputs_metadata, write_table
-from evals.outcomes import AT, Lost, of_frame
+from evals.outcomes import AT, STEPS, Lost, of_frame
 from evals.stats import mean_intervals, own_seed_variance, pooled_seed_variance
 
 AVERAGE = "average"
@@ -45,7 +45,7 @@ SCHEMA = pa.schema(
         ("unparsed_share", pa.float64()),
         ("grader_disagreement", pa.float64()),
         ("n_diverged", pa.int32()),  # training seeds that are in no estimate
-        (AT, pa.list_(pa.int32())),  # the step of each
+        (AT, STEPS),  # the step of each
     ]
 )
 

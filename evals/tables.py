@@ -14,7 +14,7 @@ import typer
 from evals import paper_values
 from evals.cli import run
 from evals.io import data_hash, derived, read_metadata, read_table, write_table, write_text
-from evals.outcomes import AT, in_words
+from evals.outcomes import AT, STEPS, in_words
 
 ARMS = (
     "base",
@@ -75,7 +75,7 @@ SCHEMA = pa.schema(
         ("grader_disagreement", pa.float64()),
         ("seed_degrees", pa.int32()),
         ("n_diverged", pa.int32()),
-        (AT, pa.list_(pa.int32())),
+        (AT, STEPS),
     ]
 )
 

@@ -16,7 +16,7 @@ from evals.claims import render
 from evals.claims_table import CLAIMS
 from evals.compare import Settings, compare_arms, read_result_set
 from evals.figures import series
-from evals.io import DataError, read_json, read_metadata, read_table
+from evals.io import DataError, data_hash, read_json, read_metadata, read_table
 from evals.outcomes import of_files, of_frame
 from evals.report.page import render as render_page
 from evals.report.results import read_results
@@ -59,6 +59,15 @@ def test_the_cells_of_table_1_say_diverged(results: Path, some_diverged: Path) -
     assert "nan" not in "\n".join(lines)
     assert "a diverged run has none" in lines[-1]
     assert "diverged" not in (results / "table1.md").read_text()
+
+
+@pytest.mark.parametrize("study", ["results", "some_diverged", "all_diverged"])
+def test_a_table_has_the_hash_that_it_states(study: str, request: pytest.FixtureRequest) -> None:
+    """Also with a column of lists, whose type Parquet spells in its own way."""
+    home: Path = request.getfixturevalue(study)
+    for name in ("scores", "table1", "differences", "run_scores", "measures", "claims"):
+        path = home / f"{name}.parquet"
+        assert data_hash(read_table(path)) == read_metadata(path)["data_hash"], name
 
 
 def test_every_run_has_its_row(results: Path, some_diverged: Path) -> None:
