@@ -87,7 +87,7 @@ def read_runs(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:
 
 
 def diverged(lost: Lost) -> dict[str, str]:
-    """The note of a figure about the runs that it cannot show, {} if every run finished; `style.save` writes it on the picture."""
+    """The note of a figure about runs that it cannot show, {} if every run finished; `style.save` writes it on the picture."""
     return {"diverged": sentence(lost, TITLES)} if lost else {}
 
 
