@@ -7,6 +7,7 @@ minute on one core and gives the same bytes on every run with one thread.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -24,7 +25,7 @@ Positive = Annotated[int, Field(gt=0)]
 class TinySpec(BaseModel):
     """Architecture and supervised training of the tiny model: `models.<name>.spec` in a study's configuration."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     seed: int
     """Of the texts, the initial weights and the order of batches."""
@@ -162,14 +163,18 @@ def optimizers(model: Qwen3ForCausalLM, spec: TinySpec, updates: int) -> list[tu
 
 
 def train(model: Qwen3ForCausalLM, pairs: list[tuple[list[int], list[int]]], spec: TinySpec, pad: int) -> list[float]:
-    """Token-mean cross-entropy on the solutions, gradient norm at most 1. Returns the loss of every update."""
+    """Token-mean cross-entropy on the solutions, gradient norm at most 1. Returns the loss of every update.
+
+    Raises:
+        SpecError: the loss or the gradient norm is not finite.
+    """
     import torch
     from torch.nn.utils.rnn import pad_sequence
     from tqdm import tqdm
 
     plan = batches([len(tokens) for tokens, _ in pairs], spec.batch, spec.epochs, spec.seed)
     both = optimizers(model, spec, len(plan))
-    losses = []
+    losses: list[float] = []
     model.train()
     for indices in tqdm(plan, desc="base model", unit="update", disable=None):
         tokens = pad_sequence([torch.tensor(pairs[i][0]) for i in indices], True, pad)
@@ -179,7 +184,12 @@ def train(model: Qwen3ForCausalLM, pairs: list[tuple[list[int], list[int]]], spe
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten())
         model.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+            raise SpecError(
+                f"tiny model: its supervised training diverged in update {len(losses) + 1} (loss {loss.item()}, gradient norm "
+                f"{norm.item()}); lower learning_rate or muon_learning_rate in the model's `spec`."
+            )
         for optimizer, schedule in both:
             optimizer.step()
             schedule.step()

@@ -18,6 +18,8 @@ from typing import Any
 from asymgrpo.files import sha256_file
 
 MANIFEST = "manifest.json"
+CONCLUDED = "concluded.json"
+"""In a run's workspace: no step is left to do, and what the results say, until they are accepted."""
 
 
 class CheckpointError(RuntimeError):
@@ -125,3 +127,16 @@ def prune(directory: Path, keep: int) -> None:
         shutil.rmtree(old)
     for abandoned in directory.glob(".staging*"):
         shutil.rmtree(abandoned)
+
+
+def workspace_of(checkpoints: Path, model: str, arm: str, seed: int, identity_sha256: str) -> Path:
+    """The folder of everything unfinished of one run."""
+    return checkpoints / model / arm / f"seed{seed}-{identity_sha256[:12]}"
+
+
+def forget(workspace: Path) -> None:
+    """Delete what a concluded run kept for the case that its outputs are refused. Curves (asymgrpo.live) stay."""
+    if (workspace / CONCLUDED).exists():
+        (workspace / CONCLUDED).unlink()  # first: without it nothing is published from what is left
+        for name in ("candidates", "rollouts"):
+            shutil.rmtree(workspace / name, ignore_errors=True)

@@ -22,7 +22,7 @@ class ConfigError(ValueError):
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Embedded(Section):
@@ -89,8 +89,8 @@ class Train(Section):
     """G: rollouts per prompt."""
     updates_per_rollout: Positive
     """Optimizer updates per rollout batch; with 1 the ratio is always 1 and clipping never acts."""
-    learning_rate: Annotated[float, Field(gt=0)]
-    """Constant after warm-up."""
+    learning_rate: Annotated[float, Field(gt=0, le=1e30)]
+    """Constant after warm-up. Above 1e30 Adam's first step, which divides it by 1 - beta1, has no number in float32."""
     warmup_updates: Annotated[int, Field(ge=0)]
     adam_beta1: Fraction
     adam_beta2: Fraction

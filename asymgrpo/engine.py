@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ from asymgrpo.batch import Batch
 from asymgrpo.config import Train
 from asymgrpo.policy import Policy
 from asymgrpo.rendezvous import meeting
+
+
+class GradientError(ArithmeticError):
+    """The global gradient norm of an update is not finite; the weights are as before."""
 
 
 class LostRankError(RuntimeError):
@@ -107,15 +112,23 @@ class Engine:
         """Add one micro-batch's share of the global loss; the update happens with the last micro-batch.
 
         DeepSpeed averages gradients over ranks; ours are shares of one global sum, hence the factor world_size.
+
+        Raises:
+            GradientError: the norm of the update's gradient is not finite; on all ranks, and nothing was updated.
         """
         self._set_learning_rate()
         self._ds.backward(loss * self.world_size, scale_wrt_gas=False)
-        if self._ds.is_gradient_accumulation_boundary():
-            self.updates += 1
-            if self._ds.zero_optimization_stage() == 0:  # there DeepSpeed clips without keeping the norm
-                grads = [p.grad for p in self._policy.parameters() if p.grad is not None]
-                self._grad_norm = float(torch.nn.utils.get_total_norm(grads))
+        updates = self._ds.is_gradient_accumulation_boundary()
+        if updates and self._ds.zero_optimization_stage() == 0:  # there DeepSpeed clips without keeping the norm
+            grads = [p.grad for p in self._policy.parameters() if p.grad is not None]
+            self._grad_norm = float(torch.nn.utils.get_total_norm(grads))
+            if not math.isfinite(self._grad_norm):
+                raise GradientError(f"gradient norm {self._grad_norm}")
         self._ds.step()
+        if updates:  # ZeRO skips an update whose norm is not finite, without a word but for the norm
+            if not math.isfinite(self.grad_norm):
+                raise GradientError(f"gradient norm {self.grad_norm}")
+            self.updates += 1
 
     @property
     def grad_norm(self) -> float:

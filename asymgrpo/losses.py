@@ -7,6 +7,8 @@ began. Logarithms are natural; log-probabilities and entropies are at the sampli
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -102,7 +104,11 @@ def next_entropy_coef(coef: float, entropy: float, target: float, delta: float, 
 
     >>> next_entropy_coef(0.0, entropy=0.1, target=0.2, delta=0.005, low=0.0, high=1.0)
     0.005
+
+    Raises:
+        ValueError: the entropy is not finite; it would pass for one above the target.
     """
+    _need_finite(entropy)
     return min(max(coef + (delta if entropy < target else -delta), low), high)
 
 
@@ -110,8 +116,17 @@ def active_entropy_coef(coef: float, entropy: float, target: float) -> float:
     """What an update uses of the adaptive coefficient: all of it while entropy <= target, 0 above.
 
     Source: Skywork-OR1, arXiv:2505.22312.
+
+    Raises:
+        ValueError: the entropy is not finite; it would pass for one above the target.
     """
+    _need_finite(entropy)
     return coef if entropy <= target else 0.0
+
+
+def _need_finite(entropy: float) -> None:
+    if not math.isfinite(entropy):
+        raise ValueError(f"the mean entropy is {entropy}; a controller of the entropy needs a finite one.")
 
 
 def token_covariance(logp: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ MACHINES = Path(__file__).with_name("machines.yaml")
 class Machine(BaseModel):
     """A GPU kind at its nameplate: 10^9 bytes, 10^12 operations, 10^9 bytes per second."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     memory_gb: float = Field(gt=0)
     bf16_tflops: float = Field(gt=0)
     hbm_gb_per_s: float = Field(gt=0)

@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from asymgrpo import checkpoint as ck
 from asymgrpo.config import Train
 from asymgrpo.files import remove_partial, write_json, write_table
+from asymgrpo.finite import need_finite
 from asymgrpo.metrics import SCHEMA
+from asymgrpo.outcome import Diverged, DivergedError, read, stated
 from asymgrpo.progress import Progress
 from asymgrpo.provenance import machine
 from asymgrpo.rollout import Request, Rollout
@@ -38,6 +41,18 @@ EVALUATION_SCHEMA = pa.schema(
         ("n_problems", pa.int32()),
         ("n_samples", pa.int32()),
         ("accuracy", pa.float64()),
+    ]
+)
+ROLLOUT_SCHEMA = pa.schema(
+    [
+        ("step", pa.int64()),
+        ("prompt", pa.string()),
+        ("response", pa.string()),
+        ("sample_id", pa.int64()),
+        ("sample_seed", pa.int64()),
+        ("n_tokens", pa.int64()),
+        ("finish_reason", pa.string()),
+        ("reward", pa.float64()),
     ]
 )
 TIMING_SCHEMA = pa.schema(
@@ -92,12 +107,18 @@ class Run:
         self.trainer, self.train, self.workspace = trainer, train, workspace
         self.evaluation_sets, self.decode, self.tokenizer = evaluation_sets, decode, tokenizer
         self.engine, self.history = trainer.engine, History()
+        self.outcome: Diverged | None = None
+        self.metadata: dict | None = None  # of the results, once the run is concluded
         self.stop_requested = False
         self.time_limit: TimeLimit | None = None
         self.live: Callable[[History], None] | None = None  # asymgrpo.live
 
     def resume(self, warn) -> int:
-        """Load the newest whole checkpoint -> the last step done (0: from the beginning)."""
+        """Load the newest whole checkpoint -> the last step done (0: from the beginning, train.steps: nothing is left to do)."""
+        if (concluded := self.workspace / ck.CONCLUDED).exists():
+            told = json.loads(concluded.read_text(encoding="utf-8"))
+            self.history, self.outcome, self.metadata = History(**told["history"]), read(told), told["metadata"]
+            return self.train.steps
         found = ck.newest_whole(self.workspace / "checkpoints", self.engine.world_size, warn)
         if found is None:
             self.trainer.sampler.update_weights(self.engine.weights())
@@ -109,8 +130,33 @@ class Run:
         self.trainer.sampler.update_weights(self.engine.weights())
         return info["step"]
 
+    def train_to_the_end(self, first: int, progress: Progress) -> None:
+        """`train_steps` until the run finishes or diverges, which `outcome` then tells. Raises Preempted after a signal."""
+        try:
+            self.train_steps(first, progress)
+        except DivergedError as error:
+            self.outcome = error.outcome
+            self.forget_from(self.outcome.step)
+
+    def forget_from(self, step: int) -> None:
+        """Leave nothing of a step that could not be completed, nor of later ones: rows, candidates, rollouts."""
+        for rows in (self.history.metrics, self.history.timings, self.history.evaluations):
+            rows[:] = [row for row in rows if row["step"] < step]
+        if self.engine.rank == 0:
+            for path in ck.all_steps(self.workspace / "candidates"):
+                if ck.step_of(path) >= step:
+                    shutil.rmtree(path)
+            for path in (self.workspace / "rollouts").glob("step*.parquet"):
+                if int(path.stem.removeprefix("step")) >= step:
+                    path.unlink()
+        self.engine.barrier()
+
     def train_steps(self, first: int, progress: Progress) -> None:
-        """Steps first ... train.steps, with candidates and checkpoints on their way. Raises Preempted after a signal."""
+        """Steps first ... train.steps, with candidates and checkpoints on their way.
+
+        Raises:
+            Preempted: after a signal. DivergedError: a number is not finite; the last good checkpoint stays.
+        """
         for step in range(first, self.train.steps + 1):
             clock, began = Stopwatch(), time.monotonic()
             row, groups, rewards = self.trainer.step(step, clock)
@@ -159,21 +205,28 @@ class Run:
             )
 
     def accuracy(self, problems: Sequence[Problem], name: str, step: int) -> float:
-        """avg@n of the current weights at the evaluation temperature; ranks share the problems."""
+        """avg@n of the current weights at the evaluation temperature; ranks share the problems.
+
+        Raises:
+            DivergedError: the weights give no finite log-probabilities.
+        """
         mine = problems[self.engine.rank :: self.engine.world_size]
         n, seed = self.train.evaluate_samples, self.trainer.run_seed
         requests = [
             Request(p.prompt_ids, tuple(derive("candidate", seed, step, name, p.problem_id, i) for i in range(n)))
             for p in mine
         ]
-        correct = 0
+        correct, logprobs = 0, torch.zeros(0)
         if requests:
             groups = self.trainer.sampler.generate(
                 requests, self.train.evaluate_temperature, 1.0, self.train.evaluate_max_tokens
             )
             flat = [r for group in groups for r in group]
+            logprobs = torch.tensor([x for r in flat for x in r.logprobs])
             verdicts = self.trainer.grade(flat, [p.answer for p in mine for _ in range(n)])
             correct = sum(v is Verdict.correct for v in verdicts)
+        where = f"on {name} after step {step}"
+        need_finite(self.engine, where, step, the_log_probabilities_of_the_sampler_are=logprobs)
         return sum(self.engine.gather_objects(correct)) / (len(problems) * n)
 
     def save(self, step: int) -> None:
@@ -242,37 +295,55 @@ class Run:
         no_time = self.time_limit is not None and not self.time_limit.allows_another(seconds)
         return any(self.engine.gather_objects(self.stop_requested or no_time))
 
+    def conclude(self, metadata: dict) -> None:
+        """Write down that no step is left, with all that the results say: a repeated job publishes them again and trains nothing.
+
+        `metadata` says which code trained; of a run that was concluded before it stays what it was then.
+        """
+        if self.metadata is None:
+            self.metadata = metadata
+            told = {"history": vars(self.history), "metadata": metadata, **stated(self.outcome)}
+            write_json(told, self.workspace / ck.CONCLUDED)
+
     def publish(self, out: Path, metadata: dict) -> None:
-        """Turn the workspace into the declared outputs; done.json comes last, and then the workspace goes."""
+        """Turn the workspace into the declared outputs; done.json comes last, and then the checkpoints go.
+
+        What the outputs are made of stays, linked, until they are accepted (asymgrpo.checkpoint.forget): Snakemake deletes outputs
+        that it refuses, for a skewed clock or a slow file system. Of a diverged run the last good checkpoint stays too.
+        """
+        self.conclude(metadata)
+        metadata = self.metadata or metadata
         out.mkdir(parents=True, exist_ok=True)
         remove_partial(out)
         tables = {
             "metrics": pa.Table.from_pylist(self.history.metrics, SCHEMA),
             "timings": pa.Table.from_pylist(self.history.timings, TIMING_SCHEMA),
             "eval": pa.Table.from_pylist(self.history.evaluations, EVALUATION_SCHEMA),
-            "rollouts": pa.concat_tables(
-                pq.read_table(p) for p in sorted((self.workspace / "rollouts").glob("step*.parquet"))
-            ),
+            "rollouts": self.all_rollouts(),
         }
+        ended = stated(self.outcome)
+        about = metadata | (ended if self.outcome else {})
         for name, table in tables.items():
             where = {"machine": machine()} if name == "timings" else {}  # beside seconds, and nowhere else
-            write_table(table, out / f"{name}.parquet", metadata | where)
+            write_table(table, out / f"{name}.parquet", about | where)
         # Linked, not moved: a run killed in here resumes from its last checkpoint and needs the earlier candidates again.
         shutil.rmtree(out / "candidates", ignore_errors=True)
         leave = {path.name for path in self.unselectable(until=self.train.steps)}
+        (self.workspace / "candidates").mkdir(parents=True, exist_ok=True)
         shutil.copytree(
             self.workspace / "candidates",
             out / "candidates",
             copy_function=_link_or_copy,
             ignore=lambda _, names: leave.intersection(names),
         )
-        write_json(metadata, out / "done.json")
-        for leftover in (
-            "checkpoints",
-            "candidates",
-            "rollouts",
-        ):  # checkpoints first: without them a run starts afresh
-            shutil.rmtree(self.workspace / leftover, ignore_errors=True)
+        write_json(metadata | ended, out / "done.json")
+        if not self.outcome:
+            shutil.rmtree(self.workspace / "checkpoints", ignore_errors=True)
+
+    def all_rollouts(self) -> pa.Table:
+        """What `store_rollouts` wrote, step after step."""
+        paths = sorted((self.workspace / "rollouts").glob("step*.parquet"))
+        return pa.concat_tables(pq.read_table(p) for p in paths) if paths else ROLLOUT_SCHEMA.empty_table()
 
 
 def selectable(evaluations: Sequence[Mapping[str, Any]], until: int) -> set[int]:

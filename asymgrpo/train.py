@@ -1,7 +1,8 @@
 """`python -m asymgrpo.train`: train one arm with one seed, from a base model directory to metrics and candidate models.
 
-Run it again after any interruption: it continues from its newest whole checkpoint. Exit codes: 0 done; 75 stopped by a
-signal with its state saved (run the same command again); 2 wrong input; 1 anything else.
+Run it again after any interruption: it continues from its newest whole checkpoint. Exit codes: 0 done, also when the run
+diverged, which is a result (asymgrpo/outcome.py); 75 stopped by a signal with its state saved (run the same command again);
+2 wrong input; 1 anything else.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ def run_training(
     reference = reference_policy(arm, train, model, engine.device)
     sampler = make_sampler(train, model, engine, tokenizer, longest)
     trainer = Trainer(arm, train, engine, sampler, make_grader(tokenizer), training_set, seed, reference)
-    workspace = checkpoints / asked["model"] / arm.name / f"seed{seed}-{identity['sha256'][:12]}"
+    workspace = ck.workspace_of(checkpoints, asked["model"], arm.name, seed, identity["sha256"])
     run = Run(
         trainer,
         train,
@@ -170,9 +171,11 @@ def run_training(
         done = run.resume(_say)
         run.live = open_live(live, workspace, _say) if rank == 0 else None
         progress = Progress(f"{arm.name} seed {seed}", train.steps, done, enabled=rank == 0)
-        run.train_steps(done + 1, progress)
+        run.train_to_the_end(done + 1, progress)
         progress.close()
         if rank == 0:
+            if run.outcome:
+                _say(f"{arm.name} seed {seed} diverged: {run.outcome.reason}; this is its result")
             write_json(conventions_of(arm, train), out / "conventions.json")
             run.publish(out, identity | provenance())
         engine.barrier()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +15,11 @@ from asymgrpo import scoring
 from asymgrpo.arms import Arm, loss_terms
 from asymgrpo.batch import Batch, micro_batches, pack
 from asymgrpo.config import Train
-from asymgrpo.engine import Engine
+from asymgrpo.engine import Engine, GradientError
+from asymgrpo.finite import need_finite, need_finite_row
 from asymgrpo.losses import active_entropy_coef, next_entropy_coef, tis_weights
 from asymgrpo.metrics import UpdateTotals, concatenate, record_of, step_row
+from asymgrpo.outcome import DivergedError
 from asymgrpo.policy import Policy
 from asymgrpo.reduce import counts, reduce
 from asymgrpo.rollout import Request, Rollout, RolloutEngine
@@ -62,7 +65,12 @@ class Trainer:
         self.entropy_coef = arm.entropy_coef
 
     def step(self, step: int, clock: Stopwatch) -> tuple[dict, list[list[Rollout]], np.ndarray]:
-        """One step, counted from 1 -> (row of metrics over all ranks, this rank's rollouts, their rewards [prompts, G])."""
+        """One step, counted from 1 -> (row of metrics over all ranks, this rank's rollouts, their rewards [prompts, G]).
+
+        Raises:
+            DivergedError: a number of the step is not finite; on all ranks, before the update that it would have spoilt.
+            MismatchError: as in `check_mismatch`.
+        """
         problems = self.draw(step)
         with clock("rollout"):
             groups = self.rollout(problems, step)
@@ -73,7 +81,15 @@ class Trainer:
         with clock("score"):
             batch = pack([rollout for group in groups for rollout in group])
             logp_old, entropy = self.score(batch)
-            self.check_mismatch(batch, logp_old)
+            tokens = batch.mask.bool()
+            self.need_finite(
+                step,
+                the_advantages_are=advantages.float(),
+                the_log_probabilities_of_the_sampler_are=batch.logp_sampler[tokens],
+                the_log_probabilities_of_the_trainer_are=logp_old[tokens],
+                the_entropy_is=entropy[tokens],
+            )
+            self.check_mismatch(batch, logp_old, step)
         with clock("update"):
             trains = self.trains(batch, verdicts)
             entropy_coef = self.entropy_coef_now(batch, entropy)
@@ -87,6 +103,7 @@ class Trainer:
             mine = record_of(batch, logp_old, entropy, rewards, advantages, verdicts, change)
             record = concatenate(self.engine.gather_objects(mine))
             row = step_row(step, self.engine.updates, record, totals, entropy_coef)
+            need_finite_row(row)
             self.adapt_entropy_coef(row["entropy"])
         return row, groups, rewards.numpy()
 
@@ -123,14 +140,26 @@ class Trainer:
         """log pi_old and entropy [B, R], frozen for all updates of the step."""
         return scoring.score(self.engine.score, batch, self.split(batch), self.engine.device)
 
-    def check_mismatch(self, batch: Batch, logp_old: Tensor) -> None:
-        """Raises MismatchError, on all ranks alike, when the sampler's probabilities are not the trainer's."""
+    def need_finite(self, step: int, **values: Tensor) -> None:
+        """Collective; raises DivergedError on all ranks alike, see `asymgrpo.finite.need_finite`."""
+        need_finite(self.engine, f"in step {step}", step, **values)
+
+    def check_mismatch(self, batch: Batch, logp_old: Tensor, step: int) -> None:
+        """The sampler's probabilities must be the trainer's; decided on sums over ranks.
+
+        Raises:
+            MismatchError: they are not. DivergedError: they are so far apart that the mean is not finite, which no mistake of
+            dtype or temperature does.
+        """
         gap = (logp_old - batch.logp_sampler)[batch.mask.bool()].double().abs()
         local = torch.tensor([float(gap.exp().sum()), len(gap)], dtype=torch.float64, device=self.engine.device)
         total, tokens = self.engine.sum_over_ranks(local).tolist()
-        if self.train.mismatch_gate is not None and total / tokens > self.train.mismatch_gate:
+        error = total / tokens
+        if not math.isfinite(error):
+            raise DivergedError(step, f"token_mult_prob_error is not finite in step {step}")
+        if self.train.mismatch_gate is not None and not error <= self.train.mismatch_gate:
             raise MismatchError(
-                f"token_mult_prob_error is {total / tokens:.4f}, above train.mismatch_gate = {self.train.mismatch_gate}: the "
+                f"token_mult_prob_error is {error:.4f}, above train.mismatch_gate = {self.train.mismatch_gate}: the "
                 "sampler's probabilities are not the trainer's (stale weights, another dtype or temperature?). Nothing was "
                 "updated; compare dtype and rollout_engine, or raise the gate knowingly."
             )
@@ -155,8 +184,11 @@ class Trainer:
         advantages = advantages.reshape(-1, 1).float().expand_as(batch.mask)
         selected = self.select_tokens(logp_old, advantages, trains, step)
         logp_ref = self.score_reference(batch)
+        if logp_ref is not None:
+            self.need_finite(step, the_log_probabilities_of_the_reference_are=logp_ref[batch.mask.bool()])
         per_update = len(parts) // self.train.updates_per_rollout
-        for micro in (parts[i : i + per_update] for i in range(0, len(parts), per_update)):
+        for number, first in enumerate(range(0, len(parts), per_update), start=1):
+            micro = parts[first : first + per_update]
             n_tokens, n_sequences = self.global_counts(trains[torch.cat(micro)])
             sums = torch.zeros(3, dtype=torch.float64)
             for rows in micro:
@@ -181,12 +213,22 @@ class Trainer:
                     n_sequences=n_sequences,
                     max_tokens=self.train.max_tokens,
                 )
-                self.engine.backward(loss)
                 clips = [float((diagnostics[name] * cells(trains)).sum()) for name in ("clipped_low", "clipped_high")]
                 sums += torch.tensor([float(loss.detach()), *clips], dtype=torch.float64)
-            loss_sum, low, high = self.engine.sum_over_ranks(sums.to(self.engine.device)).tolist()
+                if rows is micro[-1]:  # the update comes with its gradient
+                    loss_sum, low, high = self.engine.sum_over_ranks(sums.to(self.engine.device)).tolist()
+                    if not math.isfinite(loss_sum):
+                        raise DivergedError(step, f"the loss is not finite in update {number} of step {step}")
+                self.backward(loss, number, step)
             totals.add(loss_sum, low, high, n_tokens, self.engine.grad_norm)
         return totals
+
+    def backward(self, loss: Tensor, number: int, step: int) -> None:
+        """Add one micro-batch's gradient, with the last one update; raises DivergedError instead of a spoilt update."""
+        try:
+            self.engine.backward(loss)
+        except GradientError as error:
+            raise DivergedError(step, f"the gradient norm is not finite in update {number} of step {step}") from error
 
     def cells(self, batch: Batch, rows: Tensor) -> Callable[[Any], Any]:
         """A function that cuts a [B, R] grid, or None, to one micro-batch on the engine's device."""

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evals.io import DataError, read_json, read_table, read_tables
+from evals.outcomes import AT, finished, outcome_of
 from evals.passk import avg_at_n, maj_at_k, normalise_answer, pass_at_k
 
 RUN = ("model", "arm", "train_seed", "step", "benchmark")
@@ -71,24 +72,31 @@ def _codes(table: pa.Table, columns: Sequence[str]) -> NDArray[np.int64]:
 
 def read_selection(paths: Sequence[str | Path]) -> pd.DataFrame:
     """Which checkpoint each run reports under each rule: JSON lists or Parquet of (model, arm, train_seed,
-    selection, step), as `evals.select` writes them."""
-    parts = [
-        read_table(path).to_pandas() if str(path).endswith(".parquet") else pd.DataFrame(read_json(path))
-        for path in paths
-    ]
+    selection, step), as `evals.select` writes them. `diverged_at`: the step at which a run without a checkpoint diverged."""
+    parts = [_selections(path) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         missing = set(SELECTION_COLUMNS) - set(part.columns)
         if missing:
             raise DataError(f"{path}: column(s) {', '.join(sorted(missing))} missing; write it with evals.select")
-    table = pd.concat(parts, ignore_index=True)[list(SELECTION_COLUMNS)].drop_duplicates()
+    table = pd.concat(parts, ignore_index=True)[[*SELECTION_COLUMNS, AT]].drop_duplicates()
     double = table.duplicated(["model", "arm", "train_seed", "selection"])
     if double.any():
         raise DataError(f"two checkpoints are selected for {table[double].iloc[0].to_dict()}; keep one")
     return table
 
 
+def _selections(path: str | Path) -> pd.DataFrame:
+    rows = read_table(path).to_pylist() if str(path).endswith(".parquet") else read_json(path)
+    ends = [outcome_of(path, row) for row in rows]
+    for row, ended in zip(rows, ends, strict=True):
+        if row.get("step") is None and ended is None and "step" in row:
+            raise DataError(f"{path}: no step for a run that did not diverge; write it with evals.select")
+    steps = pd.array([pd.NA if ended is None else ended.step for ended in ends], dtype="Int64")
+    return pd.DataFrame(rows).assign(**{AT: steps})
+
+
 def select_samples(graded: pa.Table, selection: pd.DataFrame) -> dict[str, pa.Table]:
-    """selection rule -> the samples of the checkpoints it picks. The base model belongs to every rule.
+    """selection rule -> the samples of the checkpoints it picks. The base model belongs to every rule, a diverged run to none.
 
     Raises:
         DataError: a selected checkpoint has no samples.
@@ -96,7 +104,7 @@ def select_samples(graded: pa.Table, selection: pd.DataFrame) -> dict[str, pa.Ta
     chosen = {}
     base = graded.filter(pc.equal(graded["arm"], "base"))
     for rule, rows in selection.groupby("selection", sort=True):
-        trained = rows[rows["arm"] != "base"].drop(columns="selection")
+        trained = finished(rows[rows["arm"] != "base"])[[name for name in SELECTION_COLUMNS if name != "selection"]]
         wanted = pa.Table.from_pandas(trained, preserve_index=False)
         wanted = wanted.cast(pa.schema([graded.schema.field(name) for name in wanted.column_names]))
         keys = wanted.column_names

@@ -7,6 +7,7 @@ The claims are in evals/claims_table.py, what they measure in evals/claims_measu
 evals/claims_decide.py.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,8 @@ from evals.claims_decide import BASE, Decision, Effect, Measured, Verdict, decid
 from evals.claims_measures import MEASURES, TRAINING, arms_of, measure_runs
 from evals.claims_table import CLAIMS, Claim, Contrast
 from evals.cli import run
-from evals.io import data_hash, derived, inputs_metadata, read_table, write_table, write_text
+from evals.io import DataError, data_hash, derived, inputs_metadata, read_table, write_table, write_text
+from evals.outcomes import finished, of_frame
 from evals.tables import TITLES, describe_rule, untainted_rule
 
 SCHEMA = pa.schema(
@@ -49,6 +51,7 @@ SCHEMA = pa.schema(
         ("n_seeds", pa.int32()),
         ("verdict", pa.string()),
         ("why_not", pa.string()),  # why a claim was not tested
+        ("n_diverged", pa.int32()),  # runs of the contrast that diverged; with one the claim is not tested
     ]
 )
 
@@ -56,15 +59,28 @@ SCHEMA = pa.schema(
 def measured(measures: pd.DataFrame, measure: str) -> dict[str, Measured]:
     """arm -> its values of one measure, from the rows of one model."""
     found = {}
-    for arm, rows in arms_of(measures, measure).items():
+    for arm, every in arms_of(measures, measure).items():
+        rows, lost = finished(every), of_frame(every)
         values = dict(zip(rows["train_seed"].tolist(), rows["value"].tolist(), strict=True))
-        sd = rows["sampling_sd"].iloc[0]
-        found[arm] = Measured(values, float(sd) if arm == BASE and pd.notna(sd) else 0.0)
+        if not all(map(math.isfinite, values.values())):
+            raise DataError(f"measure {measure!r} of {arm!r} is not finite in some run; make the measures again")
+        sd = every["sampling_sd"].iloc[0]
+        diverged = {seed: step for seeds in lost.values() for seed, step in seeds.items()}
+        found[arm] = Measured(values, float(sd) if arm == BASE and pd.notna(sd) else 0.0, diverged)
     return found
+
+
+def diverged_in(claim: Claim, arms: Mapping[str, Measured]) -> list[tuple[str, int, int]]:
+    """(arm, seed, step) of the diverged runs among those that a claim compares: the seeds that all its trained arms share."""
+    needed = {arm: arms[arm] for weights in claim.parts for arm in weights if arm != BASE and arm in arms}
+    shared = set.intersection(*(found.seeds for found in needed.values())) if needed else set()
+    return [(arm, s, step) for arm, found in needed.items() for s, step in found.diverged.items() if s in shared]
 
 
 def effects(claim: Claim, arms: Mapping[str, Measured]) -> list[Effect] | None:
     """The parts of a claim, None if one of them cannot be tested."""
+    if diverged_in(claim, arms):
+        return None
     parts = [effect(weights, arms) for weights in claim.parts]
     return [part for part in parts if part is not None] if all(parts) else None
 
@@ -95,6 +111,7 @@ def claim_rows(claims: Sequence[Claim], measures: pd.DataFrame) -> Iterator[dict
             selection = None if claim.measure in TRAINING or rules.empty else str(rules.iloc[0])
             yield {
                 **described(claim),
+                "n_diverged": len(diverged_in(claim, by_measure[claim.measure])),
                 "model": model,
                 "selection": selection,
                 **(vars(decision) if decision else verdict),
@@ -149,6 +166,8 @@ def why_not(claim: Claim, arms: Mapping[str, Measured]) -> str:
     needed = list(dict.fromkeys(arm for weights in claim.parts for arm in weights))
     if missing := [TITLES.get(arm, arm) for arm in needed if arm not in arms]:
         return f"not run: {', '.join(missing)}"
+    if lost := diverged_in(claim, arms):
+        return f"diverged: {', '.join(f'{TITLES.get(arm, arm)} (seed {s} at step {step})' for arm, s, step in lost)}"
     shared = set.intersection(*(set(arms[arm].values) for arm in needed if arm != BASE))
     return f"training seeds in common: {len(shared)}"
 
@@ -194,6 +213,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [f"| {' | '.join(head)} |", "|---|---|---|---|--:|--:|---|"]
     for row in rows:
         name, estimate, alone, p, seeds = names[row["measure"]], row["why_not"], "", "", ""
+        if row.get("n_diverged"):
+            estimate = row["why_not"] or estimate
         if row["why_not"] is None:
             ends = [shown(name, row[key]) for key in ("estimate", "ci_low", "ci_high")]
             alone = f"[{shown(name, row['ci95_low'])}, {shown(name, row['ci95_high'])}]"

@@ -20,11 +20,14 @@ chance of any false rejection is at most 5 %. The intervals have the level of Ho
 - `not supported`: the interval is below the smallest effect that would matter (this includes an interval below 0). It is the half
   of an equivalence test (TOST) that bears on a claim with a direction;
 - `inconclusive`: neither;
-- `not tested at this scale`: an arm was not run, or there are fewer than three seeds.
+- `not tested at this scale`: an arm was not run, there are fewer than three seeds, or a run of the contrast diverged.
+
+**Diverged runs.** A claim is not tested if one of the runs that it compares diverged: over the seeds that are left it would be
+about the runs that went well, and speak for an arm that does not always.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -47,10 +50,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Measured:
-    """A measure of one arm by training seed; `sampling_sd` of the base model's single value, 0 where it is unknown."""
+    """A measure of one arm by training seed; `sampling_sd` of the base model's single value, 0 where it is unknown; `diverged`:
+    the steps at which other seeds diverged."""
 
     values: Mapping[int, float]
     sampling_sd: float = 0.0
+    diverged: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> set[int]:
+        """All that were trained."""
+        return {*self.values, *self.diverged}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evals.io import DataError, read_table, table_metadata
+from evals.outcomes import AT, RUN, finished, of_frame, outcome_of
 from evals.score import AVERAGE
 from evals.stats import DIGITS
 
@@ -27,9 +28,9 @@ SCHEMA = pa.schema(
         ("value", pa.float64()),
         ("sampling_sd", pa.float64()),  # null for training measures
         ("selection", pa.string()),  # null for training measures
+        (AT, pa.int32()),  # the step at which the run diverged: it has no value
     ]
 )
-RUN = ("model", "arm", "train_seed")
 
 
 @dataclass(frozen=True)
@@ -140,13 +141,16 @@ def score_measures(runs: pd.DataFrame, selection: str) -> list[dict[str, Any]]:
     }
     rows: list[dict[str, Any]] = []
     for measure, which in kinds.items():
-        found = chosen.loc[which, [*RUN, "value", "sampling_sd", "selection"]]
+        found = finished(chosen[which])[[*RUN, "value", "sampling_sd", "selection"]]
         rows += found.assign(measure=measure).to_dict("records")  # type: ignore[arg-type]
+        for (model, arm), seeds in of_frame(chosen[which]).items():
+            about = {"model": model, "arm": arm, "measure": measure, "selection": selection}
+            rows += [{**about, "train_seed": seed, AT: step} for seed, step in seeds.items()]
     return rows
 
 
 def measure_runs(metrics: Sequence[Path], runs: pd.DataFrame, selection: str) -> pa.Table:
-    """SCHEMA: every measure of every run, measures that a run does not have left out.
+    """SCHEMA: every measure of every run, measures that a run does not have left out; a diverged run has rows without values.
 
     Raises:
         DataError: a metrics file does not say which run it is of.
@@ -158,10 +162,13 @@ def measure_runs(metrics: Sequence[Path], runs: pd.DataFrame, selection: str) ->
         if missing := [key for key in RUN if key not in about]:
             raise DataError(f"{path}: its metadata lack {', '.join(missing)}; write it with this version")
         run = {key: about[key] for key in RUN}
+        if ended := outcome_of(path, about):
+            rows += [{**run, "measure": name, "value": None, AT: ended.step} for name in TRAINING]
+            continue
         found = training_measures(table.to_pandas())
         rows += [{**run, "measure": name, "value": value} for name, value in found.items() if np.isfinite(value)]
     for row in rows:
-        row["value"] = round(row["value"], DIGITS)
+        row["value"] = None if AT in row else round(row["value"], DIGITS)
     order = [(name, "ascending") for name in ("model", "measure", "arm", "train_seed")]
     return pa.Table.from_pylist(rows, SCHEMA).sort_by(order)
 

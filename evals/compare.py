@@ -8,6 +8,7 @@ A result set is a directory with graded tables (Parquet files with verdicts, at 
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,21 +22,43 @@ from evals.cells import COLUMNS as GRADED
 from evals.cells import SELECTION_COLUMNS, Counts, count_cells, read_graded, read_selection, select_samples
 from evals.cli import run
 from evals.io import DataError, data_hash, derived, inputs_metadata, read_json, read_schema, write_table
+from evals.outcomes import Lost, of_files, of_frame
 from evals.score import AVERAGE, SeedVarianceRule, metrics_of, seed_variances
 from evals.stats import holm, paired_difference
 from evals.tables import ARMS, TITLES, in_order, percent
 
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("selection", "model", "benchmark", "metric")),
+        ("k", pa.int64()),
+        *((name, pa.string()) for name in ("a", "b")),
+        *((name, pa.float64()) for name in ("estimate", "ci_low", "ci_high", "std_error", "p_value")),
+        *((name, pa.int64()) for name in ("n_seeds_a", "n_seeds_b", "n_problems")),
+        ("p_holm", pa.float64()),
+        ("comparisons", pa.int64()),
+        ("n_diverged_a", pa.int64()),  # training seeds that are in no estimate
+        ("n_diverged_b", pa.int64()),
+    ]
+)
+NOTHING = {"estimate": None, "p_value": None, "p_holm": None, "comparisons": 0}
+"""A difference to an arm of which every run diverged."""
 CountsOf = Mapping[tuple[str, str, str], Counts]
 ONLY_CHECKPOINT = "only checkpoint"
 
 
 @dataclass(frozen=True)
 class ResultSet:
-    """Graded samples by selection rule, the files they are from, and the conventions of every run by its place."""
+    """Graded samples by selection rule, the files they are from, the conventions of every run by its place, and the runs that
+    diverged by selection rule."""
 
     counts: dict[str, CountsOf]
     files: list[Path]
     conventions: dict[str, dict[str, Any]]
+    lost: dict[str, Lost]
+
+    def keys(self, rule: str) -> set[tuple[str, str, str]]:
+        """(model, arm, benchmark) of all that was measured under a rule, or would have been if it had not diverged."""
+        return _with_lost(self.counts[rule], self.lost[rule])
 
 
 def read_result_set(directory: Path) -> ResultSet:
@@ -53,19 +76,28 @@ def read_result_set(directory: Path) -> ResultSet:
     conventions = {
         str(path.parent.relative_to(directory)): read_json(path) for path in sorted(directory.rglob("conventions.json"))
     }
-    return ResultSet(count_by_rule(graded_files, selections), graded_files, conventions)
+    counts, lost = count_by_rule(graded_files, selections)
+    return ResultSet(counts, graded_files, conventions, lost)
 
 
-def count_by_rule(graded_files: Sequence[Path], selections: Sequence[Path]) -> dict[str, CountsOf]:
-    """selection rule -> counts of the checkpoints it picks.
+def count_by_rule(
+    graded_files: Sequence[Path], selections: Sequence[Path]
+) -> tuple[dict[str, CountsOf], dict[str, Lost]]:
+    """selection rule -> counts of the checkpoints it picks, and the runs that diverged.
 
     Raises:
         DataError: as in `evals.cells`, or selections are needed and none is given.
     """
     graded = read_graded(graded_files)
-    selection = read_selection(selections) if selections else _only_checkpoints(graded, graded_files[0].parent)
+    lost: dict[str, Lost]
+    if selections:
+        selection = read_selection(selections)
+        lost = {str(rule): of_frame(rows) for rule, rows in selection.groupby("selection")}
+    else:
+        selection = _only_checkpoints(graded, graded_files[0].parent)
+        lost = {ONLY_CHECKPOINT: of_files(graded_files)}
     samples = select_samples(graded, selection)
-    return {rule: count_cells(table, votes=False) for rule, table in samples.items()}
+    return {rule: count_cells(table, votes=False) for rule, table in samples.items()}, lost
 
 
 def _only_checkpoints(graded: pa.Table, directory: Path) -> pd.DataFrame:
@@ -88,35 +120,47 @@ class Settings:
     draws: int
 
 
-def compare_arms(counts: CountsOf, against: str | None, settings: Settings) -> list[dict[str, Any]]:
+def compare_arms(
+    counts: CountsOf, against: str | None, settings: Settings, lost: Lost | None = None
+) -> list[dict[str, Any]]:
     """Differences between all pairs of arms, or of every arm to `against`, per benchmark and metric.
 
-    The p values are Holm-adjusted over the pairs of one model, benchmark, metric and k.
+    The p values are Holm-adjusted over the pairs of one model, benchmark, metric and k. A pair with an arm of which every run
+    diverged has rows without numbers.
     """
-    rows = []
-    for model, group in _groups(counts):
+    rows, lost = [], lost or {}
+    for model, group in _groups(_with_lost(counts, lost)):
         mine = _arms(counts, model, group)
-        pairs = [(b, a) for a, b in itertools.combinations(mine, 2)]
+        names = in_order({*mine, *(arm for where, arm in lost if where == model)}, ARMS)
+        pairs = [(b, a) for a, b in itertools.combinations(names, 2)]
         if against is not None:
-            pairs = [(arm, against) for arm in mine if arm != against and against in mine]
-        rows += _differences(model, group, mine, mine, pairs, settings)
+            pairs = [(arm, against) for arm in names if arm != against and against in names]
+        rows += _differences(model, group, mine, mine, pairs, settings, (lost, lost))
     return rows
 
 
-def compare_sets(first: CountsOf, second: CountsOf, settings: Settings) -> list[dict[str, Any]]:
+def _with_lost(counts: CountsOf, lost: Lost) -> set[tuple[str, str, str]]:
+    """(model, arm, benchmark) of the counts, and of diverged arms on every benchmark of their model."""
+    return {*counts, *((model, arm, key[2]) for model, arm in lost for key in counts if key[0] == model)}
+
+
+def compare_sets(
+    first: CountsOf, second: CountsOf, settings: Settings, lost: tuple[Lost, Lost] = ({}, {})
+) -> list[dict[str, Any]]:
     """Differences of the same arm between two result sets (first minus second), Holm over the arms.
 
     Raises:
         DataError: the sets share no arm, or an arm's problems differ.
     """
-    shared = first.keys() & second.keys()
+    shared = _with_lost(first, lost[0]) & _with_lost(second, lost[1])
     if not shared:
         raise DataError("the result sets have no model, arm and benchmark in common; nothing to compare")
     rows = []
     for model, group in _groups(shared):
         left, right = _arms(first, model, group), _arms(second, model, group)
-        pairs = [(arm, arm) for arm in left if arm in right]
-        rows += _differences(model, group, left, right, pairs, settings)
+        names = in_order((key[1] for key in shared if key[0] == model), ARMS)
+        pairs = [(arm, arm) for arm in names if all((model, arm, name) in shared for name in group)]
+        rows += _differences(model, group, left, right, pairs, settings, lost)
     return rows
 
 
@@ -137,13 +181,18 @@ def _differences(
     right: ArmCounts,
     pairs: list[tuple[str, str]],
     settings: Settings,
+    lost: tuple[Lost, Lost],
 ) -> list[dict[str, Any]]:
-    """Rows for all metrics of arm a in `left` minus arm b in `right`, one Holm family per metric."""
+    """Rows for all metrics of arm a in `left` minus arm b in `right`, one Holm family per metric; rows without numbers for arms
+    without a run that finished."""
     rows: list[dict[str, Any]] = []
+    pairs, without = (
+        [pair for pair in pairs if (pair[0] in left and pair[1] in right) is there] for there in (True, False)
+    )
     for a, b in pairs:
         _need_same_problems(left[a], right[b], f"{a} and {b}" if a != b else f"the two sets' {a}")
     everything = [item for side in (left, right) for items in side.values() for item in items]
-    for metric in metrics_of(everything, settings.ks, []) if pairs else []:
+    for metric in metrics_of(everything, settings.ks, []) if everything else []:
         cells = [{arm: [c.metric(*metric) for c in items] for arm, items in s.items()} for s in (left, right)]
         variances = [seed_variances(side, settings.rule) for side in cells]
         family = []
@@ -152,7 +201,10 @@ def _differences(
             options = {"seed": settings.seed, "draws": settings.draws}
             found = paired_difference(cells[0][a], cells[1][b], pair, level=0.95, **options)
             family.append(_row(model, group, metric, a, b, vars(found)))
-        rows += _with_holm(family)
+        rows += _with_holm(family) + [_row(model, group, metric, a, b, NOTHING) for a, b in without]
+    for row in rows:
+        for side, runs in zip("ab", lost, strict=True):
+            row[f"n_diverged_{side}"] = len(runs.get((model, row[side]), {}))
     return rows
 
 
@@ -186,6 +238,21 @@ def _need_same_problems(a: list[Counts], b: list[Counts], who: str) -> None:
             raise DataError(f"{who} do not have the same problems (for one, {odd}); sample the missing ones")
 
 
+def difference_cells(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Points with their interval, p and Holm's p of a difference, for readers.
+
+    >>> one = {"estimate": 0.1, "ci_low": 0.0, "ci_high": 0.2, "p_value": 0.01, "p_holm": 0.02, "n_diverged_a": 1}
+    >>> difference_cells(one), difference_cells(one | {"estimate": None})
+    (('10.0 [0.0, 20.0]; diverged: 1 run', '0.0100', '0.0200'), ('diverged: 1 run', '–', '–'))
+    """
+    number = row.get("n_diverged_a", 0) + row.get("n_diverged_b", 0)
+    diverged = f"diverged: {number} run{'s' if number > 1 else ''}" if number else ""
+    if row["estimate"] is None or math.isnan(row["estimate"]):
+        return diverged or "–", "–", "–"
+    points = percent(row["estimate"], row["ci_low"], row["ci_high"])
+    return "; ".join(filter(None, [points, diverged])), f"{row['p_value']:.4f}", f"{row['p_holm']:.4f}"
+
+
 def render(rows: list[dict[str, Any]], metric: str) -> str:
     """Differences of one metric as Markdown, in percentage points."""
     lines = ["| model | checkpoint | benchmark | A − B | points [95 %] | p | p (Holm) |", "|---" * 7 + "|"]
@@ -193,10 +260,10 @@ def render(rows: list[dict[str, Any]], metric: str) -> str:
         if row["metric"] == metric:
             a, b = TITLES.get(row["a"], row["a"]), TITLES.get(row["b"], row["b"])
             pair = a if a == b else f"{a} − {b}"
-            points = percent(row["estimate"], row["ci_low"], row["ci_high"])
+            points, p, p_holm = difference_cells(row)
             lines.append(
                 f"| {row['model']} | {row['selection']} | {TITLES.get(row['benchmark'], row['benchmark'])} "
-                f"| {pair} | {points} | {row['p_value']:.4f} | {row['p_holm']:.4f} |"
+                f"| {pair} | {points} | {p} | {p_holm} |"
             )
     return "\n".join(lines)
 
@@ -218,22 +285,24 @@ def main(
         raise DataError("name either a directory of results or --graded files")
     if results is not None:
         found = read_result_set(results)
-        files, by_rule = found.files, found.counts
+        files, by_rule, lost = found.files, found.counts, found.lost
     else:
-        files, by_rule = graded or [], count_by_rule(graded or [], selection or [])
-    if against and not any(key[1] == against for counts in by_rule.values() for key in counts):
+        files = graded or []
+        by_rule, lost = count_by_rule(files, selection or [])
+    there = {key[1] for rule, counts in by_rule.items() for key in _with_lost(counts, lost[rule])}
+    if against and against not in there:
         raise DataError(
             f"{files[0]} and others: no arm {against!r} in them; choose --against from the arms that were run"
         )
     settings = Settings(tuple(k or ()), seed_variance, seed, draws)
     rows: list[dict[str, Any]] = []
     for rule, counts in by_rule.items():
-        rows += [{"selection": rule, **row} for row in compare_arms(counts, against, settings)]
+        rows += [{"selection": rule, **row} for row in compare_arms(counts, against, settings, lost[rule])]
     if not rows:
         raise DataError("nothing to compare: there must be two arms")
     typer.echo(render(rows, "avg_at_n"))
     if out:
-        table = pa.Table.from_pylist(rows)
+        table = pa.Table.from_pylist(rows, SCHEMA)
         origin = {
             "data_hash": data_hash(table),
             "draws": draws,

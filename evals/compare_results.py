@@ -22,7 +22,7 @@ import typer
 
 from evals.bundle_files import is_bundle, open_bundle
 from evals.cli import run
-from evals.compare import ResultSet, Settings, compare_sets, read_result_set, render
+from evals.compare import SCHEMA, ResultSet, Settings, compare_sets, read_result_set, render
 from evals.io import DataError, data_hash, derived, inputs_metadata, read_json, read_metadata, write_table, write_text
 from evals.score import SeedVarianceRule
 
@@ -108,12 +108,16 @@ def compare(one: ResultSet, two: ResultSet, settings: Settings) -> list[dict[str
         raise DataError(
             f"the result sets have no selection rule in common ({', '.join(one.counts)} | {', '.join(two.counts)})"
         )
-    return [{"selection": r, **row} for r in shared for row in compare_sets(one.counts[r], two.counts[r], settings)]
+    return [
+        {"selection": rule, **row}
+        for rule in shared
+        for row in compare_sets(one.counts[rule], two.counts[rule], settings, (one.lost[rule], two.lost[rule]))
+    ]
 
 
 def only_in_one(one: ResultSet, two: ResultSet) -> tuple[list[str], list[str]]:
     """Arms on benchmarks under a rule that only the first, and only the second set has."""
-    keys = [{"/".join((rule, *key)) for rule, counts in found.counts.items() for key in counts} for found in (one, two)]
+    keys = [{"/".join((rule, *key)) for rule in found.counts for key in found.keys(rule)} for found in (one, two)]
     return sorted(keys[0] - keys[1]), sorted(keys[1] - keys[0])
 
 
@@ -178,7 +182,7 @@ def main(
     if markdown:
         write_text(told, markdown)
     if out:
-        table = pa.Table.from_pylist(rows)
+        table = pa.Table.from_pylist(rows, SCHEMA)
         write_table(table, out, {"data_hash": data_hash(table), "first": sources[0], "second": sources[1]})
 
 

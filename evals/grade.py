@@ -15,10 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
+from asymgrpo.outcome import stated
 from asymgrpo.settings import Settings, loads, require
 from asymgrpo.settings import samples as samples_settings
 from evals.cli import run
 from evals.io import DataError, data_hash, provenance, read_metadata, read_table, read_tables, sha256_file, write_table
+from evals.outcomes import RUN, outcome_of
 
 KEY = ("model", "arm", "train_seed", "step", "benchmark", "problem_id", "sample_id")
 SAMPLE_COLUMNS = (*KEY, "sample_seed", "response", "finish_reason", "n_tokens", "logprob_sum")
@@ -163,12 +165,18 @@ def main(
     if missing:
         raise DataError(f"{samples[0]}: column(s) {', '.join(missing)} missing; it is not a sample table")
     graded = grade_samples(table, gold_answers(problems), workers)
+    about = read_metadata(samples[0])
+    ended = outcome_of(samples[0], about)
+    if ended and graded.num_rows:
+        raise DataError(f"{samples[0]}: its run diverged, but there are samples beside it; give the files of one run")
     metadata: dict[str, Any] = {
         "samples": [{key: value for key, value in told.items() if key != "settings"} for told in described],
         "verifier_version": VERIFIER_VERSION,
         "data_hash": data_hash(graded),
         **provenance(),
     } | ({} if asked is None else {"settings": asked})
+    if ended:
+        metadata |= {key: about[key] for key in RUN} | stated(ended)
     write_table(graded, out, metadata)
     if earlier is not None:
         difference = changed_verdicts(earlier, graded)

@@ -20,6 +20,7 @@ from evals.claims_measures import early
 from evals.cli import run
 from evals.figures import series
 from evals.io import DataError, read_json, replace_atomically, write_text
+from evals.outcomes import AT, finished, in_words
 from evals.report.cost import by_arm
 from evals.report.results import Results, read_results
 from evals.report.sections import Grid, overview
@@ -98,7 +99,7 @@ def described(results: Results) -> Iterator[str]:
         base = base[(base["metric"] == "avg_at_n") & (base["benchmark"] != "average")]
         shares = [f"{TITLES.get(row.benchmark, row.benchmark)} {100 * row.estimate:.0f} %" for row in base.itertuples()]
         yield f"- **{model} before training** solves, with one sample: {', '.join(shares)}."
-        metrics = [item.table("metrics") for item in results.of_arm("grpo") if item.model == model]
+        metrics = [item.table("metrics") for item in results.finished if (item.model, item.arm) == (model, "grpo")]
         if metrics:
             begin = {
                 name: np.mean([early(found[name].to_numpy()).mean() for found in metrics])
@@ -124,7 +125,7 @@ def figures(results: Results, images: str) -> Iterator[str]:
         about = read_json(results.folder / "figures" / f"{name}.json")
         title = FIGURES.get(name, name.replace("_", " "))
         yield f"### {title}\n\n![{title}]({images}/{name}.png)\n"
-        yield " ".join(filter(None, [about["finding"], about.get("caption", "")])) + "\n"
+        yield " ".join(filter(None, [about["finding"], about.get("caption", ""), about.get("diverged", "")])) + "\n"
 
 
 def drawn(results: Results) -> list[str]:
@@ -153,8 +154,10 @@ def control(results: Results) -> Iterator[str]:
         for arm in ("random_reward", "grpo"):
             rows = mine[mine["arm"] == arm]
             if len(rows) and len(base):
-                gain = series.summary(100 * (rows["value"] - base.iloc[0]), series.band_of(rows))
-                parts.append(f"{TITLES[arm]} {gain.text('+.1f')} points (n = {gain.n_seeds})")
+                known = finished(rows)
+                gain = series.summary(100 * (known["value"] - base.iloc[0]), series.band_of(rows))
+                lost = in_words(len(known), [] if AT not in rows else rows[AT].dropna().tolist())
+                parts.append(f"{TITLES[arm]} {gain.text('+.1f')} points (n = {gain.n_seeds}{'; ' if lost else ''}{lost})")
         if len(parts) < 2:
             yield "The control on random rewards is not in this study.\n"
         else:

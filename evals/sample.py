@@ -6,6 +6,7 @@ each step's samples are rows of the same file.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +14,11 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
+from asymgrpo import outcome
 from asymgrpo.settings import Settings, loads, require, stated
 from evals.cli import run
 from evals.io import DataError, provenance, read_json, read_table, sha256_file, write_table
+from evals.outcomes import outcome_of
 
 SCHEMA = pa.schema(
     [
@@ -59,7 +62,11 @@ def main(
     require(stated(problems), asked["problems"], problems, "make it again: snakemake --forcerun problems")
     torch.set_num_threads(threads)
     rows = read_table(problems, ("problem_id", "problem")).to_pylist()
-    steps = steps_to_sample(asked, checkpoints, selection)
+    chosen = read_json(selection) if selection else []
+    ended = (
+        outcome_of(selection, chosen[0]) if selection and chosen else None
+    )  # of a diverged run no step is chosen: no rows
+    steps = steps_to_sample(asked, checkpoints, selection, chosen)
     found: list[dict[str, Any]] = []
     for step, directory in steps.items():
         found += sample_checkpoint(directory, rows, asked, step)
@@ -73,11 +80,15 @@ def main(
         "problems_sha256": sha256_file(problems),
         "weights_sha256": {str(step): weights_sha256(directory) for step, directory in steps.items()},
     }
+    if ended:
+        metadata |= {"model": asked["model"], "arm": asked["arm"], "train_seed": asked["seed"], **outcome.stated(ended)}
     write_table(pa.Table.from_pylist(found, SCHEMA), out, metadata)
 
 
-def steps_to_sample(asked: Settings, checkpoints: Path, selection: Path | None) -> dict[int, Path]:
-    """Step -> folder of weights; the base model is step 0.
+def steps_to_sample(
+    asked: Settings, checkpoints: Path, selection: Path | None, chosen: Sequence[dict[str, Any]]
+) -> dict[int, Path]:
+    """Step -> folder of weights; the base model is step 0, and of a diverged run there is none. `chosen`: rows of `selection`.
 
     Raises:
         SettingsError: base model or run was made with other settings than those asked for.
@@ -88,16 +99,20 @@ def steps_to_sample(asked: Settings, checkpoints: Path, selection: Path | None) 
         return {0: checkpoints}
     done = checkpoints.parent / "done.json"
     require(stated(done), asked["source"], done, "train it again: snakemake --forcerun train")
-    chosen, run_sha256 = read_json(selection), read_json(done).get("sha256")
+    run_sha256 = read_json(done).get("sha256")
     if any(row.get("run_sha256", run_sha256) != run_sha256 for row in chosen):
         raise DataError(f"{selection} is not of the run in {done}; select again: delete it and run snakemake")
-    return {step: checkpoints / f"step{step:06d}" for step in sorted({row["step"] for row in chosen})}
+    return {step: checkpoints / f"step{step:06d}" for step in sorted({row["step"] for row in chosen} - {None})}
 
 
 def sample_checkpoint(
     directory: Path, problems: Sequence[dict[str, Any]], asked: Settings, step: int
 ) -> Iterator[dict[str, Any]]:
-    """Rows of SCHEMA: every problem, every sample."""
+    """Rows of SCHEMA: every problem, every sample.
+
+    Raises:
+        DataError: the weights give log-probabilities that are not finite.
+    """
     from asymgrpo.models import load_tokenizer
     from asymgrpo.progress import Progress
     from asymgrpo.rollout import Request
@@ -120,6 +135,11 @@ def sample_checkpoint(
             requests.append(Request(tuple(ids), tuple(sample_seed(*key, i) for i in range(n_samples))))
         groups = engine.generate(requests, evaluation["temperature"], evaluation["top_p"], evaluation["max_tokens"])
         for problem, group in zip(part, groups, strict=True):
+            if not all(math.isfinite(x) for rollout in group for x in rollout.logprobs):
+                raise DataError(
+                    f"{directory}: the model gives no finite log-probabilities ({title}, problem {problem['problem_id']}); its "
+                    "weights are spoilt, give another checkpoint"
+                )
             texts = tokenizer.batch_decode([list(r.response_ids) for r in group], skip_special_tokens=True)
             for i, (rollout, text) in enumerate(zip(group, texts, strict=True)):
                 yield identity | {

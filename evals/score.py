@@ -8,7 +8,7 @@ benchmark can serve is an error. `average` is the unweighted mean over benchmark
 For avg_at_n, k is the number of samples per problem (null where that differs).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from evals.bootstrap import SeedVariance
 from evals.cells import Counts, count_cells, read_graded, read_selection, select_samples
 from evals.cli import run
 from evals.io import DataError, data_hash, derived, inputs_metadata, write_table
+from evals.outcomes import AT, STEPS, Lost, of_frame
 from evals.stats import mean_intervals, own_seed_variance, pooled_seed_variance
 
 AVERAGE = "average"
@@ -43,6 +44,8 @@ SCHEMA = pa.schema(
         ("truncated_share", pa.float64()),
         ("unparsed_share", pa.float64()),
         ("grader_disagreement", pa.float64()),
+        ("n_diverged", pa.int32()),  # training seeds that are in no estimate
+        (AT, STEPS),  # the step of each
     ]
 )
 
@@ -138,6 +141,35 @@ def _row(items: list[Counts], metric: Metric, variance: SeedVariance | None) -> 
     }
 
 
+def with_diverged(rows: Iterable[dict[str, Any]], lost: Lost) -> list[dict[str, Any]]:
+    """Rows of one selection rule with the diverged runs of their arms; an arm without a finished run has rows without estimates.
+
+    Raises:
+        DataError: a model has no run that finished, and no base model: nothing says what it would have been measured on.
+    """
+    found = [row | _lost_of(lost, row["model"], row["arm"]) for row in rows]
+    for model, arm in lost:
+        mine = [row for row in found if row["model"] == model]
+        if not mine:
+            raise DataError(f"{model}: every run diverged, and there is no base model to score; add its graded samples")
+        if not any(row["arm"] == arm for row in mine):
+            cells = {(row["benchmark"], row["metric"], _k(row)): row["k"] for row in mine}
+            zeros = {"n_samples": 0, "n_seeds": 0, "seed_degrees": 0}
+            for (benchmark, metric, _), k in cells.items():
+                where = {"model": model, "arm": arm, "benchmark": benchmark, "metric": metric, "k": k}
+                found.append(where | zeros | _lost_of(lost, model, arm))
+    return found
+
+
+def _k(row: Mapping[str, Any]) -> int | None:
+    return None if row["metric"] == "avg_at_n" else row["k"]
+
+
+def _lost_of(lost: Lost, model: str, arm: str) -> dict[str, Any]:
+    steps = list(lost.get((model, arm), {}).values())
+    return {"n_diverged": len(steps), AT: steps}
+
+
 def score(
     graded: pa.Table,
     selection: Any,
@@ -147,7 +179,7 @@ def score(
     seed: int,
     draws: int,
 ) -> pa.Table:
-    """Scores of all selection rules, rows sorted by model, selection, benchmark, metric, k, arm.
+    """Scores of all selection rules, diverged runs beside them, rows sorted by model, selection, benchmark, metric, k, arm.
 
     Raises:
         DataError: no benchmark has enough samples for some k, or as in `evals.cells`.
@@ -157,7 +189,9 @@ def score(
     for name, samples in select_samples(graded, selection).items():
         counts = count_cells(samples, votes=bool(maj_ks))
         largest = max([largest, *(int(item.n.min()) for item in counts.values())])
-        rows += [row | {"selection": name} for row in score_selection(counts, ks, maj_ks, rule, seed, draws)]
+        estimated = score_selection(counts, ks, maj_ks, rule, seed, draws)
+        lost = of_frame(selection[selection["selection"] == name])
+        rows += [row | {"selection": name} for row in with_diverged(estimated, lost)]
     for k in (*ks, *maj_ks):
         if not 1 <= k <= largest:
             raise DataError(f"k = {k}: no benchmark has that many samples per problem (largest n = {largest})")

@@ -6,12 +6,14 @@ Ties go to the earliest step. The table it reads, eval.parquet, has the columns 
 (a benchmark name or "validation"), n_problems, n_samples and accuracy:float64 (a fraction).
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
 import typer
 
+from asymgrpo.outcome import read, stated
 from evals.cli import run
 from evals.io import DataError, read_table, table_metadata, write_json
 
@@ -29,7 +31,7 @@ def select_step(evaluations: pa.Table, rule: str) -> int:
         evaluations: eval.parquet of one run. rule: `last`, `validation` or `best_on:<benchmark>`.
 
     Raises:
-        SelectionError: the rule is unknown, its set was never evaluated, or a step has two values for it.
+        SelectionError: the rule is unknown, its set was never evaluated, or a step has two values for it or none that is finite.
 
     >>> table = pa.table({"step": [5, 10, 15], "set": ["validation"] * 3, "accuracy": [0.2, 0.6, 0.6]})
     >>> select_step(table, "validation"), select_step(table, "last")
@@ -48,6 +50,8 @@ def select_step(evaluations: pa.Table, rule: str) -> int:
         if evaluated == name:
             if step in scores:
                 raise SelectionError(f"step {step} was evaluated twice on {name!r}; keep one row per step and set")
+            if accuracy is None or not math.isfinite(accuracy):
+                raise SelectionError(f"the accuracy of step {step} on {name!r} is {accuracy}; evaluate that step again")
             scores[step] = accuracy
     if not scores:
         raise SelectionError(
@@ -59,11 +63,15 @@ def select_step(evaluations: pa.Table, rule: str) -> int:
 def selection_rows(
     evaluations: pa.Table, rules: list[str], model: str, arm: str, train_seed: int
 ) -> list[dict[str, Any]]:
-    """One record (model, arm, train_seed, run_sha256, selection, step) per rule, as `evals.score` reads them."""
+    """One record (model, arm, train_seed, run_sha256, selection, step) per rule, as `evals.score` reads them.
+
+    Of a diverged run no rule picks a checkpoint: `step` is null, and the record has the run's outcome.
+    """
     told = table_metadata(evaluations)
-    run = {"model": model, "arm": arm, "train_seed": train_seed} | (
-        {"run_sha256": told["sha256"]} if "sha256" in told else {}
-    )
+    run = {"model": model, "arm": arm, "train_seed": train_seed}
+    run |= {"run_sha256": told["sha256"]} if "sha256" in told else {}
+    if ended := read(told):
+        return [{**run, "selection": rule, "step": None, **stated(ended)} for rule in rules]
     return [{**run, "selection": rule, "step": select_step(evaluations, rule)} for rule in rules]
 
 

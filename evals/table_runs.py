@@ -21,6 +21,7 @@ from evals.cells import Counts
 from evals.cli import run
 from evals.compare import CountsOf, count_by_rule
 from evals.io import data_hash, derived, inputs_metadata, write_table
+from evals.outcomes import AT, Lost
 from evals.passk import pass_at_k
 from evals.score import AVERAGE, metrics_of
 
@@ -35,6 +36,7 @@ SCHEMA = pa.schema(
         ("k", pa.int32()),  # null for avg_at_n
         ("value", pa.float64()),
         ("sampling_sd", pa.float64()),
+        (AT, pa.int32()),  # the step at which the run diverged: it has no value
     ]
 )
 
@@ -76,6 +78,16 @@ def run_scores(counts: CountsOf, ks: Sequence[int]) -> Iterator[dict[str, Any]]:
                     yield {"model": model, "arm": arm, "benchmark": name, **row}
 
 
+def diverged_runs(rows: Sequence[dict[str, Any]], lost: Lost) -> Iterator[dict[str, Any]]:
+    """Rows without a value for every run that diverged: one for each cell that the rows of its model have."""
+    for (model, arm), seeds in lost.items():
+        cells = dict.fromkeys((row["benchmark"], row["metric"], row["k"]) for row in rows if row["model"] == model)
+        for seed, step in seeds.items():
+            for benchmark, metric, k in cells:
+                where = {"model": model, "arm": arm, "benchmark": benchmark, "train_seed": seed}
+                yield where | {"metric": metric, "k": k, AT: step}
+
+
 def _rows(items: Sequence[Counts], ks: Sequence[int]) -> Iterator[dict[str, Any]]:
     for metric, k in metrics_of(items, ks, []):
         values = np.mean([item.metric(metric, k).mean(axis=1) for item in items], axis=0)
@@ -93,8 +105,11 @@ def main(
     out: Annotated[Path, typer.Option(help="scores of each run to write (Parquet)")],
 ) -> None:
     """Score every training run by itself."""
-    by_rule = count_by_rule(graded, selection)
-    rows = [{"selection": rule, **row} for rule, counts in by_rule.items() for row in run_scores(counts, k)]
+    by_rule, lost = count_by_rule(graded, selection)
+    rows: list[dict[str, Any]] = []
+    for rule, counts in by_rule.items():
+        found = list(run_scores(counts, k))
+        rows += [{"selection": rule, **row} for row in [*found, *diverged_runs(found, lost[rule])]]
     order = [(name, "ascending") for name in ("model", "selection", "benchmark", "metric", "k", "arm", "train_seed")]
     table = pa.Table.from_pylist(rows, SCHEMA).sort_by(order)
     write_table(table, out, {"data_hash": data_hash(table), **derived(inputs_metadata(graded))})

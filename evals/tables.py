@@ -14,6 +14,7 @@ import typer
 from evals import paper_values
 from evals.cli import run
 from evals.io import data_hash, derived, read_metadata, read_table, write_table, write_text
+from evals.outcomes import AT, STEPS, in_words
 
 ARMS = (
     "base",
@@ -73,6 +74,8 @@ SCHEMA = pa.schema(
         ("unparsed_share", pa.float64()),
         ("grader_disagreement", pa.float64()),
         ("seed_degrees", pa.int32()),
+        ("n_diverged", pa.int32()),
+        (AT, STEPS),
     ]
 )
 
@@ -182,10 +185,17 @@ def _rows(frame: pd.DataFrame) -> Iterable[Any]:
 def _cell(row: Any, with_paper: bool) -> str:
     if row is None:
         return "–"
-    text = percent(row.estimate, row.ci_low, row.ci_high)
+    text = estimate_text(row)
     if with_paper and pd.notna(row.paper_value):
         text += f" (paper {100 * row.paper_value:.1f})"
     return text
+
+
+def estimate_text(row: Any) -> str:
+    """The estimate of an arm with its interval in per cent, and its diverged runs beside or in place of it."""
+    known = percent(row.estimate, row.ci_low, row.ci_high) if pd.notna(row.estimate) else ""
+    steps = getattr(row, AT, None)
+    return "; ".join(filter(None, [known, in_words(int(row.n_seeds), [] if steps is None else steps)])) or "–"
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -193,17 +203,21 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _caption(frame: pd.DataFrame) -> str:
-    sizes = frame[frame["benchmark"] != "average"].groupby("benchmark", sort=False)
+    measured = frame[frame["estimate"].notna()]
+    sizes = measured[measured["benchmark"] != "average"].groupby("benchmark", sort=False)
     counts = [
-        f"{TITLES.get(str(name), str(name))} {rows['n_problems'].iloc[0]} problems × "
+        f"{TITLES.get(str(name), str(name))} {int(rows['n_problems'].iloc[0])} problems × "
         + (f"{int(rows['k'].iloc[0])} samples" if pd.notna(rows["k"].iloc[0]) else "varying samples")
         for name, rows in sizes
     ]
+    diverged = ""
+    if AT in frame and frame[AT].str.len().any():
+        diverged = "Estimates are over the training seeds that finished; a diverged run has none (docs/evaluation.md). "
     worst = frame[["truncated_share", "unparsed_share", "grader_disagreement"]].max() * 100
     return (
         "avg@n in per cent with 95 % intervals over problems, samples and training seeds. "
         f"{'; '.join(counts)}; per training seed. A row with one seed has an interval over problems and "
-        "samples only, unless the seed variance is pooled. Largest shares in any cell: truncated "
+        f"samples only, unless the seed variance is pooled. {diverged}Largest shares in any cell: truncated "
         f"{worst['truncated_share']:.1f} %, unparsed {worst['unparsed_share']:.1f} %, graders disagree "
         f"{worst['grader_disagreement']:.1f} %. Paper: {paper_values.SOURCE}.\n"
     )

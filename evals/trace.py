@@ -24,6 +24,7 @@ from evals.cells import count_cells, read_graded, read_selection, select_samples
 from evals.cli import run
 from evals.compare_results import opened
 from evals.io import DataError, data_hash, read_json, read_metadata, read_table
+from evals.outcomes import finished, of_frame
 from evals.score import AVERAGE
 from evals.trace_run import BASE, Findings, check_run, check_samples
 
@@ -64,10 +65,10 @@ def check_tables(findings: Findings, path: Path, wanted: dict[str, Any]) -> dict
             raise DataError(
                 f"{file}: it does not say what it was made from; make it again with this version (snakemake tables)"
             )
-    interval = f"[{row['ci_low']:.4f}, {row['ci_high']:.4f}]"
-    findings.say(
-        0, f"{row['arm']}, {row['benchmark']}, {row['metric']}, k = {row['k']}: {row['estimate']:.6f} {interval}"
-    )
+    number = "no estimate, every run diverged"
+    if row["estimate"] is not None:
+        number = f"{row['estimate']:.6f} [{row['ci_low']:.4f}, {row['ci_high']:.4f}]"
+    findings.say(0, f"{row['arm']}, {row['benchmark']}, {row['metric']}, k = {row['k']}: {number}")
     findings.say(0, f"  checkpoint rule {row['selection']}, model {row['model']}, {row['n_seeds']} training seeds")
     findings.check(
         1, data_hash(table) == about["data_hash"], f"{path.name}: its values have the hash that it states", path
@@ -102,12 +103,20 @@ def check_number(findings: Findings, folder: Path, row: dict[str, Any], files: l
         chosen = read_selection(
             [folder / f"runs/{row['model']}/{row['arm']}/seed{seed}/selection.json" for seed in seeds]
         )
-        steps = chosen[chosen["selection"] == row["selection"]].to_dict("records")
-        if not steps:
+        if row["selection"] not in set(chosen["selection"]):
             raise DataError(
                 f"{folder}: no selection {row['selection']!r}; there is {', '.join(sorted(set(chosen['selection'])))}"
             )
         chosen = chosen[chosen["selection"] == row["selection"]]
+        steps = finished(chosen).to_dict("records")  # type: ignore[assignment]
+        lost = of_frame(chosen).get((row["model"], row["arm"]), {})
+        for seed, step in sorted(lost.items()):
+            findings.say(1, f"- seed {seed} diverged at step {step}: it is in no estimate")
+        if lost or row.get("n_diverged"):
+            same = row.get("n_diverged", len(lost)) == len(lost)
+            findings.check(1, same, f"{len(lost)} of {len(seeds)} training seeds diverged", files[0].parent)
+        if not steps:
+            return []
     graded = read_graded(files)
     samples = graded if row["arm"] == BASE else select_samples(graded, chosen)[row["selection"]]
     counts = count_cells(samples, votes=row["metric"] == "maj_at_k")
@@ -118,8 +127,8 @@ def check_number(findings: Findings, folder: Path, row: dict[str, Any], files: l
     if row.get("estimate") is None:
         row["estimate"] = estimate
         findings.say(0, f"{row['arm']}, {row['benchmark']}, {row['metric']}, k = {k}: {estimate:.6f}")
-        findings.say(0, f"  checkpoint rule {row['selection']}, model {row['model']}, {len(seeds)} training seeds")
-    fits = abs(estimate - row["estimate"]) <= TOLERANCE and row.get("n_seeds", len(seeds)) == len(seeds)
+        findings.say(0, f"  checkpoint rule {row['selection']}, model {row['model']}, {len(steps)} training seeds")
+    fits = abs(estimate - row["estimate"]) <= TOLERANCE and row.get("n_seeds", len(steps)) == len(steps)
     findings.check(1, fits, f"computed again from {len(files)} graded files: {estimate:.6f}", files[0].parent)
     return steps
 
@@ -160,6 +169,8 @@ def trace(folder: Path, table: Path | None, wanted: dict[str, Any]) -> Findings:
         seed = int(path.stem.removeprefix("seed"))
         findings.say(0, "")
         check_graded(findings, folder, path)
+        if seed not in steps:  # diverged
+            continue
         benchmarks = None if row["benchmark"] == AVERAGE else [row["benchmark"]]
         check_samples(findings, folder, path, steps[seed], benchmarks)
         if row["arm"] != BASE:

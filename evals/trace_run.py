@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from asymgrpo.outcome import KEY as OUTCOME
 from asymgrpo.provenance import PRODUCER
 from evals.io import data_hash, read_json, read_metadata, read_table, sha256_file
 from evals.select import select_step
@@ -121,7 +122,7 @@ def check_run(findings: Findings, folder: Path, model: str, arm: str, seed: int,
     evaluations = place / "eval.parquet"
     chosen = select_step(read_table(evaluations), rule)
     findings.check(2, chosen == step, f"{rule} picks step {chosen} of {evaluations.relative_to(folder)}", evaluations)
-    identity = {key: value for key, value in done.items() if key not in (*PRODUCER, "sha256", "settings")}
+    identity = {key: value for key, value in done.items() if key not in (*PRODUCER, OUTCOME, "sha256", "settings")}
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     findings.check(
         2,

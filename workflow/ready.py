@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from asymgrpo.checkpoint import forget, workspace_of
 from asymgrpo.config import Study
 from asymgrpo.files import write_text
 from workflow import common
@@ -76,6 +77,19 @@ def write_operation(study: Study, pattern: str) -> None:
     """Write how each model's training is carried out: its jobs read it, no result depends on it."""
     for model in study.study.models:
         write_text(common.document(common.operation(study, model)), pattern.format(model=model))
+
+
+def forget_accepted(runs: Iterable[Mapping[str, str]], done: str, checkpoints: Path) -> None:
+    """Delete what training keeps until Snakemake has accepted its outputs, of each run whose outputs are there.
+
+    Args:
+        runs: wildcards of the runs. done: pattern of their done.json. checkpoints: folder of everything unfinished.
+    """
+    for run in runs:
+        path = Path(done.format(**run))
+        if path.exists():
+            sha256 = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+            forget(workspace_of(checkpoints, run["model"], run["arm"], int(run["seed"]), sha256))
 
 
 def make(images: Images, commands: Iterable[str], config: Mapping[str, Any], arguments: Sequence[str]) -> None:

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from evals.figures import series
 from evals.figures.series import Band
-from evals.figures.style import RC, look, panels, save
+from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
 from evals.io import DataError, read_table
+from evals.outcomes import of_files
 from evals.tables import TITLES, describe_rule, untainted_rule
 
 CURVES = (("entropy", 1.0, "entropy (nats per token)"), ("reward_mean", 100.0, "training accuracy (%)"))
@@ -63,9 +64,19 @@ def draw(metrics: Sequence[Path], run_scores: Path, prefix: Path, arms: Sequence
     """
     table, scores = series.read_runs(metrics, ["step", "entropy", "reward_mean"]), read_table(run_scores)
     runs, frame = table.to_pandas(), scores.to_pandas()
-    if missing := [arm for arm in arms if arm not in set(runs["arm"])]:
+    lost = of_files(metrics)
+    if missing := [arm for arm in arms if arm not in {*runs["arm"], *(name for _, name in lost)}]:
         raise DataError(f"no run of {', '.join(missing)} was given; name the metrics of every arm of the figure")
     runs = runs[runs["arm"].isin(arms)]
+    if runs.empty:
+        save(
+            nothing_finished(),
+            prefix,
+            {"metrics": table, "run_scores": scores},
+            module,
+            {"finding": NOTHING, **series.diverged(lost)},
+        )
+        return
     rule = untainted_rule(frame["selection"])
     accuracy, band = series.accuracies(frame, rule), series.band_of(runs)
     accuracy = accuracy[accuracy["arm"].isin(arms)]
@@ -73,4 +84,5 @@ def draw(metrics: Sequence[Path], run_scores: Path, prefix: Path, arms: Sequence
     notes = {"band": band.value, "smooth": smooth, "seeds": series.counted(runs), "selection": rule}
     notes["caption"] = f"Evaluation on the checkpoint {describe_rule(rule)}."
     notes["finding"] = finding(runs, accuracy, arms, band)
+    notes |= series.diverged(lost)
     save(compared(runs, accuracy, arms, band, smooth), prefix, {"metrics": table, "run_scores": scores}, module, notes)

@@ -18,7 +18,8 @@ from evals.claims_measures import cov_correlation
 from evals.cli import run
 from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix
-from evals.figures.style import RC, look, panels, save
+from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
+from evals.outcomes import of_files
 from evals.tables import ARMS, TITLES, in_order
 
 RUN = ["model", "arm", "train_seed"]
@@ -99,9 +100,19 @@ def finding(found: pd.DataFrame, band: Band, arms: Sequence[str]) -> str:
 def main(metrics: Metrics, out_prefix: OutPrefix) -> None:
     """Draw the covariance against the share of correct rollouts."""
     table = series.read_runs(metrics, COLUMNS)
-    found = by_share(table.to_pandas())
+    runs, lost = table.to_pandas(), of_files(metrics)
+    if runs.empty:
+        save(
+            nothing_finished(),
+            out_prefix,
+            {"metrics": table},
+            sys.modules[__name__],
+            {"finding": NOTHING, **series.diverged(lost)},
+        )
+        return
+    found = by_share(runs)
     band = series.band_of(found)
-    notes = {"band": band.value, "seeds": series.counted(found)}
+    notes = {"band": band.value, "seeds": series.counted(found), **series.diverged(lost)}
     notes["caption"] = (
         "At p = 0 and p = 1 all advantages are equal and the covariance is 0; r is over the groups between."
     )

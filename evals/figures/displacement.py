@@ -13,7 +13,8 @@ from evals.claims_table import BETA_NEG
 from evals.cli import run
 from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix
-from evals.figures.style import RC, panels, save
+from evals.figures.style import NOTHING, RC, nothing_finished, panels, save
+from evals.outcomes import of_files
 
 PANELS = (("logp_change_correct", "correct rollouts", "#0072B2"), ("logp_change_wrong", "wrong rollouts", "#D55E00"))
 MILLI = 1000.0
@@ -64,9 +65,18 @@ def main(metrics: Metrics, out_prefix: OutPrefix) -> None:
     """Draw the change of log-probability against beta_neg."""
     table = series.read_runs(metrics, ["step", *(column for column, *_ in PANELS)])
     runs = table.to_pandas()
-    runs = runs[runs["arm"].isin(BETA_NEG)]
+    runs, lost = runs[runs["arm"].isin(BETA_NEG)], of_files(metrics)
+    if runs.empty:
+        save(
+            nothing_finished(),
+            out_prefix,
+            {"metrics": table},
+            sys.modules[__name__],
+            {"finding": NOTHING, **series.diverged(lost)},
+        )
+        return
     band = series.band_of(runs)
-    notes = {"band": band.value, "seeds": series.counted(runs), "finding": finding(runs, band)}
+    notes = {"band": band.value, "seeds": series.counted(runs), "finding": finding(runs, band)} | series.diverged(lost)
     save(displacement(runs, band), out_prefix, {"metrics": table}, sys.modules[__name__], notes)
 
 

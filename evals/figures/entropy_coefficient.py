@@ -15,8 +15,9 @@ from evals.claims_table import BONUSES
 from evals.cli import run
 from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix, RunScores, Summary
-from evals.figures.style import RC, look, panels, save
+from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
 from evals.io import read_table
+from evals.outcomes import of_files
 from evals.tables import describe_rule, untainted_rule
 
 REFERENCE = "positive_only"
@@ -70,7 +71,8 @@ def _panel(axis: Axes, found: Mapping[str, Summary], levels: Mapping[str, float]
     series.points(axis, range(len(levels)), [found[arm] for arm in levels], factor, **look("grpo_entropy", ARMS))
     reference = found[REFERENCE]
     style = look(REFERENCE, ARMS)
-    axis.axhspan(factor * reference.low, factor * reference.high, color=style["color"], alpha=0.13, linewidth=0)
+    if reference.n_seeds:
+        axis.axhspan(factor * reference.low, factor * reference.high, color=style["color"], alpha=0.13, linewidth=0)
     axis.axhline(factor * reference.mean, **style)
     axis.set_xticks(range(len(levels)), [f"{level:g}" for level in levels.values()])
     axis.set(xlabel="coefficient of the entropy bonus", ylabel=label)
@@ -91,10 +93,20 @@ def main(metrics: Metrics, run_scores: RunScores, out_prefix: OutPrefix) -> None
     """Draw entropy and accuracy against the coefficient."""
     table, scores = series.read_runs(metrics, _columns()), read_table(run_scores)
     runs, frame = table.to_pandas(), scores.to_pandas()
-    runs = runs[runs["arm"].isin(ARMS)]
+    runs, lost = runs[runs["arm"].isin(ARMS)], of_files(metrics)
+    if runs.empty:
+        save(
+            nothing_finished(),
+            out_prefix,
+            {"metrics": table, "run_scores": scores},
+            sys.modules[__name__],
+            {"finding": NOTHING, **series.diverged(lost)},
+        )
+        return
     rule = untainted_rule(frame["selection"])
     accuracy, band = series.accuracies(frame, rule), series.band_of(runs)
     notes = {"band": band.value, "seeds": series.counted(runs), "selection": rule}
+    notes |= series.diverged(lost)
     notes["caption"] = f"Evaluation on the checkpoint {describe_rule(rule)}."
     notes["finding"] = finding(runs, accuracy, band)
     inputs = {"metrics": table, "run_scores": scores}

@@ -13,7 +13,8 @@ from evals.claims_table import BETA_POS
 from evals.cli import run
 from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix
-from evals.figures.style import RC, panels, save, sweep
+from evals.figures.style import NOTHING, RC, nothing_finished, panels, save, sweep
+from evals.outcomes import of_files
 
 COLUMN = "none_solved_share"
 LABEL = "unsolved prompts (%)"
@@ -68,9 +69,19 @@ def main(metrics: Metrics, out_prefix: OutPrefix) -> None:
     """Draw the share of prompts without a solved rollout."""
     table = series.read_runs(metrics, ["step", COLUMN])
     runs = table.to_pandas()
-    runs = runs[runs["arm"].isin(BETA_POS)]
+    runs, lost = runs[runs["arm"].isin(BETA_POS)], of_files(metrics)
+    if runs.empty:
+        save(
+            nothing_finished(),
+            out_prefix,
+            {"metrics": table},
+            sys.modules[__name__],
+            {"finding": NOTHING, **series.diverged(lost)},
+        )
+        return
     band, smooth = series.band_of(runs), 3 * series.default_window(int(runs["step"].max()))  # a share of few prompts
     notes = {"band": band.value, "smooth": smooth, "seeds": series.counted(runs), "finding": finding(runs, band)}
+    notes |= series.diverged(lost)
     notes["caption"] = "Unsolved: no rollout of the prompt's group is correct."
     save(none_solved(runs, band, smooth), out_prefix, {"metrics": table}, sys.modules[__name__], notes)
 

@@ -3,6 +3,7 @@
 python -m evals.figures.paper_vs_reproduction --differences differences.parquet --out-prefix F
 """
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +36,7 @@ def from_grpo(differences: pd.DataFrame) -> pd.DataFrame:
     behind = frame[frame["a"] == AGAINST].rename(columns={"b": "arm", "n_seeds_b": "n_seeds"})
     turned = behind.assign(estimate=-behind["estimate"], ci_low=-behind["ci_high"], ci_high=-behind["ci_low"])
     both = pd.concat([ahead, turned])[["model", "arm", "estimate", "ci_low", "ci_high", "n_seeds"]]
+    both["n_seeds"] = both["n_seeds"].fillna(0)  # of a pair with an arm of which every run diverged
     both = both[both["arm"].isin(paper_values.PRINTED)]
     average = {arm: values[-1] / 100 for arm, values in paper_values.PRINTED.items()}
     return both.assign(paper=[average[arm] - average[AGAINST] for arm in both["arm"]])
@@ -76,9 +78,20 @@ def finding(found: pd.DataFrame) -> str:
     rows, parts = found.set_index("arm"), []
     for arm in in_order(found["arm"], ARMS):
         estimate, low, high, paper = (float(rows[name].loc[arm]) for name in ("estimate", "ci_low", "ci_high", "paper"))
-        parts.append(f"{TITLES.get(arm, arm)} {percent(estimate, low, high)} (paper {100 * paper:+.1f})")
+        ours = "–" if math.isnan(estimate) else percent(estimate, low, high)
+        parts.append(f"{TITLES.get(arm, arm)} {ours} (paper {100 * paper:+.1f})")
     listed = "; ".join(parts).replace(" -", " −").replace("[-", "[−")
     return f"Points from GRPO: {listed}."
+
+
+def diverged(differences: pd.DataFrame) -> dict[str, str]:
+    """The note about runs that no difference contains, {} if every run finished."""
+    lost: dict[str, int] = {}
+    for side in "ab":
+        if f"n_diverged_{side}" in differences:
+            lost |= {str(arm): int(n) for arm, n in differences.groupby(side)[f"n_diverged_{side}"].max().items() if n}
+    parts = [f"{TITLES.get(arm, arm)} ({lost[arm]} run{'s' if lost[arm] > 1 else ''})" for arm in in_order(lost, ARMS)]
+    return {"diverged": f"Diverged: {', '.join(parts)}."} if parts else {}
 
 
 def main(
@@ -93,6 +106,7 @@ def main(
     if found.empty:
         raise DataError(f"{differences}: no difference between GRPO and another arm of the paper's table in it")
     notes = {"selection": rule, "caption": f"Checkpoint: {describe_rule(rule)}.", "finding": finding(found)}
+    notes |= diverged(frame[frame["selection"] == rule])
     save(paper_vs_reproduction(found), out_prefix, {"differences": table}, sys.modules[__name__], notes)
 
 

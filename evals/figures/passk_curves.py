@@ -18,8 +18,9 @@ from evals import paper_values
 from evals.cli import run
 from evals.figures.style import RC, look, panels, save
 from evals.io import DataError, read_table
+from evals.outcomes import AT, in_words
 from evals.score import AVERAGE
-from evals.tables import ARMS, TITLES, describe_rule, in_order, percent, untainted_rule
+from evals.tables import ARMS, TITLES, describe_rule, estimate_text, in_order, untainted_rule
 
 COLUMNS = 3
 SPREAD = 0.3  # of an octave: how far the arms' bars are set apart so that they can be told
@@ -74,7 +75,8 @@ def _label(axis: Axes, name: str, rows: pd.DataFrame, above: str) -> None:
     axis.set_xticks(ks, [str(k) for k in ks])
     axis.minorticks_off()
     axis.set_xlabel("k (samples)")
-    problems, samples = rows["n_problems"].max(), rows["n_samples"] / (rows["n_problems"] * rows["n_seeds"])
+    rows = rows[rows["estimate"].notna()]
+    problems, samples = int(rows["n_problems"].max()), rows["n_samples"] / (rows["n_problems"] * rows["n_seeds"])
     # The average weighs benchmarks equally, so its samples per problem mean nothing.
     per_problem = "" if name == "average" else f" × {samples.max():.0f} samples"
     axis.set_title(f"{above}{TITLES.get(name, name)}: {problems} problems{per_problem}")
@@ -85,9 +87,20 @@ def finding(scores: pd.DataFrame) -> str:
     name = AVERAGE if AVERAGE in set(scores["benchmark"]) else in_order(scores["benchmark"], ())[0]
     chosen = scores[scores["benchmark"] == name]
     chosen = chosen[chosen["k"] == chosen["k"].max()]
-    cells = {row.arm: percent(row.estimate, row.ci_low, row.ci_high) for row in chosen.itertuples()}
+    cells = {row.arm: estimate_text(row) for row in chosen.itertuples()}
     parts = [f"{TITLES.get(arm, arm)} {cells[arm]}" for arm in in_order(chosen["arm"], ARMS)]
     return f"pass@{chosen['k'].max()} in per cent, {TITLES.get(name, name)}: {'; '.join(parts)}."
+
+
+def diverged(scores: pd.DataFrame) -> dict[str, str]:
+    """The note about seeds that no line contains, {} if every run finished."""
+    parts = []
+    for (model, arm), rows in scores.groupby(["model", "arm"], sort=False):
+        steps = rows[AT].iloc[0] if AT in rows else []
+        if len(steps):
+            where = f"{model}: " if scores["model"].nunique() > 1 else ""
+            parts.append(f"{where}{TITLES.get(str(arm), str(arm))} {in_words(int(rows['n_seeds'].max()), steps)}")
+    return {"diverged": f"Left out: {'; '.join(parts)}."} if parts else {}
 
 
 def main(
@@ -105,13 +118,8 @@ def main(
     chosen = frame[frame["selection"] == rule]
     if chosen.empty:
         raise DataError(f"{scores}: no selection {rule!r}; there are {', '.join(sorted(set(frame['selection'])))}")
-    save(
-        passk_curves(chosen),
-        out_prefix,
-        {"scores": table},
-        sys.modules[__name__],
-        {"selection": rule, "finding": finding(chosen)},
-    )
+    notes = {"selection": rule, "finding": finding(chosen)} | diverged(chosen)
+    save(passk_curves(chosen), out_prefix, {"scores": table}, sys.modules[__name__], notes)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from evals.cli import run
 from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, OutPrefix, RunScores
-from evals.figures.style import RC, panels, save
+from evals.figures.style import NOTHING, RC, nothing_finished, panels, save
 from evals.io import DataError, read_table
+from evals.outcomes import finished, of_frame
 from evals.score import AVERAGE
 from evals.tables import TITLES, describe_rule, in_order, untainted_rule
 
@@ -89,9 +90,21 @@ def main(run_scores: RunScores, out_prefix: OutPrefix) -> None:
     tainted, untainted = next((rule for rule in rules if rule.startswith("best_on:")), None), untainted_rule(rules)
     if tainted is None or untainted == tainted:
         raise DataError(f"{run_scores}: selection rules are {', '.join(rules)}; one best_on: and one other are needed")
+    lost = of_frame(scores[scores["selection"] == untainted])
+    scores = finished(scores)
+    if scores[scores["arm"] != "base"].empty:
+        save(
+            nothing_finished(),
+            out_prefix,
+            {"run_scores": table},
+            sys.modules[__name__],
+            {"finding": NOTHING, **series.diverged(lost)},
+        )
+        return
     found = gains(scores, tainted, untainted)
     band = series.band_of(found)
     notes = {"band": band.value, "seeds": series.counted(found), "finding": finding(found, tainted, untainted)}
+    notes |= series.diverged(lost)
     save(
         selection_bias(found, tainted, untainted, band), out_prefix, {"run_scores": table}, sys.modules[__name__], notes
     )

@@ -1,5 +1,6 @@
 """What several figures share: runs read from their metrics, means over seeds with a band, a legend that says what it is."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from evals.io import DataError, read_table, table_metadata
+from evals.outcomes import Lost, outcome_of, sentence
 from evals.score import AVERAGE
 from evals.tables import TITLES
 
@@ -48,16 +50,18 @@ class Summary:
     n_seeds: int
 
     def text(self, form: str) -> str:
-        """The mean with its band, each number formatted like `form`.
+        """The mean with its band, each number formatted like `form`; a dash without a run.
 
-        >>> Summary(0.5, 0.25, 0.75, 3).text(".2f")
-        '0.50 [0.25, 0.75]'
+        >>> Summary(0.5, 0.25, 0.75, 3).text(".2f"), Summary(np.nan, np.nan, np.nan, 0).text(".2f")
+        ('0.50 [0.25, 0.75]', '–')
         """
+        if not self.n_seeds:
+            return "–"
         return f"{self.mean:{form}} [{self.low:{form}}, {self.high:{form}}]".replace("-", "−")
 
 
 def read_runs(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:
-    """`columns` of several metrics files, with model, arm and train_seed beside them.
+    """`columns` of several metrics files, with model, arm and train_seed beside them; diverged runs are left out (`diverged`).
 
     Raises:
         DataError: no file is given, one does not say which run it is of, or a run is given twice.
@@ -72,12 +76,19 @@ def read_runs(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:
         if run in seen:
             raise DataError(f"{path}: the same run was given twice; pass each metrics file once")
         seen.add(run)
+        if outcome_of(path, about):
+            table = table.slice(0, 0)
         for key, kind in (("model", pa.string()), ("arm", pa.string()), ("train_seed", pa.int32())):
             table = table.append_column(key, pa.array([about[key]] * table.num_rows, kind))
         parts.append(table.replace_schema_metadata(None))
     if not parts:
         raise DataError("no metrics file was given; name at least one")
     return pa.concat_tables(parts)
+
+
+def diverged(lost: Lost) -> dict[str, str]:
+    """The note of a figure about runs that it cannot show, {} if every run finished; `style.save` writes it on the picture."""
+    return {"diverged": sentence(lost, TITLES)} if lost else {}
 
 
 def moving_average(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
@@ -139,7 +150,8 @@ def late_means(runs: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def accuracies(run_scores: pd.DataFrame, selection: str) -> pd.DataFrame:
-    """model, arm, train_seed, value: avg@n of each run under a rule, the mean over benchmarks where there are several."""
+    """model, arm, train_seed, value: avg@n of each run under a rule, the mean over benchmarks where there are several; null of a
+    diverged run, which has no score."""
     chosen = run_scores[(run_scores["metric"] == "avg_at_n") & (run_scores["selection"] == selection)]
     several = chosen.groupby("model")["benchmark"].transform("nunique") > 1
     return chosen[~several | (chosen["benchmark"] == AVERAGE)]
@@ -221,6 +233,6 @@ def legend(
     )
 
 
-def counted(runs: pd.DataFrame) -> dict[str, int]:
-    """arm -> number of training seeds."""
-    return {str(arm): int(n) for arm, n in runs.groupby("arm")["train_seed"].nunique().items()}
+def counted(runs: pd.DataFrame) -> Counter[str]:
+    """arm -> number of training seeds, 0 for an arm that is not there."""
+    return Counter({str(arm): int(n) for arm, n in runs.groupby("arm")["train_seed"].nunique().items()})

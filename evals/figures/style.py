@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from textwrap import wrap
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +23,9 @@ from evals.io import data_hash, replace_atomically, sha256_file, write_json
 mpl.use("Agg")
 
 WIDTH = 7.0  # inches, the text width of a page
+LETTERS = 120  # of a line across a figure
+
+NOTHING = "No run of this figure finished."
 
 # Okabe and Ito's colours, told apart with every common colour blindness; dashes help in grey print.
 LOOKS: dict[str, tuple[str, Any]] = {
@@ -95,6 +99,15 @@ def panels(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     return figure, [axis for row in axes for axis in row]
 
 
+def nothing_finished() -> Figure:
+    """What stands for a figure none of whose runs finished."""
+    with mpl.rc_context(RC):
+        figure, (axis,) = panels(1, 1, height=1.2)
+        axis.set_axis_off()
+        axis.text(0.5, 0.5, NOTHING, ha="center", va="center")
+    return figure
+
+
 def save(
     figure: Figure, prefix: Path, inputs: Mapping[str, pa.Table], module: ModuleType, notes: Mapping[str, Any]
 ) -> None:
@@ -105,10 +118,13 @@ def save(
         prefix: path without an ending.
         inputs: tables the figure shows, by name; their data hashes enter the sidecar.
         module: the module that drew it; its source and what figures share enter the code hash.
-        notes: what else to say in the sidecar (sizes, selection rule, ...).
+        notes: what else to say in the sidecar (sizes, selection rule, ...); `diverged` is written on the picture too, which else
+            would show fewer runs without a word.
     """
     hashes = {}
     with mpl.rc_context(RC):
+        if notes.get("diverged"):
+            figure.suptitle("\n".join(wrap(f"Not shown. {notes['diverged']}", LETTERS)), fontsize=7.5)
         figure.draw_without_rendering()  # the layout is found once, not once per format
         figure.set_layout_engine("none")
         for ending, metadata in FORMATS.items():

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from evals.cli import run
 from evals.figures import series
 from evals.figures.series import Band, Metrics, OutPrefix
-from evals.figures.style import RC, look, panels, save
+from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
+from evals.outcomes import of_files
 from evals.tables import ARMS, TITLES, in_order
 
 PANELS = (
@@ -69,10 +70,24 @@ def main(
 ) -> None:
     """Draw entropy and accuracy over training."""
     table = series.read_runs(metrics, ["step", "entropy", "reward_mean"])
-    runs = table.to_pandas()
+    runs, lost = table.to_pandas(), of_files(metrics)
+    if runs.empty:
+        save(
+            nothing_finished(),
+            out_prefix,
+            {"metrics": table},
+            sys.modules[__name__],
+            {"finding": NOTHING, **series.diverged(lost)},
+        )
+        return
     smooth = series.default_window(int(runs["step"].max())) if smooth is None else smooth
     band = band or series.band_of(runs)
-    notes = {"band": band.value, "smooth": smooth, "seeds": series.counted(runs), "finding": finding(runs, band)}
+    notes = {
+        "band": band.value,
+        "smooth": smooth,
+        "seeds": series.counted(runs),
+        "finding": finding(runs, band),
+    } | series.diverged(lost)
     save(training_curves(runs, band, smooth), out_prefix, {"metrics": table}, sys.modules[__name__], notes)
 
 

@@ -108,8 +108,10 @@ def by_phase(results: Results) -> Grid:
     rows = []
     for arm, frame in frames.items():
         means = frame[phases].mean()
-        tokens = frame["response_tokens"].sum() / frame["rollout"].sum()
-        rows.append([results.title(arm), *map(number, means), number(means.sum()), f"{tokens:,.0f}"])
+        seconds = frame["rollout"].sum()  # 0 where every run diverged in its first step
+        tokens = f"{frame['response_tokens'].sum() / seconds:,.0f}" if seconds else "–"
+        total = number(means.sum()) if len(frame) else "–"
+        rows.append([results.title(arm), *map(number, means), total, tokens])
     return Grid(
         "Seconds of a training step by phase",
         ["arm", *phases, "sum", "rollout tokens/s"],

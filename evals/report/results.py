@@ -11,14 +11,16 @@ from typing import Any
 
 import pyarrow as pa
 
+from asymgrpo.outcome import Diverged
 from evals.agreement import refuse_other_settings
 from evals.io import DataError, read_json, read_metadata, read_table
+from evals.outcomes import outcome_of
 from evals.tables import ARMS, TITLES, in_order
 
 
 @dataclass(frozen=True)
 class RunResults:
-    """One finished training run."""
+    """One training run that is done: it finished or diverged."""
 
     model: str
     arm: str
@@ -29,6 +31,11 @@ class RunResults:
     def done(self) -> Mapping[str, Any]:
         """What the run depended on and what made it."""
         return read_json(self.folder / "done.json")
+
+    @cached_property
+    def diverged(self) -> Diverged | None:
+        """At which step and why the run diverged, None if it finished."""
+        return outcome_of(self.folder / "done.json", self.done)
 
     @cached_property
     def conventions(self) -> Mapping[str, Any]:
@@ -51,7 +58,17 @@ class Results:
     config_sha256: str
     runs: list[RunResults]
     planned: int
-    """Number of runs of the study, finished or not."""
+    """Number of runs of the study, done or not."""
+
+    @property
+    def finished(self) -> list[RunResults]:
+        """The runs that did not diverge."""
+        return [run for run in self.runs if not run.diverged]
+
+    def name(self, run: RunResults) -> str:
+        """A run in words."""
+        model = f"{run.model}, " if len(self.models) > 1 else ""
+        return f"{model}{self.title(run.arm)}, seed {run.seed}"
 
     def table(self, name: str) -> pa.Table | None:
         """A table directly below the folder, or None."""
@@ -68,7 +85,7 @@ class Results:
 
     @property
     def arms(self) -> list[str]:
-        """Arms of finished runs: those of Table 1 in its order, then the analyses."""
+        """Arms of runs that are done: those of Table 1 in its order, then the analyses."""
         present = dict.fromkeys(run.arm for run in self.runs)
         main = in_order([arm for arm in present if arm in self.study["study"]["arms"]], ARMS)
         return main + [arm for arm in present if arm not in main]
@@ -95,11 +112,11 @@ def read_results(folder: Path) -> Results:
     written = read_json(path)
     plan = list(_planned(written["config"]["study"]))
     runs = [RunResults(model, arm, seed, folder / "runs" / model / arm / f"seed{seed}") for model, arm, seed in plan]
-    finished = [run for run in runs if (run.folder / "done.json").exists()]
-    if not finished:
+    done = [run for run in runs if (run.folder / "done.json").exists()]
+    if not done:
         raise DataError(f"{folder}: no finished run yet; a report needs at least one (snakemake trained)")
-    found = Results(folder, written["config"], written["config_sha256"], finished, len(runs))
-    files = [run.folder / name for run in finished for name in ("done.json", "metrics.parquet", "eval.parquet")]
+    found = Results(folder, written["config"], written["config_sha256"], done, len(runs))
+    files = [run.folder / name for run in done for name in ("done.json", "metrics.parquet", "eval.parquet")]
     files += [*found.graded(), *(folder / "data").glob("*.parquet"), *folder.glob("*.parquet")]
     refuse_other_settings(folder, [path.relative_to(folder).as_posix() for path in files if path.exists()])
     return found

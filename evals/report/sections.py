@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from evals import paper_values
+from evals.compare import difference_cells
 from evals.io import read_json
 from evals.report.results import Results
-from evals.tables import ARMS, in_order, percent
+from evals.tables import ARMS, estimate_text, in_order
 from evals.tables import describe_rule as rule_in_words
 
 
@@ -42,15 +43,16 @@ class Figure:
 def overview(results: Results) -> list[tuple[str, str]]:
     """(term, meaning) pairs about the study as a whole."""
     study, train = results.study, results.study["train"]
-    seeds = {arm: len(results.of_arm(arm)) for arm in results.arms}
+    seeds = {arm: _seeds_of(results, arm) for arm in results.arms}
     main = [arm for arm in results.arms if arm in study["study"]["arms"]]
     rest = [arm for arm in results.arms if arm not in main]
     pairs = [
         ("Study", f"{study['name']} (sha256 of the configuration {results.config_sha256[:12]}…)"),
-        ("Runs", f"{len(results.runs)} finished of {results.planned} planned"),
+        ("Runs", f"{len(results.finished)} finished of {results.planned} planned"),
+        ("Diverged", "; ".join(f"{results.name(run)}: {run.diverged.reason}" for run in results.runs if run.diverged)),
         ("Models", ", ".join(f"{name} ({_model(study['models'][name])})" for name in results.models)),
-        ("Arms of Table 1", ", ".join(f"{results.title(arm)} ({_seeds(seeds[arm])})" for arm in main)),
-        ("Arms of the analyses", ", ".join(f"{results.title(arm)} ({_seeds(seeds[arm])})" for arm in rest)),
+        ("Arms of Table 1", ", ".join(f"{results.title(arm)} ({seeds[arm]})" for arm in main)),
+        ("Arms of the analyses", ", ".join(f"{results.title(arm)} ({seeds[arm]})" for arm in rest)),
         (
             "Training",
             f"{train['steps']} steps of {train['prompts_per_step']} prompts × {train['group_size']} rollouts, "
@@ -75,6 +77,12 @@ def _model(model: Mapping[str, Any]) -> str:
 
 def _seeds(n: int) -> str:
     return f"{n} seed" + ("s" if n != 1 else "")
+
+
+def _seeds_of(results: Results, arm: str) -> str:
+    runs = results.of_arm(arm)
+    lost = sum(run.diverged is not None for run in runs)
+    return _seeds(len(runs)) + (f", {lost} diverged" if lost else "")
 
 
 def _samples(evaluation: Mapping[str, Any]) -> str:
@@ -164,7 +172,7 @@ def _score(row: Any) -> str:
         return "–"
     theirs = getattr(row, "paper_value", None)
     paper = "" if pd.isna(theirs) else f" (paper {100 * theirs:.1f})"
-    return percent(row.estimate, row.ci_low, row.ci_high) + paper
+    return estimate_text(row) + paper
 
 
 def differences(results: Results) -> list[Grid]:
@@ -180,9 +188,7 @@ def differences(results: Results) -> list[Grid]:
             [
                 f"{results.title(row.a)} − {results.title(row.b)}",
                 results.title(row.benchmark),
-                percent(row.estimate, row.ci_low, row.ci_high),
-                f"{row.p_value:.4f}",
-                f"{row.p_holm:.4f}",
+                *difference_cells(row._asdict()),
             ]
             for row in _tuples(mine)
         ]
@@ -266,7 +272,7 @@ def figures(results: Results) -> list[Figure]:
         notes = read_json(sidecar) if sidecar.exists() else {}
         title = notes.get("title") or path.stem.replace("_", " ").capitalize()
         picture = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-        caption = " ".join(notes[key] for key in ("finding", "caption") if notes.get(key))
+        caption = " ".join(notes[key] for key in ("finding", "caption", "diverged") if notes.get(key))
         found.append(Figure(title, picture, caption, f"Figure: {title}. {caption}".strip()))
     return found
 

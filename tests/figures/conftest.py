@@ -2,14 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pytest
-from made_up import EVERY_ARM, SEEDS, STUDY, graded, metrics
+from made_up import EVERY_ARM, LOST, SEEDS, write_study
 
-from asymgrpo.arms import ARMS
 from evals import claims, compare, score, table_runs, tables
-from evals.io import write_json, write_table
 from evals.score import SeedVarianceRule
 
 # The page is committed with the bundle that it is made of, when the full study has been run.
@@ -19,24 +15,28 @@ collect_ignore = [] if (Path(__file__).parents[2] / "artifacts/study.zip").exist
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of results with all tables, without figures."""
-    home, rng = tmp_path_factory.mktemp("figures") / "results", np.random.default_rng(0)
-    write_json({"config": STUDY, "config_sha256": "0" * 64}, home / "config" / "study.json")
-    write_table(graded("base", 0, rng), home / "graded/tiny/base/seed0.parquet", {})
-    for arm in EVERY_ARM:
-        for seed in SEEDS:
-            folder = home / "runs" / "tiny" / arm / f"seed{seed}"
-            about = {"model": "tiny", "arm": arm, "train_seed": seed}
-            write_table(pa.table(metrics(ARMS[arm].entropy_coef, rng)), folder / "metrics.parquet", about)
-            write_table(graded(arm, seed, rng), home / f"graded/tiny/{arm}/seed{seed}.parquet", about)
-            write_json(
-                [about | {"selection": rule, "step": step} for rule, step in STEPS.items()], folder / "selection.json"
-            )
-            write_json({}, folder / "done.json")
+    home = tmp_path_factory.mktemp("figures") / "results"
+    write_study(home, {})
     derive(home)
     return home
 
 
-STEPS = {"best_on:chain4": 10, "validation": 20}
+@pytest.fixture(scope="session")
+def some_diverged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same study, but the runs of LOST diverged."""
+    home = tmp_path_factory.mktemp("diverged") / "results"
+    write_study(home, LOST)
+    derive(home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def all_diverged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same study, but every run diverged in its second step."""
+    home = tmp_path_factory.mktemp("diverged") / "results"
+    write_study(home, {(arm, seed): 2 for arm in EVERY_ARM for seed in SEEDS})
+    derive(home)
+    return home
 
 
 def derive(home: Path) -> None:

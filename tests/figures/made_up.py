@@ -1,12 +1,20 @@
 """Made-up runs: every column that figures read, with plain shapes."""
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import yaml
 
+from asymgrpo.arms import ARMS, conventions
+from asymgrpo.files import METADATA_KEY
+from asymgrpo.outcome import Diverged, stated
 from evals.claims_table import BETA_NEG, BETA_POS, BONUSES
+from evals.io import write_json, write_table
+from evals.select import selection_rows
 
 MAIN = ("reinforce", "grpo", "grpo_entropy", "grpo_clip_higher", "dr_grpo", "asymgrpo", "asymgrpo_clip_higher")
 OTHERS = (
@@ -71,6 +79,44 @@ def graded(arm: str, seed: int, rng: np.random.Generator) -> pa.Table:
                             **{"model": "tiny", "arm": arm, "train_seed": seed, "step": step, "benchmark": benchmark},
                             **{"problem_id": f"{benchmark}/{problem}", "sample_id": sample, "extracted": "1"},
                             **{"correct": right, "second_correct": right, "verdict": "correct" if right else "wrong"},
+                            **{"n_tokens": 3, "response": "=1"},
                         }
                     )
     return pa.Table.from_pylist(rows)
+
+
+CHOSEN = {"best_on:chain4": 10, "validation": 20}
+"""Selection rule -> the step that it picks."""
+EVALUATIONS = pa.table({"step": [10, 20], "set": ["validation"] * 2, "accuracy": [0.5, 0.5]})
+LOST = {("grpo", seed): 3 + seed for seed in SEEDS} | {("asymgrpo", 1): 1, ("positive_only", 2): 15}
+"""Runs that diverge in `some_diverged`, and the step: all of GRPO's, with which most figures and claims compare, one of
+AsymGRPO's in its first step, one of an analysis."""
+
+
+def write_study(home: Path, lost: Mapping[tuple[str, int], int]) -> None:
+    """The files of every run; lost: (arm, seed) -> the step at which it diverged."""
+    rng = np.random.default_rng(0)
+    write_json({"config": STUDY, "config_sha256": "0" * 64}, home / "config" / "study.json")
+    write_table(graded("base", 0, rng), home / "graded/tiny/base/seed0.parquet", {})
+    for arm in EVERY_ARM:
+        for seed in SEEDS:
+            folder = home / "runs" / "tiny" / arm / f"seed{seed}"
+            about = {"model": "tiny", "arm": arm, "train_seed": seed}
+            measured, samples = pa.table(metrics(ARMS[arm].entropy_coef, rng)), graded(arm, seed, rng)
+            chosen = [about | {"selection": rule, "step": step} for rule, step in CHOSEN.items()]
+            ended = None
+            if step := lost.get((arm, seed)):
+                ended = Diverged(step, f"the loss is not finite in update 1 of step {step}")
+                measured, samples = measured.slice(0, step - 1), samples.slice(0, 0)
+                about |= stated(ended)
+                evaluations = EVALUATIONS.replace_schema_metadata({METADATA_KEY: json.dumps(about)})
+                chosen = selection_rows(evaluations, list(CHOSEN), "tiny", arm, seed)
+            write_table(measured, folder / "metrics.parquet", about)
+            write_table(samples, home / f"graded/tiny/{arm}/seed{seed}.parquet", about)
+            write_table(
+                pa.table({"step": [1], "response_tokens": [9], "rollout": [0.5]}), folder / "timings.parquet", about
+            )
+            write_table(EVALUATIONS, folder / "eval.parquet", about)
+            write_json({"arm": conventions(ARMS[arm]), "train": {}}, folder / "conventions.json")
+            write_json(chosen, folder / "selection.json")
+            write_json(about | stated(ended), folder / "done.json")

@@ -1,14 +1,7 @@
 """Every key of a configuration, and exactly the jobs that a change of it must plan: no more and no fewer."""
 
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-import dry
 import pytest
 import snakemake.cli  # noqa: F401 - imported here, once for every forked call
-import yaml
-
-from asymgrpo.config import Study
 
 pytestmark = pytest.mark.slow
 

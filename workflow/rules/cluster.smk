@@ -22,3 +22,12 @@ onstart:
             config,
             sys.argv,
         )
+
+
+# Outputs that are there now were accepted.
+onsuccess:
+    ready.forget_accepted(RUNS, PATHS.done, STUDY.checkpoints)
+
+
+onerror:
+    ready.forget_accepted(RUNS, PATHS.done, STUDY.checkpoints)
