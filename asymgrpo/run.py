@@ -308,8 +308,8 @@ class Run:
     def publish(self, out: Path, metadata: dict) -> None:
         """Turn the workspace into the declared outputs; done.json comes last, and then the checkpoints go.
 
-        What the outputs are made of stays, linked, until they are accepted (asymgrpo.checkpoint.forget): Snakemake deletes outputs
-        that it refuses, for a skewed clock or a slow file system. Of a diverged run the last good checkpoint stays too.
+        What the outputs are made of stays, linked, until they are accepted (checkpoint.forget): Snakemake deletes outputs that it
+        refuses, for a skewed clock or a slow file system. Of a diverged run the last good checkpoint stays too.
         """
         self.conclude(metadata)
         metadata = self.metadata or metadata
