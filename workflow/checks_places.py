@@ -1,0 +1,89 @@
+"""Checks of where a study writes: places that Snakemake and a shell can handle, apart from the sources and from each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from asymgrpo.config import Study
+
+ROOT = Path(__file__).parents[1].resolve()
+SOURCES = (
+    ".ci",
+    ".git",
+    ".snakemake",
+    ".venv",
+    "artifacts",
+    "asymgrpo",
+    "benchmarks",
+    "config",
+    "containers",
+    "docs",
+    "evals",
+    "profiles",
+    "requirements",
+    "slurm",
+    "tests",
+    "workflow",
+)
+"""Folders of the checkout that hold the project itself, or its environment and state (a test compares them with git's list)."""
+IMPOSSIBLE = {"{": "a brace", "}": "a brace", "\n": "a line break", "\r": "a line break", "\t": "a tab"}
+"""Letters that Snakemake reads as part of a pattern or of a list of files."""
+
+
+def places(study: Study) -> Iterator[str]:
+    """Every sentence about the places of results and checkpoints."""
+    written = {"results": study.results, "checkpoints": study.checkpoints}
+    for key, path in written.items():
+        yield from _letters(key, path)
+        yield from _place(key, path)
+    yield from _apart(written)
+
+
+def _letters(key: str, path: Path) -> Iterator[str]:
+    text = str(path)
+    for letter, name in IMPOSSIBLE.items():
+        if letter in text:
+            yield f"config: {key} = {text!r} has {name} in it, which Snakemake cannot handle; choose another name."
+            return
+    if text.startswith("-"):
+        yield f"config: {key} = {text!r} begins with a dash, as options of commands do; choose another name."
+    if any(part != part.strip() for part in path.parts):
+        yield f"config: {key} = {text!r} has a part that begins or ends with a blank; choose another name."
+
+
+def _place(key: str, path: Path) -> Iterator[str]:
+    try:
+        place, below = path.resolve(), _nearest(path.resolve())
+    except (OSError, RuntimeError, ValueError):
+        yield f"config: {key} = {str(path)!r} cannot be resolved; choose another folder."
+        return
+    if not below.is_dir():
+        yield f"config: {key} = {str(path)!r} cannot be a folder, since {str(below)!r} is a file; choose another place."
+    elif not os.access(below, os.W_OK | os.X_OK):
+        yield f"config: {key} = {str(path)!r} cannot be written: {str(below)!r} allows it not to you; choose another place."
+    elif ROOT.is_relative_to(place):
+        yield f"config: {key} = {str(path)!r} holds the project itself; choose a folder of its own, such as {key}-NAME."
+    elif place.is_relative_to(ROOT) and place.relative_to(ROOT).parts[0] in SOURCES:
+        among = place.relative_to(ROOT).parts[0]
+        yield (
+            f"config: {key} = {str(path)!r} is among the project's own files ({among}); choose a folder of its own, such as "
+            f"{key}-NAME."
+        )
+
+
+def _nearest(place: Path) -> Path:
+    """The place itself, or the lowest folder above it that is there."""
+    while not os.path.lexists(place):
+        place = place.parent
+    return place
+
+
+def _apart(written: dict[str, Path]) -> Iterator[str]:
+    results, checkpoints = (Path(os.path.realpath(path)) for path in written.values())
+    if results.is_relative_to(checkpoints) or checkpoints.is_relative_to(results):
+        yield (
+            f"config: checkpoints = {str(written['checkpoints'])!r} and results = {str(written['results'])!r} lie in each other; "
+            "choose two folders side by side: results are kept, checkpoints are removed."
+        )
