@@ -10,7 +10,7 @@ sys.path.insert(0, workflow.basedir)
 from asymgrpo.config import ConfigError
 from evals.io import DataError
 from workflow import common, enter, launch, leaves
-from workflow.checks import load
+from workflow.checks import load, read_once
 
 GIVEN = dict(config)  # on the command line
 
@@ -20,6 +20,7 @@ configfile: "config/default.yaml"
 
 # Data, training and grading are done here, or a bundle of a finished study takes their place: --config artifacts=BUNDLE.
 try:
+    read_once(workflow.overwrite_configfiles)
     BUNDLE = leaves.bundle_of(GIVEN)
     STUDY = load(leaves.configuration(BUNDLE, config, GIVEN) if BUNDLE else config)
 except (ConfigError, DataError) as error:

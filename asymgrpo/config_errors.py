@@ -33,15 +33,13 @@ def known_keys(section: type[BaseModel]) -> Iterator[Path]:
 
 
 def hint(path: Sequence[str], known: Iterable[Path]) -> str | None:
-    """The whole key that was probably meant by an unknown one: of its own section, else of another."""
-    paths = list(known)
-    places = {part: (*path[:-1], part) for *above, part in paths if _stands_for(above, path[:-1])}
-    elsewhere: dict[str, Sequence[str]] = {}
-    for found in paths:
-        elsewhere.setdefault(found[-1], found)
-    same = {path[-1]: elsewhere[path[-1]]} if path[-1] in elsewhere else {}
-    for choices in (places, same, elsewhere):
-        if close := difflib.get_close_matches(path[-1], choices, n=1, cutoff=0.6):
+    """The whole key that was probably meant by an unknown one: of the same name, of its own section, else of another."""
+    last, paths = path[-1], list(known)
+    beside = {part: (*path[:-1], part) for *above, part in paths if _stands_for(above, path[:-1])}
+    upper = {found[-1]: found for found in reversed(paths) if len(found) <= 2}
+    lower = {found[-1]: found for found in reversed(paths)}
+    for choices in ({last: upper[last]} if last in upper else {}, beside, upper, lower):
+        if close := difflib.get_close_matches(last, choices, n=1, cutoff=0.6):
             return ".".join(choices[close[0]])
     return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,40 @@ def load(mapping: dict[str, Any]) -> Study:
     if problems:
         raise ConfigError("\n".join(problems))
     return study
+
+
+def read_once(files: Iterable[Path]) -> None:
+    """Raises ConfigError when a key is twice in one of the files that --configfile names."""
+    if problems := [sentence for path in files for sentence in repeated_keys(Path(path))]:
+        raise ConfigError("\n".join(problems))
+
+
+def repeated_keys(path: Path) -> Iterator[str]:
+    """A sentence for every key that a file of YAML or JSON has twice: its first value would be lost without a word."""
+    import yaml
+
+    try:
+        top = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except yaml.YAMLError:  # said by Snakemake, which reads it as well
+        return
+    nodes, seen = [top], set[int]()
+    while nodes:
+        node = nodes.pop(0)
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if key.value in lines and isinstance(key, yaml.ScalarNode):
+                    yield (
+                        f"config: {path}: key {key.value!r} is there twice (lines {lines[key.value]} and {line}); join them."
+                    )
+                lines.setdefault(key.value if isinstance(key, yaml.ScalarNode) else str(key), line)
+                nodes.append(value)
 
 
 def check_meaning(study: Study) -> list[str]:
@@ -160,7 +194,7 @@ def _evaluation(study: Study) -> Iterator[str]:
         return
     unknown = [name for name in evaluation.benchmarks if name not in BENCHMARKS]
     if unknown:
-        yield f"config: evaluation.benchmarks names {', '.join(unknown)}; known are {', '.join(BENCHMARKS)}."
+        yield f"config: evaluation.benchmarks names {', '.join(map(repr, unknown))}; known are {', '.join(BENCHMARKS)}."
     for name in evaluation.samples:
         if name not in ("default", *BENCHMARKS):
             yield f"config: evaluation.samples.{name}: there is no such benchmark; known are default, {', '.join(BENCHMARKS)}."

@@ -33,12 +33,13 @@ IMPOSSIBLE = {"{": "a brace", "}": "a brace", "\n": "a line break", "\r": "a lin
 
 
 def places(study: Study) -> Iterator[str]:
-    """Every sentence about the places of results and checkpoints."""
-    written = {"results": study.results, "checkpoints": study.checkpoints}
+    """Every sentence about the places of results and, unless a bundle stands for training, of checkpoints."""
+    written = {"results": study.results} | ({} if study.artifacts else {"checkpoints": study.checkpoints})
     for key, path in written.items():
         yield from _letters(key, path)
         yield from _place(key, path)
-    yield from _apart(written)
+    if not study.artifacts:
+        yield from _apart(study.results, study.checkpoints)
 
 
 def _letters(key: str, path: Path) -> Iterator[str]:
@@ -59,11 +60,7 @@ def _place(key: str, path: Path) -> Iterator[str]:
     except (OSError, RuntimeError, ValueError):
         yield f"config: {key} = {str(path)!r} cannot be resolved; choose another folder."
         return
-    if not below.is_dir():
-        yield f"config: {key} = {str(path)!r} cannot be a folder, since {str(below)!r} is a file; choose another place."
-    elif not os.access(below, os.W_OK | os.X_OK):
-        yield f"config: {key} = {str(path)!r} cannot be written: {str(below)!r} allows it not to you; choose another place."
-    elif ROOT.is_relative_to(place):
+    if ROOT.is_relative_to(place):
         yield f"config: {key} = {str(path)!r} holds the project itself; choose a folder of its own, such as {key}-NAME."
     elif place.is_relative_to(ROOT) and place.relative_to(ROOT).parts[0] in SOURCES:
         among = place.relative_to(ROOT).parts[0]
@@ -71,6 +68,10 @@ def _place(key: str, path: Path) -> Iterator[str]:
             f"config: {key} = {str(path)!r} is among the project's own files ({among}); choose a folder of its own, such as "
             f"{key}-NAME."
         )
+    elif not below.is_dir():
+        yield f"config: {key} = {str(path)!r} cannot be a folder, since {str(below)!r} is a file; choose another place."
+    elif not os.access(below, os.W_OK | os.X_OK):
+        yield f"config: {key} = {str(path)!r} cannot be written: {str(below)!r} allows it not to you; choose another place."
 
 
 def _nearest(place: Path) -> Path:
@@ -80,10 +81,10 @@ def _nearest(place: Path) -> Path:
     return place
 
 
-def _apart(written: dict[str, Path]) -> Iterator[str]:
-    results, checkpoints = (Path(os.path.realpath(path)) for path in written.values())
-    if results.is_relative_to(checkpoints) or checkpoints.is_relative_to(results):
+def _apart(results: Path, checkpoints: Path) -> Iterator[str]:
+    kept, passing = (Path(os.path.realpath(path)) for path in (results, checkpoints))
+    if kept.is_relative_to(passing) or passing.is_relative_to(kept):
         yield (
-            f"config: checkpoints = {str(written['checkpoints'])!r} and results = {str(written['results'])!r} lie in each other; "
-            "choose two folders side by side: results are kept, checkpoints are removed."
+            f"config: checkpoints = {str(checkpoints)!r} and results = {str(results)!r} lie in each other; choose two folders "
+            "side by side: results are kept, checkpoints are removed."
         )

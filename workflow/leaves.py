@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from asymgrpo.config import ConfigError, Study
+from asymgrpo.section import meant
 from workflow import common
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def bundle_of(given: Mapping[str, Any]) -> Bundle | None:
     Raises:
         ConfigError: another key is given beside it. evals.bundle_files.BundleError: the bundle is not what it says.
     """
-    if not given.get("artifacts"):
+    if not (named := meant(str | None, given.get("artifacts"))):
         return None
     from evals.bundle_files import open_bundle
 
@@ -89,7 +90,7 @@ def bundle_of(given: Mapping[str, Any]) -> Bundle | None:
             f"config: {', '.join(other)} cannot be set beside artifacts, whose configuration is that of the bundle; leave it "
             "out (and --configfile)."
         )
-    bundle = open_bundle(str(given["artifacts"]))
+    bundle = open_bundle(str(named))
     bundle.check()
     return bundle
 

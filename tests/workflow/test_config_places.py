@@ -1,0 +1,87 @@
+"""Where a study writes: refused before any job where it cannot work or would mix with the sources."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from asymgrpo.config import ConfigError
+from tests.workflow.changes import ROOT, by_command
+from workflow.checks import load
+from workflow.checks_places import SOURCES
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        (["results=asymgrpo"], ["results = 'asymgrpo'", "project's own files (asymgrpo)"]),
+        (["results=docs/mine"], ["results = 'docs/mine'", "project's own files (docs)"]),
+        (["checkpoints=.git/x"], ["checkpoints = '.git/x'", "project's own files (.git)"]),
+        (["results=."], ["results = '.'", "holds the project itself"]),
+        (["results=results/.."], ["holds the project itself"]),
+        (["results=.."], ["results = '..'", "holds the project itself"]),
+        (["checkpoints=/"], ["checkpoints = '/'", "holds the project itself"]),
+        (["results=same", "checkpoints=same"], ["checkpoints = 'same' and results = 'same' lie in each other"]),
+        (["results=a", "checkpoints=a/b"], ["lie in each other"]),
+        (["results=a/b", "checkpoints=a"], ["lie in each other"]),
+        (["results=a/../b", f"checkpoints={ROOT}/b/c"], ["lie in each other"]),
+        (["results=README.md"], ["results = 'README.md' cannot be a folder", "is a file"]),
+        (["results=README.md/x"], ["cannot be a folder", "is a file"]),
+        (["results=a{b"], ["results = 'a{b' has a brace in it"]),
+        (["results=a}b"], ["has a brace in it"]),
+        (["results=-out"], ["results = '-out' begins with a dash"]),
+        (["results=a /b"], ["begins or ends with a blank"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_places_that_cannot_work_are_refused(entries, words):
+    with pytest.raises(ConfigError) as caught:
+        load(by_command(*entries))
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("letter", "name"), [("\n", "line break"), ("\t", "tab"), ("\r", "line break"), ("{", "brace")]
+)
+def test_letters_that_snakemake_cannot_have_are_named(letter, name):
+    with pytest.raises(ConfigError, match=f"checkpoints = .* has a {name} in it"):
+        load(by_command() | {"checkpoints": f"a{letter}b"})
+
+
+@pytest.mark.parametrize("entry", ["results=results-2", "results=res ults ü", "results=/tmp/none/of/it", "results=~/x"])
+def test_places_of_their_own_are_allowed(entry):
+    assert not str(load(by_command(entry)).results).startswith("~")
+
+
+def test_home_is_the_users(monkeypatch):
+    monkeypatch.setenv("HOME", "/tmp/none")
+    study = load(by_command("results=~/out", 'data={"dir": "~/data"}'))
+    assert (study.results, study.data.dir) == (Path("/tmp/none/out"), Path("/tmp/none/data"))
+
+
+def test_a_link_into_the_sources_is_seen_through(tmp_path):
+    (tmp_path / "link").symlink_to(ROOT / "asymgrpo")
+    with pytest.raises(ConfigError, match="project's own files"):
+        load(by_command(f"results={tmp_path}/link/x"))
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    """Root may write everywhere, so that the system is asked as another user would be."""
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(ConfigError, match="cannot be written"):
+        load(by_command(f"results={tmp_path}/x"))
+
+
+def test_every_folder_of_the_project_is_a_source():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, check=False).stdout.decode()
+    if not listed:
+        pytest.skip("there is no git here to ask for the project's files")
+    folders = {line.split("/")[0] for line in listed.splitlines() if "/" in line}
+    assert folders <= set(SOURCES)
