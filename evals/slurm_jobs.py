@@ -179,7 +179,7 @@ def results_folder(line: str, place: Path) -> Path:
     """
     for pair in option(line, "--config"):
         if pair.startswith("results="):
-            return (place / pair.removeprefix("results=")).resolve()
+            return (place / pair.removeprefix("results=").strip("'\"")).resolve()  # Snakemake quotes text for its jobs
     for file in reversed(["config/default.yaml", *option(line, "--configfiles")]):
         path = place / file
         named = (yaml.safe_load(path.read_text()) or {}).get("results") if path.is_file() else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from asymgrpo.config import Study
@@ -28,25 +28,41 @@ SOURCES = (
     "workflow",
 )
 """Folders of the checkout that hold the project itself, or its environment and state (a test compares them with git's list)."""
-IMPOSSIBLE = {"{": "a brace", "}": "a brace", "\n": "a line break", "\r": "a line break", "\t": "a tab"}
-"""Letters that Snakemake reads as part of a pattern or of a list of files."""
+PATTERN, SHELL, BIND = "a pattern or a list of files", "a word of a shell", "a border between folders"
+IMPOSSIBLE = {
+    "{": ("a brace", PATTERN),
+    "}": ("a brace", PATTERN),
+    "\n": ("a line break", PATTERN),
+    "\r": ("a line break", PATTERN),
+    "\t": ("a tab", PATTERN),
+    '"': ("a double quote", SHELL),
+    "$": ("a dollar sign", SHELL),
+    "`": ("a backquote", SHELL),
+    "\\": ("a backslash", SHELL),
+}
+"""Letters that paths cannot have, and as what Snakemake reads them, or a shell when Snakemake tells jobs their configuration."""
+IMPOSSIBLE_INSIDE = {":": ("a colon", BIND), ",": ("a comma", BIND)}
+"""Further ones where jobs run in containers, as what Apptainer reads them."""
 
 
 def places(study: Study) -> Iterator[str]:
     """Every sentence about the places of results and, unless a bundle stands for training, of checkpoints."""
     written = {"results": study.results} | ({} if study.artifacts else {"checkpoints": study.checkpoints})
+    letters = IMPOSSIBLE | (IMPOSSIBLE_INSIDE if study.containers.mode == "apptainer" else {})
+    for key, path in (written | {"data.dir": study.data.dir}).items():
+        if path is not None:
+            yield from _letters(key, path, letters)
     for key, path in written.items():
-        yield from _letters(key, path)
         yield from _place(key, path)
     if not study.artifacts:
         yield from _apart(study.results, study.checkpoints)
 
 
-def _letters(key: str, path: Path) -> Iterator[str]:
+def _letters(key: str, path: Path, letters: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     text = str(path)
-    for letter, name in IMPOSSIBLE.items():
+    for letter, (name, meaning) in letters.items():
         if letter in text:
-            yield f"config: {key} = {text!r} has {name} in it, which Snakemake cannot handle; choose another name."
+            yield f"config: {key} = {text!r} has {name} in it, which would be read as {meaning}; choose another name."
             return
     if text.startswith("-"):
         yield f"config: {key} = {text!r} begins with a dash, as options of commands do; choose another name."

@@ -105,15 +105,15 @@ def prepare_options(study: Study, dataset: str) -> str:
         size = data.embedded.train_size if training else data.embedded.benchmark_size
         options |= {"embedded-n": size, "embedded-seed": data.embedded.seed}
     options["limit"] = limit
-    return " ".join(f"--{name} {value}" for name, value in options.items() if value is not None)
+    return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None)
 
 
 def base_model_command(study: Study, layout: Layout, name: str) -> str:
     """The command that makes a base model's directory, but for --out."""
     model = study.models[name]
     if model.kind == "tiny":
-        return f"asymgrpo.base_model --spec {layout.spec.format(model=name)}"
-    hub = f" --hub-id {model.hub_id} --lock config/data.lock.yaml" if model.kind == "hub" else ""
+        return f"asymgrpo.base_model --spec {shlex.quote(layout.spec.format(model=name))}"
+    hub = f" --hub-id {shlex.quote(str(model.hub_id))} --lock config/data.lock.yaml" if model.kind == "hub" else ""
     return f"asymgrpo.models --kind {model.kind}{hub}"
 
 

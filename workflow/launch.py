@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ class LaunchError(ValueError):
 
 def prefix(study: Study) -> str:
     """What a training command starts with; the files and numbers that vary between jobs follow it."""
-    return f"{sys.executable} -m workflow.launch{' --gpus' if study.machine.has_gpus else ''}"
+    return f"{shlex.quote(sys.executable)} -m workflow.launch{' --gpus' if study.machine.has_gpus else ''}"
 
 
 def request(study: Study, model: str) -> dict[str, Any]:

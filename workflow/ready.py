@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,8 @@ def wanted(images: Images, commands: Iterable[str]) -> list[str]:
     return [
         images.sif(image)
         for image in images.to_build
-        if any(f"{images.sif(image)} python " in command for command in entered) and is_stale(images, image)
+        if any(f"{shlex.quote(images.sif(image))} python " in command for command in entered)
+        and is_stale(images, image)
     ]
 
 

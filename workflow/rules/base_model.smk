@@ -32,4 +32,4 @@ rule base_model:
     params:
         command=lambda w: common.base_model_command(STUDY, PATHS, w.model),
     shell:
-        "{PYTHON_IN[fetch]} {params.command} --out {output} 2>&1 | tee {log}"
+        "{PYTHON_IN[fetch]} {params.command} --out {output:q} 2>&1 | tee {log:q}"

@@ -32,4 +32,4 @@ rule problems:
     params:
         options=lambda w: common.prepare_options(STUDY, w.dataset),
     shell:
-        "{PYTHON_IN[fetch]} asymgrpo.tasks.prepare {params.options} --lock {input.lock} --out {output} 2>&1 | tee {log}"
+        "{PYTHON_IN[fetch]} asymgrpo.tasks.prepare {params.options} --lock {input.lock:q} --out {output:q} 2>&1 | tee {log:q}"

@@ -1,4 +1,6 @@
 # select -> sample (checkpoint x benchmark) -> grade (run) -> score (study). Only sampling is expensive.
+import shlex
+
 from workflow.resources import grading, growing, sampling
 
 SAMPLING, GRADING = sampling(STUDY), grading(STUDY)
@@ -26,8 +28,8 @@ rule select:
     params:
         rules=" ".join(STUDY.evaluation.selection),
     shell:
-        "{PYTHON_IN[evaluate]} evals.select --evaluations {input.evaluations} --rule {params.rules} --model {wildcards.model}"
-        " --arm {wildcards.arm} --train-seed {wildcards.seed} --out {output} > {log} 2>&1"
+        "{PYTHON_IN[evaluate]} evals.select --evaluations {input.evaluations:q} --rule {params.rules} --model {wildcards.model}"
+        " --arm {wildcards.arm} --train-seed {wildcards.seed} --out {output:q} > {log:q} 2>&1"
 
 
 rule sample:
@@ -51,14 +53,16 @@ rule sample:
     params:
         template=lambda w: common.template_of(STUDY, w.model, w.arm),
         selection=lambda w, input: (
-            "" if common.is_base(w.arm) else f"--selection {input.selection}"
+            ""
+            if common.is_base(w.arm)
+            else f"--selection {shlex.quote(input.selection)}"
         ),
         dtype=lambda w: STUDY.train_of(w.model).dtype,
     shell:
-        "{PYTHON_IN[sample]} evals.sample --config {input.config} --problems {input.problems}"
+        "{PYTHON_IN[sample]} evals.sample --config {input.config:q} --problems {input.problems:q}"
         " --benchmark {wildcards.benchmark} --template {params.template} --model {wildcards.model}"
-        " --arm {wildcards.arm} --train-seed {wildcards.seed} --checkpoints {input.checkpoints}"
-        " {params.selection} --dtype {params.dtype} --threads {threads} --out {output} 2>&1 | tee {log}"
+        " --arm {wildcards.arm} --train-seed {wildcards.seed} --checkpoints {input.checkpoints:q}"
+        " {params.selection} --dtype {params.dtype} --threads {threads} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule samples:
@@ -89,8 +93,8 @@ rule grade:
         mem_mb=growing(GRADING.mem_mb),
         runtime=growing(GRADING.runtime),
     shell:
-        "{PYTHON_IN[evaluate]} evals.grade --samples {input.samples} --problems {input.problems} --workers {threads}"
-        " --out {output} > {log} 2>&1"
+        "{PYTHON_IN[evaluate]} evals.grade --samples {input.samples:q} --problems {input.problems:q} --workers {threads}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule graded:

@@ -1,4 +1,6 @@
 # One module and one function per figure (evals/figures); Parquet in, PDF, PNG and SVG out, with a sidecar of hashes.
+import shlex
+
 from evals.claims_table import BETA_NEG, BETA_POS, BONUSES
 from workflow import figures
 from workflow.resources import growing
@@ -77,11 +79,11 @@ if BUNDLE:
                 runtime=growing(20),
             params:
                 commands=" + ".join(
-                    f"{name} {figures.options(FIGURE_INPUTS[name])} --out-prefix {PATHS.figures}/{name}"
+                    f"{name} {figures.options(FIGURE_INPUTS[name])} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
                     for name in names
                 ),
             shell:
-                "{PYTHON_IN[report]} evals.figures {params.commands} > {log} 2>&1"
+                "{PYTHON_IN[report]} evals.figures {params.commands} > {log:q} 2>&1"
 
 else:
 
@@ -106,7 +108,7 @@ else:
             options=lambda w: figures.options(FIGURE_INPUTS[w.figure]),
             prefix=f"{PATHS.figures}/{{figure}}",
         shell:
-            "{PYTHON_IN[report]} evals.figures.{wildcards.figure} {params.options} --out-prefix {params.prefix} > {log} 2>&1"
+            "{PYTHON_IN[report]} evals.figures.{wildcards.figure} {params.options} --out-prefix {params.prefix:q} > {log:q} 2>&1"
 
 
 rule figures:

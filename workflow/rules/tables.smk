@@ -23,8 +23,8 @@ rule score:
         seed=STUDY.evaluation.bootstrap_seed,
         variance=STUDY.evaluation.seed_variance,
     shell:
-        "{PYTHON_IN[report]} evals.score --graded {input.graded} --selection {input.selection} --k {params.k}"
-        " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.score --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
+        " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
 
 rule table1:
@@ -44,8 +44,8 @@ rule table1:
         mem_mb=growing(2000),
         runtime=growing(10),
     shell:
-        "{PYTHON_IN[report]} evals.tables --scores {input.scores} --metadata {input.study}"
-        " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.tables --scores {input.scores:q} --metadata {input.study:q}"
+        " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 rule differences:
@@ -70,8 +70,8 @@ rule differences:
         seed=STUDY.evaluation.bootstrap_seed,
         variance=STUDY.evaluation.seed_variance,
     shell:
-        "{PYTHON_IN[report]} evals.compare --graded {input.graded} --selection {input.selection} --k {params.k} --seed-variance {params.variance}"
-        " --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.compare --graded {input.graded:q} --selection {input.selection:q} --k {params.k} --seed-variance {params.variance}"
+        " --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
 
 # Analyses: the same estimates for every arm, beside Table 1 and without influence on it.
@@ -103,8 +103,8 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
             seed=STUDY.evaluation.bootstrap_seed,
             variance=STUDY.evaluation.seed_variance,
         shell:
-            "{PYTHON_IN[report]} evals.score --graded {input.graded} --selection {input.selection} --k {params.k}"
-            " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
+            "{PYTHON_IN[report]} evals.score --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
+            " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
     rule analysis_differences:
         input:
@@ -127,9 +127,9 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
             seed=STUDY.evaluation.bootstrap_seed,
             variance=STUDY.evaluation.seed_variance,
         shell:
-            "{PYTHON_IN[report]} evals.compare --graded {input.graded} --selection {input.selection} --against grpo"
+            "{PYTHON_IN[report]} evals.compare --graded {input.graded:q} --selection {input.selection:q} --against grpo"
             " --k {params.k} --seed-variance {params.variance} --draws {params.draws} --seed {params.seed}"
-            " --out {output} > {log} 2>&1"
+            " --out {output:q} > {log:q} 2>&1"
 
 
 # Training seeds are the unit of replication: one row per run.
@@ -152,8 +152,8 @@ rule run_scores:
     params:
         k=" ".join(map(str, STUDY.evaluation.k)),
     shell:
-        "{PYTHON_IN[report]} evals.table_runs --graded {input.graded} --selection {input.selection} --k {params.k}"
-        " --out {output} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.table_runs --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule claims:
@@ -174,8 +174,8 @@ rule claims:
         mem_mb=growing(2000),
         runtime=growing(10),
     shell:
-        "{PYTHON_IN[report]} evals.claims --runs {input.runs} --metrics {input.metrics} --measures {output.measures}"
-        " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.claims --runs {input.runs:q} --metrics {input.metrics:q} --measures {output.measures:q}"
+        " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 rule contamination:
@@ -195,8 +195,8 @@ rule contamination:
         mem_mb=growing(4000),
         runtime=growing(10),
     shell:
-        "{PYTHON_IN[report]} evals.contamination --train {input.train} --benchmarks {input.benchmarks}"
-        " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.contamination --train {input.train:q} --benchmarks {input.benchmarks:q}"
+        " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 rule tables:

@@ -1,4 +1,5 @@
 # One job per model x arm x seed. Checkpoints lie outside the outputs: a killed job continues where it was.
+import shlex
 
 ASKS = {name: launch.request(STUDY, name) for name in STUDY.study.models}
 
@@ -44,16 +45,17 @@ rule train:
     params:
         template=lambda w: STUDY.models[w.model].template,
         sets=" ".join(
-            f"--evaluate {name}={path}" for name, path in SELECTION_SETS.items()
+            f"--evaluate {shlex.quote(f'{name}={path}')}"
+            for name, path in SELECTION_SETS.items()
         ),
         checkpoints=PATHS.checkpoints,
         out=PATHS.run,
     shell:
-        "{LAUNCH} --config {input.config} --cpus-per-rank {resources.cpus_per_task} --"
-        " {PYTHON_IN[train]} asymgrpo.train --config {input.config} --arm {input.arm} --model {input.model}"
-        " --template {params.template} --problems {input.problems} {params.sets} --seed {wildcards.seed}"
-        " --checkpoints {params.checkpoints} --out {params.out} --threads {resources.cpus_per_task}"
-        " ${{SLURM_JOB_ID:+--stop-after {resources.runtime}}} 2>&1 | tee {log}"
+        "{LAUNCH} --config {input.config:q} --cpus-per-rank {resources.cpus_per_task} --"
+        " {PYTHON_IN[train]} asymgrpo.train --config {input.config:q} --arm {input.arm:q} --model {input.model:q}"
+        " --template {params.template} --problems {input.problems:q} {params.sets} --seed {wildcards.seed}"
+        " --checkpoints {params.checkpoints:q} --out {params.out:q} --threads {resources.cpus_per_task}"
+        " ${{SLURM_JOB_ID:+--stop-after {resources.runtime}}} 2>&1 | tee {log:q}"
 
 
 rule trained:
