@@ -302,7 +302,7 @@ def main(
 
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    text = spec if spec.lstrip().startswith("{") else Path(spec).read_text()
+    text = spec if spec.lstrip().startswith("{") else Path(spec).read_text(encoding="utf-8")
     try:
         report = make(parse_spec(yaml.safe_load(text)), out)
     except ValueError as error:

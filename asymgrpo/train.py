@@ -72,10 +72,10 @@ def main(
     from asymgrpo.trainer import MismatchError
 
     try:
-        train = parse_section("train", json.loads(config.read_text()))
+        train = parse_section("train", json.loads(config.read_text(encoding="utf-8")))
         if problems_found := indivisible(train, "train"):
             raise ConfigError("\n".join(problems_found))
-        request = json.loads(arm_file.read_text())
+        request = json.loads(arm_file.read_text(encoding="utf-8"))
         arm = get_arm(request["name"], request.get("changes"))
         check_arm(arm, train.updates_per_rollout)
         sets = dict(item.split("=", 1) for item in evaluate)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from asymgrpo.config import ConfigError
+from asymgrpo.console import print_any_letter
 from evals.io import DataError
 
 
@@ -33,6 +34,7 @@ def run(*commands: Callable[..., None]) -> None:
 
     A `DataError` or `ConfigError` is printed as one sentence and exits with status 1.
     """
+    print_any_letter()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     for command in commands:
         app.command()(command)

@@ -65,7 +65,7 @@ def main(
     from asymgrpo.config import parse_section
 
     torch.set_num_threads(threads)
-    evaluation = parse_section("evaluation", json.loads(config.read_text()))
+    evaluation = parse_section("evaluation", json.loads(config.read_text(encoding="utf-8")))
     n_samples = evaluation.n_samples(benchmark)
     rows = read_table(problems, ("problem_id", "problem")).to_pylist()
     identity = {"model": model, "arm": arm, "train_seed": train_seed, "benchmark": benchmark}

@@ -144,17 +144,17 @@ def _write_if_changed(path: Path, value: Any) -> None:
     from asymgrpo.files import write_text
 
     text = json.dumps(value, indent=1, sort_keys=True) + "\n"
-    if not path.exists() or path.read_text() != text:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_text(text, path)
 
 
 def variables(offline: bool) -> dict[str, str]:
-    """What every job's Python is told: nothing of the user's own site, one hash seed, the code's commit, quiet libraries.
+    """What every job's Python is told: nothing of the user's own site or locale, one hash seed, the commit, quiet libraries.
 
     Snakemake sets OMP_NUM_THREADS to the threads that the rule declares. Two OpenMP threads next to another job are slower than
     one; the cores are filled by running jobs side by side.
     """
-    told = {"PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", COMMIT_VARIABLE: commit_of_code() or ""}
+    told = {"PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", COMMIT_VARIABLE: commit_of_code() or ""}
     told |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
     return told | ({"HF_HUB_OFFLINE": "1"} if offline else {})
 

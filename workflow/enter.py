@@ -105,12 +105,14 @@ def significant(text: str) -> list[str]:
 
 def base_recipe(settings: Containers) -> dict[str, Any]:
     name = {"docker": "base.def", "debootstrap": "base-debootstrap.def"}[settings.base]
-    return {"base": settings.base, "definition": significant((DEFINITIONS / name).read_text())}
+    return {"base": settings.base, "definition": significant((DEFINITIONS / name).read_text(encoding="utf-8"))}
 
 
 def recipe(settings: Containers, image: str, lock: list[str]) -> dict[str, Any]:
     """What an image is made from: the lines that matter of its base, its definition, its scripts and its lock (`lock`)."""
-    texts = {name: (DEFINITIONS / name).read_text() for name in (f"{image}.def", "install.sh", "record.py")}
+    texts = {
+        name: (DEFINITIONS / name).read_text(encoding="utf-8") for name in (f"{image}.def", "install.sh", "record.py")
+    }
     return {
         "base": base_recipe(settings),
         "definition": {name: significant(text) for name, text in texts.items()},
@@ -121,7 +123,7 @@ def recipe(settings: Containers, image: str, lock: list[str]) -> dict[str, Any]:
 def write_recipes(images: Images) -> None:
     """Write what the images to be built are made from, each file only if it changed."""
     for image in images.to_build:
-        lines = significant(images.lock(image).read_text())
+        lines = significant(images.lock(image).read_text(encoding="utf-8"))
         write_text_if_changed(Path(images.requirements_of(image)), "\n".join(lines) + "\n")
         write_if_changed(Path(images.recipe(image)), recipe(images.settings, image, lines))
     if images.to_build:
@@ -138,7 +140,7 @@ def write_contents(images: Images) -> None:
         out = Path(images.content.format(image=image))
         if image in images.to_build:
             record = Path(images.base_record)
-            system = json.loads(record.read_text())["system_sha256"] if record.exists() else None
+            system = json.loads(record.read_text(encoding="utf-8"))["system_sha256"] if record.exists() else None
             recipe_sha256 = hashlib.sha256(Path(images.recipe(image)).read_bytes()).hexdigest()
             write_if_changed(out, {"recipe_sha256": recipe_sha256, "system_sha256": system})
         else:
@@ -149,7 +151,7 @@ def write_given(sif: Path, out: Path) -> None:
     """The same of an image given by path; {sif_sha256} of one that other definitions made."""
     seen = out.with_suffix(".seen")
     stamp = f"{sif.resolve()} {sif.stat().st_size} {sif.stat().st_mtime_ns}\n"
-    if not (out.exists() and seen.exists() and seen.read_text() == stamp):
+    if not (out.exists() and seen.exists() and seen.read_text(encoding="utf-8") == stamp):
         from workflow.images import content_of
 
         write_if_changed(out, content_of(sif))
@@ -161,7 +163,7 @@ def write_if_changed(path: Path, value: Any) -> None:
 
 
 def write_text_if_changed(path: Path, text: str) -> None:
-    if not path.exists() or path.read_text() != text:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_text(text, path)
 
 

@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--gpus", action="store_true", help="every rank has a GPU")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     found = parser.parse_args()
-    train = json.loads(found.config.read_text())
+    train = json.loads(found.config.read_text(encoding="utf-8"))
     sizes = {"nodes": train["nodes"], "ranks_per_node": train["ranks_per_node"], "cpus": found.cpus_per_rank}
     try:
         command = launched(found.command[1:], os.environ, **sizes, gpus=found.gpus)

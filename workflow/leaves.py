@@ -47,7 +47,7 @@ def study_of_results(results: Path) -> Study:
 
     path = results / CONFIGURATION
     try:
-        stored = json.loads(path.read_text())["config"]
+        stored = json.loads(path.read_text(encoding="utf-8"))["config"]
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such file; name the folder of results of a study (snakemake writes it)"
@@ -59,7 +59,7 @@ def parse_stored(stored: Mapping[str, Any]) -> Study:
     """A study that was written by this or an earlier version: keys that it did not have yet have their default values."""
     from asymgrpo.config import parse
 
-    return parse(merged(yaml.safe_load(DEFAULTS.read_text()), stored))
+    return parse(merged(yaml.safe_load(DEFAULTS.read_text(encoding="utf-8")), stored))
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def make(images: Images, commands: Iterable[str], config: Mapping[str, Any], arg
     if not (targets := wanted(images, commands)):
         return
     print(f"Images to make first: {', '.join(targets)}", file=sys.stderr)
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(dict(config), file, default=str)
         file.flush()
         command = [
