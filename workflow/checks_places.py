@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -48,26 +49,38 @@ IMPOSSIBLE_INSIDE = {":": ("a colon", BIND), ",": ("a comma", BIND)}
 def places(study: Study) -> Iterator[str]:
     """Every sentence about the places of results and, unless a bundle stands for training, of checkpoints."""
     written = {"results": study.results} | ({} if study.artifacts else {"checkpoints": study.checkpoints})
-    letters = IMPOSSIBLE | (IMPOSSIBLE_INSIDE if study.containers.mode == "apptainer" else {})
-    for key, path in (written | {"data.dir": study.data.dir}).items():
+    inside = IMPOSSIBLE_INSIDE if study.containers.mode == "apptainer" else {}
+    read = {"data.dir": study.data.dir, "artifacts": Path(study.artifacts) if study.artifacts else None}
+    for key, path in (written | read).items():
         if path is not None:
-            yield from _letters(key, path, letters)
+            yield from _letters(f"{key} = {str(path)!r}", str(path), IMPOSSIBLE | inside)
+            yield from _borders(f"{key} = {str(path)!r}", path)
+    yield from _letters(f"the path of the checkout, {str(ROOT)!r},", str(ROOT), inside)
     for key, path in written.items():
         yield from _place(key, path)
     if not study.artifacts:
         yield from _apart(study.results, study.checkpoints)
 
 
-def _letters(key: str, path: Path, letters: Mapping[str, tuple[str, str]]) -> Iterator[str]:
-    text = str(path)
+def _letters(what: str, text: str, letters: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     for letter, (name, meaning) in letters.items():
         if letter in text:
-            yield f"config: {key} = {text!r} has {name} in it, which would be read as {meaning}; choose another name."
+            yield f"config: {what} has {name} in it, which would be read as {meaning}; choose another name."
             return
-    if text.startswith("-"):
-        yield f"config: {key} = {text!r} begins with a dash, as options of commands do; choose another name."
+    try:
+        os.fsencode(text), text.encode()
+    except UnicodeEncodeError:
+        yield (
+            f"config: {what} has letters that the locale of this shell ({sys.getfilesystemencoding()}) lacks; set PYTHONUTF8=1 or "
+            "LC_ALL=C.UTF-8, or choose another name."
+        )
+
+
+def _borders(what: str, path: Path) -> Iterator[str]:
+    if str(path).startswith("-"):
+        yield f"config: {what} begins with a dash, as options of commands do; choose another name."
     if any(part != part.strip() for part in path.parts):
-        yield f"config: {key} = {text!r} has a part that begins or ends with a blank; choose another name."
+        yield f"config: {what} has a part that begins or ends with a blank; choose another name."
 
 
 def _place(key: str, path: Path) -> Iterator[str]:

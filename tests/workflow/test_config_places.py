@@ -55,6 +55,13 @@ def test_letters_that_snakemake_cannot_have_are_named(letter, name):
         load(by_command() | {"checkpoints": f"a{letter}b"})
 
 
+def test_letters_that_the_locale_lacks_are_named_with_the_remedy():
+    """As LC_ALL=C hands them on: Snakemake would fail with a traceback."""
+    for key in ("results", "checkpoints"):
+        with pytest.raises(ConfigError, match=rf"config: {key} = .* has letters that the locale of .*PYTHONUTF8=1"):
+            load(by_command() | {key: "ü".encode().decode("ascii", "surrogateescape")})
+
+
 ALLOWED = ("results-2", "res ults ü", "it's a:b,c;d&e#f(g)|h*?", "/tmp/none/of/it", "~/x")
 
 
