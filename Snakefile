@@ -15,7 +15,7 @@ from workflow.checks import load, read_once
 GIVEN = dict(config)  # on the command line
 
 
-configfile: "config/default.yaml"
+configfile: common.of_project("config/default.yaml")
 
 
 # Data, training and grading are done here, or a bundle of a finished study takes their place: --config artifacts=BUNDLE.

@@ -11,8 +11,7 @@ from typing import Any
 from asymgrpo.config import ConfigError, Study, Train, indivisible, parse
 from workflow.checks_places import places
 from workflow.checks_sampling import pass_at_k, sampling, used_models
-
-LOCK = Path(__file__).parents[1] / "config/data.lock.yaml"
+from workflow.common import LOCK, ROOT, in_checkout
 
 
 def load(mapping: dict[str, Any]) -> Study:
@@ -161,6 +160,8 @@ def _containers(study: Study) -> Iterator[str]:
     containers = study.containers
     if containers.mode == "none":
         return
+    if not in_checkout():
+        yield "config: containers take their definitions from the checkout; call snakemake there, or set containers to none."
     if not shutil.which("apptainer"):
         yield (
             "config: containers is apptainer, but no apptainer is on PATH; load or install Apptainer 1.2 or newer "
@@ -247,7 +248,7 @@ def _enough(study: Study) -> Iterator[str]:
 
     data, rows, key = study.data, study.data.embedded.train_size, "data.embedded.train_size"
     if data.source != "embedded":
-        locked = read_lock(LOCK).datasets.get(data.train)
+        locked = read_lock(ROOT / LOCK).datasets.get(data.train)
         if locked is None:
             return
         rows, key = locked.rows, data.train

@@ -71,8 +71,8 @@ def _letters(what: str, text: str, letters: Mapping[str, tuple[str, str]]) -> It
         os.fsencode(text), text.encode()
     except UnicodeEncodeError:
         yield (
-            f"config: {what} has letters that the locale of this shell ({sys.getfilesystemencoding()}) lacks; set PYTHONUTF8=1 or "
-            "LC_ALL=C.UTF-8, or choose another name."
+            f"config: {what} has letters that the locale of this shell ({sys.getfilesystemencoding()}) lacks; set PYTHONUTF8=1 "
+            "or LC_ALL=C.UTF-8, or choose another name."
         )
 
 

@@ -13,8 +13,24 @@ from typing import Any
 from asymgrpo.config import Study
 from asymgrpo.provenance import COMMIT_VARIABLE, commit_of_code
 
+LOCK = "config/data.lock.yaml"
+ROOT = Path(__file__).resolve().parents[1]
 BASE = "base"
 """The name under which the untrained model appears among the arms."""
+
+
+def in_checkout() -> bool:
+    """Whether snakemake was called in the checkout; elsewhere (--snakefile, --directory) one may be that cannot be written."""
+    return Path.cwd().resolve() == ROOT
+
+
+def of_project(name: str) -> str:
+    """A file of the project as rules name it: as it is in the checkout, where results know it so, else with its whole path.
+
+    >>> of_project("config/default.yaml").endswith("config/default.yaml")
+    True
+    """
+    return name if in_checkout() else str(ROOT / name)
 
 
 class Layout:
@@ -113,7 +129,11 @@ def base_model_command(study: Study, layout: Layout, name: str) -> str:
     model = study.models[name]
     if model.kind == "tiny":
         return f"asymgrpo.base_model --spec {shlex.quote(layout.spec.format(model=name))}"
-    hub = f" --hub-id {shlex.quote(str(model.hub_id))} --lock config/data.lock.yaml" if model.kind == "hub" else ""
+    hub = (
+        f" --hub-id {shlex.quote(str(model.hub_id))} --lock {shlex.quote(of_project(LOCK))}"
+        if model.kind == "hub"
+        else ""
+    )
     return f"asymgrpo.models --kind {model.kind}{hub}"
 
 
@@ -155,6 +175,7 @@ def variables(offline: bool) -> dict[str, str]:
     one; the cores are filled by running jobs side by side.
     """
     told = {"PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", COMMIT_VARIABLE: commit_of_code() or ""}
+    told |= {} if in_checkout() else {"PYTHONPATH": str(ROOT)}
     told |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
     return told | ({"HF_HUB_OFFLINE": "1"} if offline else {})
 

@@ -17,7 +17,7 @@ rule data:
 rule problems:
     input:
         image=IMAGE["train"],
-        lock=ancient("config/data.lock.yaml"),  # the first fetch writes revisions into it
+        lock=ancient(common.of_project(common.LOCK)),  # the first fetch writes revisions into it
     output:
         PATHS.problems,
     log:
