@@ -1,12 +1,12 @@
 """Where a study writes: refused before any job where it cannot work or would mix with the sources."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from asymgrpo.config import ConfigError
+from tests.project_files import project_files
 from tests.workflow.changes import ROOT, by_command
 from workflow.checks import load
 from workflow.checks_places import SOURCES
@@ -47,12 +47,11 @@ def test_places_that_cannot_work_are_refused(entries, words):
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("letter", "name"), [("\n", "line break"), ("\t", "tab"), ("\r", "line break"), ("{", "brace")]
-)
-def test_letters_that_snakemake_cannot_have_are_named(letter, name):
-    with pytest.raises(ConfigError, match=f"checkpoints = .* has a {name} in it"):
-        load(by_command() | {"checkpoints": f"a{letter}b"})
+@pytest.mark.parametrize("letter", [*"\n\t\r{", "}", '"', "$", "`", "\\"])
+def test_letters_that_paths_cannot_have_are_named(letter):
+    for key in ("results", "checkpoints"):
+        with pytest.raises(ConfigError, match=rf"config: {key} = .* has a .* in it, which would be read as"):
+            load(by_command() | {key: f"a{letter}b"})
 
 
 def test_letters_that_the_locale_lacks_are_named_with_the_remedy():
@@ -90,8 +89,4 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
 
 
 def test_every_folder_of_the_project_is_a_source():
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, check=False).stdout.decode()
-    if not listed:
-        pytest.skip("there is no git here to ask for the project's files")
-    folders = {line.split("/")[0] for line in listed.splitlines() if "/" in line}
-    assert folders <= set(SOURCES)
+    assert {name.split("/")[0] for name in project_files(ROOT) if "/" in name} <= set(SOURCES)
