@@ -3,6 +3,13 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 STUDY ?= config/default.yaml
 
+# Snakemake keeps a cache below HOME. Where that cannot be written, it lies beside Snakemake's other state.
+ifndef XDG_CACHE_HOME
+ifneq ($(shell mkdir -p "$$HOME/.cache" 2> /dev/null && test -w "$$HOME/.cache" && echo yes),yes)
+export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
+endif
+endif
+
 .PHONY: reproduce test lint lock peers vllm clean
 
 reproduce: .venv/.complete

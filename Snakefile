@@ -11,16 +11,17 @@ from asymgrpo import settings
 from asymgrpo.config import ConfigError
 from evals.io import DataError
 from workflow import common, enter, frozen, launch, leaves, stale
-from workflow.checks import load
+from workflow.checks import load, read_once
 
 GIVEN = dict(config)  # on the command line
 
 
-configfile: "config/default.yaml"
+configfile: common.of_project("config/default.yaml")
 
 
 # Data, training and grading are done here, or a bundle of a finished study takes their place: --config artifacts=BUNDLE.
 try:
+    read_once(workflow.overwrite_configfiles)
     BUNDLE = leaves.bundle_of(GIVEN)
     GIVEN_OR_STORED = leaves.configuration(BUNDLE, config, GIVEN) if BUNDLE else config
     STUDY = load(frozen.configuration(GIVEN_OR_STORED, workflow.remote_exec))

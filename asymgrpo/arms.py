@@ -11,7 +11,9 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
+
+from asymgrpo.section import Part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,10 +25,6 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 
 class ArmError(ValueError):
     """An arm is unknown, wrongly changed or does nothing; the message names the key and the remedy."""
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Asymmetric(Part):

@@ -11,23 +11,21 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
+
+from asymgrpo.section import Positive, Section, Seed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-Positive = Annotated[int, Field(gt=0)]
 
-
-class TinySpec(BaseModel):
+class TinySpec(Section):
     """Architecture and supervised training of the tiny model: `models.<name>.spec` in a study's configuration."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    seed: int
+    seed: Seed
     """Of the texts, the initial weights and the order of batches."""
     hidden_size: Positive
     intermediate_size: Positive
@@ -51,6 +49,20 @@ class TinySpec(BaseModel):
     """Weight of each solution style (asymgrpo.tasks.chain_sum.STYLES)."""
     probe_problems: Positive
     """Problems per chain length in the accuracy reported with the model; 8 samples each at temperature 1."""
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        from asymgrpo.tasks.chain_sum import STYLES
+
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads = {self.heads} must be a multiple of kv_heads = {self.kv_heads}; change one")
+        if self.head_dim % 2:
+            raise ValueError(f"head_dim = {self.head_dim} must be even, for its rotary embedding; change it")
+        if unknown := sorted(set(self.styles) - set(STYLES)):
+            raise ValueError(f"styles has {unknown[0]!r}; choose among {', '.join(STYLES)}")
+        if not sum(self.styles.values()) > 0:
+            raise ValueError("styles needs a weight above 0; give one")
+        return self
 
 
 class SpecError(ValueError):
@@ -300,7 +312,7 @@ def main(
 
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    text = spec if spec.lstrip().startswith("{") else Path(spec).read_text()
+    text = spec if spec.lstrip().startswith("{") else Path(spec).read_text(encoding="utf-8")
     try:
         report = make(parse_spec(yaml.safe_load(text)), out)
     except ValueError as error:

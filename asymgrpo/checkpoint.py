@@ -42,7 +42,7 @@ def exclusive(directory: Path, patience: float, warn=print) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        other = holder.read_text() if holder.exists() else "unknown"
+        other = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
         warn(f"{directory} is in use by another job ({other}); waiting {patience:.0f} s for it to end")
         try:
             lock.acquire(timeout=patience, poll_interval=0.5)
@@ -52,7 +52,9 @@ def exclusive(directory: Path, patience: float, warn=print) -> Iterator[None]:
             ) from None
     try:
         job = os.environ.get("SLURM_JOB_ID")
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}" + (f", SLURM job {job}" if job else ""))
+        holder.write_text(
+            f"process {os.getpid()} on {socket.gethostname()}" + (f", SLURM job {job}" if job else ""), encoding="utf-8"
+        )
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -62,7 +64,7 @@ def exclusive(directory: Path, patience: float, warn=print) -> Iterator[None]:
 def seal(staging: Path, target: Path, info: dict[str, Any]) -> None:
     """Turn a finished staging folder into a checkpoint: checksums, flush to disk, one rename."""
     files = {str(p.relative_to(staging)): sha256_file(p) for p in sorted(staging.rglob("*")) if p.is_file()}
-    (staging / MANIFEST).write_text(json.dumps({**info, "files": files}, indent=1, sort_keys=True))
+    (staging / MANIFEST).write_text(json.dumps({**info, "files": files}, indent=1, sort_keys=True), encoding="utf-8")
     for path in staging.rglob("*"):
         if path.is_file():
             with path.open("rb") as stream:
@@ -78,7 +80,7 @@ def fault(checkpoint: Path) -> str | None:
     if not manifest.exists():
         return f"{manifest} is missing"
     try:
-        files = json.loads(manifest.read_text())["files"]
+        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
     except (ValueError, KeyError):
         return f"{manifest} is not readable"
     for name, digest in files.items():
@@ -111,7 +113,7 @@ def newest_whole(directory: Path, world_size: int, warn=print) -> tuple[Path, di
         if why:
             warn(f"checkpoint {checkpoint.name} is skipped: {why}")
             continue
-        info = json.loads((checkpoint / MANIFEST).read_text())
+        info = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
         if info["world_size"] != world_size:
             raise CheckpointError(
                 f"{checkpoint} was written by {info['world_size']} ranks and cannot be resumed by {world_size}: start with "

@@ -6,23 +6,17 @@ also mean (names that exist, sizes that divide) is checked in workflow/checks.py
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-Positive = Annotated[int, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+from asymgrpo.config_errors import NAME, known_keys, sentence
+from asymgrpo.section import Fraction, Once, Positive, Section, Seed
 
 
 class ConfigError(ValueError):
     """The configuration is wrong; the message names the key and the remedy."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Embedded(Section):
@@ -31,7 +25,7 @@ class Embedded(Section):
     train_size: Positive
     """Problems of the training set, its validation part included."""
     benchmark_size: Positive
-    seed: int
+    seed: Seed
 
 
 class Data(Section):
@@ -59,11 +53,11 @@ class Model(Section):
     template: str
     """Prompt template (asymgrpo.tasks.prompts)."""
     hub_id: str | None = None
-    spec: dict[str, Any] = {}
+    spec: dict[str, Any] = Field(default={})
     """Architecture and supervised training of a tiny model."""
-    train: dict[str, Any] = {}
+    train: dict[str, Any] = Field(default={})
     """Changes to the study's `train` for this model: lengths, batch, memory."""
-    evaluation: dict[str, Any] = {}
+    evaluation: dict[str, Any] = Field(default={})
     """Changes to the study's `evaluation` for this model, of PER_MODEL only: all models answer the same questions."""
 
 
@@ -92,8 +86,8 @@ class Train(Section):
     learning_rate: Annotated[float, Field(gt=0, le=1e30)]
     """Constant after warm-up. Above 1e30 Adam's first step, which divides it by 1 - beta1, has no number in float32."""
     warmup_updates: Annotated[int, Field(ge=0)]
-    adam_beta1: Fraction
-    adam_beta2: Fraction
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)]
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)]
     adam_eps: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     max_grad_norm: Annotated[float, Field(gt=0)]
@@ -150,30 +144,32 @@ class Train(Section):
         return self.nodes * self.ranks_per_node
 
 
+LOWEST_VLLM_TEMPERATURE = 0.01
+"""vLLM raises what lies between 0, greedy decoding, and this to it without a word."""
 PER_MODEL = ("temperature", "top_p", "max_tokens", "engine", "batch")
 """Fields of `evaluation` that a model may change."""
 
 
 class Evaluation(Section):
-    benchmarks: Annotated[list[str], Field(min_length=1)]
+    benchmarks: Annotated[list[str], Field(min_length=1), Once]
     limit: Positive | None = None
     """Use only the first problems of each benchmark; null takes all."""
     samples: dict[str, Positive]
     """n, samples per problem: `default` and per benchmark."""
-    k: Annotated[list[Positive], Field(min_length=1)]
+    k: Annotated[list[Positive], Field(min_length=1), Once]
     """pass@k is reported for these k; each needs n >= 2k by our rule, n >= k by arithmetic."""
     temperature: Annotated[float, Field(ge=0)]
     top_p: Annotated[float, Field(gt=0, le=1)]
     max_tokens: Positive
-    selection: Annotated[list[str], Field(min_length=1)]
+    selection: Annotated[list[str], Field(min_length=1), Once]
     """Checkpoint rules, declared before training: last | validation | best_on:<benchmark>."""
-    control_templates: list[str]
+    control_templates: Annotated[list[str], Once]
     """Further prompt templates under which the base model is measured: how much of a score is the prompt's."""
     engine: Literal["torch", "vllm"]
     batch: Positive
     """Problems generated together."""
     bootstrap_draws: Positive
-    bootstrap_seed: int
+    bootstrap_seed: Seed
     seed_variance: Literal["own", "pooled"]
     """Variance between training seeds: `own` seeds of each arm, or `pooled` over arms (more stable with few seeds)."""
 
@@ -201,13 +197,13 @@ class Machine(Section):
 class Plan(Section):
     """What is run: every model x arm x seed, and every model x analysis x analysis seed."""
 
-    models: Annotated[list[str], Field(min_length=1)]
-    arms: Annotated[list[str], Field(min_length=1)]
+    models: Annotated[list[str], Field(min_length=1), Once]
+    arms: Annotated[list[str], Field(min_length=1), Once]
     """Rows of Table 1."""
-    seeds: Annotated[list[int], Field(min_length=1)]
-    analyses: list[str] = []
+    seeds: Annotated[list[Seed], Field(min_length=1), Once]
+    analyses: Annotated[list[str], Once] = Field(default=[])
     """Further arms, for the figures and claims only."""
-    analysis_seeds: list[int] = []
+    analysis_seeds: Annotated[list[Seed], Once] = Field(default=[])
 
 
 class Containers(Section):
@@ -221,7 +217,7 @@ class Containers(Section):
     """Where the first build of a base records what it got; later builds are held to it."""
     lock: Path = Path("requirements/gpu.lock")
     """What is installed into images train and evaluate: gpu.lock (CUDA, vLLM, hashes), or cpu.lock."""
-    images: dict[Literal["train", "evaluate", "report"], Path] = {}
+    images: dict[Literal["train", "evaluate", "report"], Path] = Field(default={})
     """Image files made elsewhere; images that are not named are built by the workflow when a job needs them."""
     wheels: Path | None = None
     """Directory with everything that the locks name, for sites without a package index; null downloads it on the head node."""
@@ -243,7 +239,7 @@ class Study(Section):
     study: Plan
     data: Data
     models: dict[str, Model]
-    arms: dict[str, dict[str, Any]] = {}
+    arms: dict[str, dict[str, Any]] = Field(default={})
     """Changes to named fields of arms, for example {grpo_entropy: {entropy_coef: 0.01}}."""
     train: Train
     evaluation: Evaluation
@@ -265,30 +261,80 @@ class Study(Section):
 
 
 def parse(mapping: dict[str, Any]) -> Study:
-    """The study of a plain mapping (Snakemake's merged `config`). Raises ConfigError naming every wrong key."""
+    """The study of a plain mapping (Snakemake's merged `config`). Raises ConfigError naming every wrong key.
+
+    What sections cannot check alone (a model's changes, a tiny model's spec, changed fields of arms) is checked here, and
+    replaced by its values: text that means a number is that number in the files that jobs read.
+    """
     try:
         study = Study.model_validate(mapping)
     except ValidationError as error:
-        raise ConfigError("\n".join(_sentence(e) for e in error.errors())) from None
-    problems = [sentence for name in study.models for sentence in _wrong_changes(study, name)]
+        raise ConfigError("\n".join(sentence(e, KEYS) for e in error.errors())) from None
+    problems: list[str] = []
+    models = {name: _model(study, name, problems) for name in study.models}
+    arms = {name: _arm_changes(name, changes, problems) for name, changes in study.arms.items()}
     if problems:
         raise ConfigError("\n".join(problems))
-    return study
+    return study.model_copy(update={"models": models, "arms": arms})
 
 
-def _wrong_changes(study: Study, model: str) -> Iterator[str]:
-    """What is wrong with a model's changes to `train` and `evaluation`."""
+def _model(study: Study, name: str, problems: list[str]) -> Model:
+    """A model with the values of what it changes and of its spec; sentences about wrong ones are added to `problems`."""
+    model = study.models[name]
+    changed: dict[str, Any] = {"spec": _spec(name, model, problems)}
     for section, merged in (("train", study.train_of), ("evaluation", study.evaluation_of)):
+        given = getattr(model, section)
         try:
-            merged(model)
+            values = merged(name).model_dump(mode="json")
+            changed[section] = {key: values[key] for key in given}
         except ValidationError as error:
-            yield from (_sentence(e | {"loc": ("models", model, section, *e["loc"])}) for e in error.errors())
-    for key in study.models[model].evaluation:
+            problems += [sentence(e, KEYS, ("models", name, section)) for e in error.errors()]
+    for key in model.evaluation:
         if key in Evaluation.model_fields and key not in PER_MODEL:
-            yield (
-                f"config: models.{model}.evaluation.{key} would give this model other questions than the rest; only "
+            problems.append(
+                f"config: models.{name}.evaluation.{key} would give this model other questions than the rest; only "
                 f"{', '.join(PER_MODEL)} may differ."
             )
+    return model.model_copy(update=changed)
+
+
+def _spec(name: str, model: Model, problems: list[str]) -> dict[str, Any]:
+    from asymgrpo.base_model import TinySpec
+
+    if model.kind != "tiny":
+        if model.spec:
+            problems.append(f"config: models.{name}.spec describes tiny models, this one is {model.kind!r}; remove it.")
+        return {}
+    try:
+        return TinySpec.model_validate(model.spec).model_dump(mode="json")
+    except ValidationError as error:
+        problems += [sentence(e, KEYS, ("models", name, "spec")) for e in error.errors()]
+        return {}
+
+
+def _arm_changes(name: str, changes: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    from asymgrpo.arms import ArmError, get_arm
+
+    try:
+        values = get_arm(name, changes).model_dump(mode="json")
+    except ArmError as error:
+        problems.append(f"config: {error}" if f"arms.{name}" in str(error) else f"config: arms.{name}: {error}")
+        return {}
+    return {key: values[key] if key in values else values["advantage"][key] for key in changes}
+
+
+def _all_keys() -> tuple[tuple[str, ...], ...]:
+    """Known keys, those that a model may change and those of a tiny model's spec included."""
+    from asymgrpo.base_model import TinySpec
+
+    below = {"train": known_keys(Train), "evaluation": ((key,) for key in PER_MODEL), "spec": known_keys(TinySpec)}
+    return (
+        *known_keys(Study),
+        *(("models", NAME, section, *path) for section, paths in below.items() for path in paths),
+    )
+
+
+KEYS = _all_keys()
 
 
 def indivisible(train: Train, where: str) -> list[str]:
@@ -315,25 +361,4 @@ def parse_section(name: str, mapping: dict[str, Any]) -> Any:
     try:
         return kind.model_validate(mapping)  # type: ignore[union-attr]
     except ValidationError as error:
-        raise ConfigError("\n".join(_sentence(e | {"loc": (name, *e["loc"])}) for e in error.errors())) from None
-
-
-def _sentence(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(error["loc"][-1]), sorted(_known_keys(Study)), n=1, cutoff=0.6)
-        hint = f"did you mean {close[0]!r}?" if close else "remove it."
-        return f"config: unknown key {key!r}; {hint}"
-    if error["type"] == "missing":
-        return f"config: key {key!r} is missing; give it a value."
-    return f"config: {key} = {error['input']!r} is not allowed: {error['msg']}."
-
-
-def _known_keys(section: type[BaseModel]) -> set[str]:
-    keys: set[str] = set()
-    for name, field in section.model_fields.items():
-        keys.add(name)
-        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                keys |= _known_keys(kind)
-    return keys
+        raise ConfigError("\n".join(sentence(e, KEYS, (name,)) for e in error.errors())) from None

@@ -267,4 +267,7 @@ def document() -> str:
 
 
 if __name__ == "__main__":
+    from asymgrpo.console import print_any_letter
+
+    print_any_letter()
     print(document(), end="")

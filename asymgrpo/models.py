@@ -54,7 +54,7 @@ def read_manifest(directory: Path, *, verify: bool) -> dict[str, Any]:
         raise ModelError(
             f"{directory} is not a finished model: {MANIFEST} is missing; make it with python -m asymgrpo.models."
         )
-    manifest = json.loads(path.read_text())
+    manifest = json.loads(path.read_text(encoding="utf-8"))
     for name, expected in manifest["files"].items() if verify else ():
         if not (directory / name).is_file() or sha256_file(directory / name) != expected:
             raise ModelError(
@@ -95,7 +95,7 @@ def load_tokenizer(directory: str | Path) -> PreTrainedTokenizerFast:
 def read_shape(directory: str | Path) -> SimpleNamespace:
     """config.json as an object, with the rotary embedding under `rope_parameters` as transformers 5 writes it."""
     _require(Path(directory), "config.json")
-    config = json.loads((Path(directory) / "config.json").read_text())
+    config = json.loads((Path(directory) / "config.json").read_text(encoding="utf-8"))
     if not config.get("rope_parameters"):
         scaling = config.get("rope_scaling") or {"rope_type": "default"}
         config["rope_parameters"] = {"rope_theta": config.get("rope_theta", 10000.0), **scaling}

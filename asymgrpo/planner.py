@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from asymgrpo.config import ConfigError, Study, Train, parse
+from asymgrpo.console import print_any_letter
 from asymgrpo.planner_memory import VLLM_OVERHEAD, WIDTH, Memory, kv_bytes_per_token, memory, refuse
 from asymgrpo.planner_shapes import Shape, shape_of
 from asymgrpo.planner_time import Lengths, Machine, StepSeconds, decoding_seconds, machine_of, step_seconds
@@ -56,11 +57,11 @@ def merged(configs: Sequence[Path]) -> dict[str, Any]:
     import yaml
     from snakemake.utils import update_config
 
-    mapping: dict[str, Any] = yaml.safe_load((ROOT / "config" / "default.yaml").read_text())
+    mapping: dict[str, Any] = yaml.safe_load((ROOT / "config" / "default.yaml").read_text(encoding="utf-8"))
     for path in configs:
         if not path.is_file():
             raise ConfigError(f"planner: {path} is missing; give the configuration files that snakemake gets.")
-        update_config(mapping, yaml.safe_load(path.read_text()))
+        update_config(mapping, yaml.safe_load(path.read_text(encoding="utf-8")))
     return mapping
 
 
@@ -269,6 +270,7 @@ def main(
         float | None, typer.Option(help="Mean tokens of a response; else a quarter of train.max_tokens.")
     ] = None,
 ) -> None:
+    print_any_letter()
     try:
         study = load_study(config)
         kind = gpu or study.machine.kind

@@ -107,7 +107,7 @@ def shape_of(name: str, model: Model, directory: Path | None = None) -> Shape:
     Raises ConfigError when neither knows the model.
     """
     if directory is not None and (directory / "config.json").is_file():
-        return shape_from_config(json.loads((directory / "config.json").read_text()))
+        return shape_from_config(json.loads((directory / "config.json").read_text(encoding="utf-8")))
     if model.kind == "tiny":
         return _tiny(model.spec)
     known = "SmolLM2-135M" if model.kind == "gguf" else model.hub_id or ""

@@ -78,7 +78,7 @@ class StepSeconds:
 
 def machine_of(kind: str) -> Machine:
     """A machine of machines.yaml by name. Raises ConfigError."""
-    machines = yaml.safe_load(MACHINES.read_text())
+    machines = yaml.safe_load(MACHINES.read_text(encoding="utf-8"))
     if kind not in machines:
         raise ConfigError(
             f"planner: GPU kind {kind!r} is unknown; use one of {', '.join(machines)} or add it to {MACHINES.name}."

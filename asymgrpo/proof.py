@@ -60,7 +60,7 @@ def proof(expected: dict[str, Any]) -> dict[str, Any]:
         raise ProofError(
             "proof: this process is in no Apptainer container; start it by the workflow with containers: apptainer."
         )
-    content = json.loads(CONTENT.read_text()) if CONTENT.exists() else {}
+    content = json.loads(CONTENT.read_text(encoding="utf-8")) if CONTENT.exists() else {}
     told = {key: value for key, value in expected.items() if value is not None and key != "sif_sha256"}
     if any(content.get(key) != value for key, value in told.items()):
         raise ProofError(
@@ -94,7 +94,7 @@ def main(
     from asymgrpo.files import write_json
 
     try:
-        write_json(proof(json.loads(content.read_text())), out)
+        write_json(proof(json.loads(content.read_text(encoding="utf-8"))), out)
     except ProofError as error:
         sys.exit(str(error))
 

@@ -13,6 +13,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ PACKAGES = (
     "pandas",
 )
 CONTENT = Path("/opt/asymgrpo/content.json")
-REQUIREMENTS = Path(__file__).parents[1] / "requirements"
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = ROOT / "requirements"
 COMMIT_VARIABLE = "ASYMGRPO_COMMIT"
 """`<commit>` or `<commit>-dirty`: set by the workflow, because a container has no git and a cluster's node may have none."""
 
@@ -128,7 +130,7 @@ def machine() -> dict[str, Any]:
 
 def _first_match(path: str | Path, key: str) -> str | None:
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), None)
@@ -143,13 +145,33 @@ def commit_of_code() -> str | None:
     """The commit of this checkout, with `-dirty` when tracked files differ from it; None outside of a checkout."""
     if told := os.environ.get(COMMIT_VARIABLE):
         return told
-    commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
-    return commit and commit + ("-dirty" if status else "")
-
-
-def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
+    if not (ROOT / ".git").exists():  # an unpacked archive, which may lie in a checkout of something else
         return None
+    try:
+        commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+    except GitError as error:
+        print(f"The commit of the code in {ROOT} cannot be told, and results will state none: {error}", file=sys.stderr)
+        return None
+    return commit + ("-dirty" if status else "")
+
+
+class GitError(RuntimeError):
+    """git is missing, or refuses; the message is its own."""
+
+
+def _git(*arguments: str) -> str:
+    """What git says of this checkout. Raises GitError.
+
+    git refuses a checkout of another owner ("dubious ownership"), whose configuration may name programs; its code is running here
+    anyway. Variables by which a hook or another tool points git elsewhere are left out. Nothing is written.
+    """
+    foreign = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
+    environment = {name: value for name, value in os.environ.items() if name not in foreign}
+    command = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, check=True, env=environment | {"GIT_OPTIONAL_LOCKS": "0"})
+    except OSError as error:
+        raise GitError(str(error)) from None
+    except subprocess.CalledProcessError as error:
+        raise GitError(error.stderr.decode("utf-8", "replace").partition("\n")[0]) from None
+    return done.stdout.decode("utf-8", "replace").strip()

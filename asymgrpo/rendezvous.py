@@ -98,7 +98,9 @@ def job_port(job: int, step: int) -> int:
 def hosts_of(nodes: str) -> list[str]:
     """node[1-2] -> [node1, node2], by SLURM itself. Raises RendezvousError when it cannot be asked."""
     try:
-        done = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True, encoding="utf-8"
+        )
     except (OSError, subprocess.CalledProcessError) as error:
         raise RendezvousError(
             f"rendezvous: `scontrol show hostnames {nodes}` failed ({error}); where scontrol is missing (in a container), "

@@ -125,7 +125,7 @@ class Run:
             return 0
         directory, info = found
         self.engine.load_state(directory / "engine")
-        state = json.loads((directory / "state.json").read_text())
+        state = json.loads((directory / "state.json").read_text(encoding="utf-8"))
         self.history, self.trainer.entropy_coef = History(**state["history"]), state["entropy_coef"]
         self.trainer.sampler.update_weights(self.engine.weights())
         return info["step"]
@@ -240,7 +240,7 @@ class Run:
         self.engine.save_state(staging / "engine")
         if self.engine.rank == 0:
             state = {"history": vars(self.history), "entropy_coef": self.trainer.entropy_coef}
-            (staging / "state.json").write_text(json.dumps(state))
+            (staging / "state.json").write_text(json.dumps(state), encoding="utf-8")
             ck.seal(staging, target, {"step": step, "world_size": self.engine.world_size})
             ck.prune(folder, self.train.keep_checkpoints)
             # Up to the oldest step from which the run may resume: later ones, done again on a GPU, are not the same to the bit.

@@ -213,9 +213,13 @@ def conventions_of(arm: Arm, train: Train) -> dict[str, Any]:
 
 
 def read_problems(path: Path, template: str, tokenizer, max_tokens: int | None) -> list[Problem]:
-    """Problems with their rendered prompts as tokens; those longer than max_tokens are left out, and it is said how many."""
+    """Problems with their rendered prompts as tokens; those longer than max_tokens are left out, and it is said how many.
+
+    Raises ConfigError when none is left.
+    """
     import pyarrow.parquet as pq
 
+    from asymgrpo.config import ConfigError
     from asymgrpo.tasks.prompts import render
     from asymgrpo.trainer import Problem
 
@@ -229,6 +233,14 @@ def read_problems(path: Path, template: str, tokenizer, max_tokens: int | None) 
         for row in rows
     ]
     kept = [p for p in found if max_tokens is None or len(p.prompt_ids) <= max_tokens]
+    if not kept:
+        shortest = min((len(p.prompt_ids) for p in found), default=0)
+        raise ConfigError(
+            f"{path}: none of {len(found)} prompts has at most train.max_prompt_tokens = {max_tokens} tokens (the shortest has "
+            f"{shortest}); raise it."
+            if found
+            else f"{path}: there are no problems in it; correct data.train_limit, data.validation_size or the data set."
+        )
     if len(kept) < len(found):
         print(
             f"{path}: {len(found) - len(kept)} of {len(found)} prompts exceed max_prompt_tokens and are left out",

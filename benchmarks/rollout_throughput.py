@@ -84,7 +84,7 @@ def build(directory: Path, prompts: int, group: int, tokens: int) -> Any:
     from asymgrpo.trainer import Problem, Trainer
     from asymgrpo.verifier import Verdict
 
-    section = yaml.safe_load(Path("config/default.yaml").read_text())["train"] | {
+    section = yaml.safe_load(Path("config/default.yaml").read_text(encoding="utf-8"))["train"] | {
         "prompts_per_step": prompts,
         "group_size": group,
         "max_tokens": tokens,

@@ -30,7 +30,7 @@ WARM_UP = 2
 def settings():
     from asymgrpo.config import parse_section
 
-    train = yaml.safe_load(Path("config/default.yaml").read_text())["train"]
+    train = yaml.safe_load(Path("config/default.yaml").read_text(encoding="utf-8"))["train"]
     return parse_section("train", train | {"updates_per_rollout": 2, "micro_batch": 32, "learning_rate": 1e-4})
 
 

@@ -72,7 +72,12 @@ def pool_seconds(pairs: Pairs, workers: int) -> float:
 def plain_seconds(pairs: Pairs) -> float:
     """Wall time of math-verify alone, in one process, without limits, rules or cleared caches."""
     done = subprocess.run(
-        [sys.executable, "-c", PLAIN_LOOP], input=json.dumps(pairs), capture_output=True, text=True, check=True
+        [sys.executable, "-c", PLAIN_LOOP],
+        input=json.dumps(pairs),
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
     )
     return float(done.stdout)
 
@@ -128,7 +133,7 @@ def main(
         "cores": len(os.sched_getaffinity(0)),
         "load_average": round(os.getloadavg()[0], 2),
     }
-    with tempfile.NamedTemporaryFile("w", dir=out.parent, delete=False) as file:
+    with tempfile.NamedTemporaryFile("w", dir=out.parent, delete=False, encoding="utf-8") as file:
         json.dump(result, file, indent=2)
         file.write("\n")
     os.chmod(file.name, 0o644)

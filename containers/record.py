@@ -57,13 +57,13 @@ def differences(wanted: dict[str, str], installed: dict[str, str]) -> list[str]:
 def system_packages() -> str:
     """Debian's packages with versions, sorted, one a line."""
     command = ["dpkg-query", "--show", "--showformat", "${Package}=${Version}\\n"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout
     return "\n".join(sorted(listed.splitlines())) + "\n"
 
 
 def main(lock: Path, recipe: Path, out: Path) -> None:
     installed = {plain(dist.name): dist.version for dist in importlib.metadata.distributions()}
-    if wrong := differences(locked(lock.read_text()), installed):
+    if wrong := differences(locked(lock.read_text(encoding="utf-8")), installed):
         sys.exit("image: the environment is not what its lock says: " + "; ".join(wrong) + ".")
     content = {
         "recipe_sha256": hashlib.sha256(recipe.read_bytes()).hexdigest(),
@@ -71,7 +71,7 @@ def main(lock: Path, recipe: Path, out: Path) -> None:
         "python_packages": dict(sorted(installed.items())),
         "system_sha256": hashlib.sha256(system_packages().encode()).hexdigest(),
     }
-    out.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    out.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import typer
 
 from asymgrpo import settings
 from asymgrpo.config import ConfigError
+from asymgrpo.console import print_any_letter
 from asymgrpo.settings import SettingsError
 from evals import asked
 from evals.errors import DataError
@@ -55,6 +56,7 @@ def run(*commands: Callable[..., None]) -> None:
 
     A `DataError` or `ConfigError` is printed as one sentence and exits with status 1.
     """
+    print_any_letter()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     for command in commands:
         app.command()(command)

@@ -45,7 +45,7 @@ def read_json(path: str | Path) -> Any:
         DataError: the file is missing or is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; run the step that writes it first") from None
     except json.JSONDecodeError as error:

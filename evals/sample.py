@@ -123,6 +123,7 @@ def sample_checkpoint(
     identity = {"model": asked["model"], "arm": asked["arm"], "train_seed": asked["seed"], "step": step}
     identity |= {"benchmark": asked["benchmark"]}
     tokenizer = load_tokenizer(directory)
+    check_lengths(directory, problems, template, tokenizer, evaluation["max_tokens"])
     engine = engine_from_directory(evaluation["engine"], directory, tokenizer, evaluation["dtype"])
     title = "{arm} seed {train_seed} step {step} on {benchmark}".format(**identity)
     progress = Progress(title, len(problems), unit="problem")
@@ -153,6 +154,24 @@ def sample_checkpoint(
                 }
         progress.update(len(part))
     progress.close()
+
+
+def check_lengths(
+    directory: Path, problems: Sequence[dict[str, Any]], template: str, tokenizer: Any, max_tokens: int
+) -> None:
+    """Raises DataError, before anything is sampled, when a prompt and its longest response exceed the model's positions."""
+    from asymgrpo.models import read_shape
+    from asymgrpo.tasks.prompts import render
+
+    positions = read_shape(directory).max_position_embeddings
+    texts = [render(template, problem["problem"], tokenizer) for problem in problems]
+    lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
+    for problem, length in zip(problems, lengths, strict=True):
+        if length + max_tokens > positions:
+            raise DataError(
+                f"problem {problem['problem_id']!r}: its prompt of {length} tokens and evaluation.max_tokens = {max_tokens} "
+                f"exceed the {positions} positions of {directory}; lower evaluation.max_tokens."
+            )
 
 
 def weights_sha256(directory: Path) -> dict[str, str]:

@@ -64,7 +64,13 @@ def query(since: str) -> str:
     command = ["sacct", "--duplicates", "--parsable2", "--noheader", "--noconvert", f"--format={','.join(FIELDS)}"]
     try:
         done = subprocess.run(
-            [*command, f"--starttime={since}"], capture_output=True, text=True, check=False, timeout=PATIENCE
+            [*command, f"--starttime={since}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+            encoding="utf-8",
+            errors="replace",
         )
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"sacct did not answer within {PATIENCE} s; is this the cluster's head node?") from None
@@ -179,10 +185,10 @@ def results_folder(line: str, place: Path) -> Path:
     """
     for pair in option(line, "--config"):
         if pair.startswith("results="):
-            return (place / pair.removeprefix("results=")).resolve()
+            return (place / pair.removeprefix("results=").strip("'\"")).resolve()  # Snakemake quotes text for its jobs
     for file in reversed(["config/default.yaml", *option(line, "--configfiles")]):
         path = place / file
-        named = (yaml.safe_load(path.read_text()) or {}).get("results") if path.is_file() else None
+        named = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("results") if path.is_file() else None
         if named:
             return (place / named).resolve()
     return (place / "results").resolve()

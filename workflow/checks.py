@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from asymgrpo.config import ConfigError, Evaluation, Study, Train, indivisible, parse
+from asymgrpo.config import ConfigError, Study, Train, indivisible, parse
+from workflow.checks_places import places
+from workflow.checks_sampling import pass_at_k, sampling, used_models
+from workflow.common import LOCK, ROOT, in_checkout
 
 
 def load(mapping: dict[str, Any]) -> Study:
@@ -20,22 +23,68 @@ def load(mapping: dict[str, Any]) -> Study:
     return study
 
 
+def read_once(files: Iterable[Path]) -> None:
+    """Raises ConfigError when a key is twice in one of the files that --configfile names."""
+    if problems := [sentence for path in files for sentence in repeated_keys(Path(path))]:
+        raise ConfigError("\n".join(problems))
+
+
+def repeated_keys(path: Path) -> Iterator[str]:
+    """A sentence for every key that a file of YAML or JSON has twice: its first value would be lost without a word."""
+    import yaml
+
+    try:
+        top = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except yaml.YAMLError:  # said by Snakemake, which reads it as well
+        return
+    nodes, seen = [top], set[int]()
+    while nodes:
+        node = nodes.pop(0)
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if key.value in lines and isinstance(key, yaml.ScalarNode):
+                    yield (
+                        f"config: {path}: key {key.value!r} is there twice (lines {lines[key.value]} and {line}); join them."
+                    )
+                lines.setdefault(key.value if isinstance(key, yaml.ScalarNode) else str(key), line)
+                nodes.append(value)
+
+
 def check_meaning(study: Study) -> list[str]:
     """Every problem found, as sentences; an empty list means that the study makes sense."""
     checks = (
+        _names,
         _models,
         _arms,
         _batch,
         _machine,
         _containers,
-        _sampling,
+        _top_p,
+        sampling,
         _evaluation,
         _templates,
         _selection,
         _data,
         _artifacts,
+        places,
     )
     return [sentence for check in checks for sentence in check(study)]
+
+
+def _names(study: Study) -> Iterator[str]:
+    """Names become parts of paths, of keys (models.NAME.train) and of arms (base@TEMPLATE)."""
+    for name in study.models:
+        if not re.fullmatch(r"\w[\w-]*", name):
+            yield f"config: models has the name {name!r}; use letters, digits, _ and - only."
+    if not re.fullmatch(r"\w[\w.-]*", study.name):
+        yield f"config: name = {study.name!r} names files; use letters, digits, _, - and . only."
 
 
 def _models(study: Study) -> Iterator[str]:
@@ -43,8 +92,11 @@ def _models(study: Study) -> Iterator[str]:
         if name not in study.models:
             known = ", ".join(sorted(study.models))
             yield f"config: study.models names {name!r}, which models does not define; define it or use {known}."
-        elif study.models[name].kind == "hub" and not study.models[name].hub_id:
+    for name, model in study.models.items():
+        if model.kind == "hub" and not model.hub_id:
             yield f"config: models.{name}.hub_id is missing; name the repository on the hub."
+        elif model.hub_id and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model.hub_id):
+            yield f"config: models.{name}.hub_id = {model.hub_id!r} is no repository of the hub; write OWNER/NAME."
 
 
 def _arms(study: Study) -> Iterator[str]:
@@ -60,14 +112,16 @@ def _arms(study: Study) -> Iterator[str]:
             try:
                 check_arm(get_arm(name, study.arms.get(name)), updates)
             except ArmError as error:
-                yield f"config: {error}"
+                key = (
+                    "study.analyses" if name in plan.analyses else "study.arms" if name in plan.arms else f"arms.{name}"
+                )
+                yield f"config: {key}: {error}"
 
 
 def _trains(study: Study) -> Iterator[tuple[str, Train]]:
     """The key and the value of every training section that is used: the study's, or a model's own."""
-    for name in study.study.models:
-        if name in study.models:
-            yield f"models.{name}.train" if study.models[name].train else "train", study.train_of(name)
+    for name in used_models(study):
+        yield f"models.{name}.train" if study.models[name].train else "train", study.train_of(name)
 
 
 def _batch(study: Study) -> Iterator[str]:
@@ -96,7 +150,7 @@ def _machine(study: Study) -> Iterator[str]:
     try:
         machine_of(machine.kind)
     except ConfigError as error:
-        yield f"config: machine.kind: {error}"
+        yield f"config: machine.kind = {machine.kind!r} is neither cpu nor a GPU kind: {error}"
         return
     if not any(_models(study)):
         yield from (f"config: {sentence}" for sentence in check_fits(study, machine.kind))
@@ -106,6 +160,8 @@ def _containers(study: Study) -> Iterator[str]:
     containers = study.containers
     if containers.mode == "none":
         return
+    if not in_checkout():
+        yield "config: containers take their definitions from the checkout; call snakemake there, or set containers to none."
     if not shutil.which("apptainer"):
         yield (
             "config: containers is apptainer, but no apptainer is on PATH; load or install Apptainer 1.2 or newer "
@@ -121,7 +177,7 @@ def _containers(study: Study) -> Iterator[str]:
             yield f"config: containers.wheels: the directory {str(containers.wheels)!r} is missing; correct it, or set null."
 
 
-def _sampling(study: Study) -> Iterator[str]:
+def _top_p(study: Study) -> Iterator[str]:
     for where, train in dict(_trains(study)).items():
         if train.top_p != 1:
             yield (
@@ -134,31 +190,16 @@ def _evaluation(study: Study) -> Iterator[str]:
     from evals.benchmarks import BENCHMARKS
 
     evaluation = study.evaluation
-    for name, (where, train) in zip(study.study.models, _trains(study), strict=False):
-        longest = study.evaluation_of(name).max_tokens
-        if longest < train.max_tokens:
-            yield (
-                f"config: evaluation.max_tokens = {longest} is shorter than {where}.max_tokens = {train.max_tokens} and would "
-                f"cut what training allowed ({name}); raise it to at least that."
-            )
     if "default" not in evaluation.samples:
         yield "config: evaluation.samples needs a key 'default'; add the number of samples per problem."
         return
     unknown = [name for name in evaluation.benchmarks if name not in BENCHMARKS]
     if unknown:
-        yield f"config: evaluation.benchmarks names {', '.join(unknown)}; known are {', '.join(BENCHMARKS)}."
-    yield from _pass_at_k(evaluation)
-
-
-def _pass_at_k(evaluation: Evaluation) -> Iterator[str]:
-    """Each k needs a benchmark with samples enough; the others report what theirs allow."""
-    most = max(evaluation.n_samples(name) for name in evaluation.benchmarks)
-    for k in sorted(evaluation.k):
-        if k > 1 and 2 * k > most:
-            yield (
-                f"config: evaluation.k has {k}, more than half of the samples per problem of every benchmark (most: n = {most}); "
-                f"lower k or raise evaluation.samples to {2 * k}."
-            )
+        yield f"config: evaluation.benchmarks names {', '.join(map(repr, unknown))}; known are {', '.join(BENCHMARKS)}."
+    for name in evaluation.samples:
+        if name not in ("default", *BENCHMARKS):
+            yield f"config: evaluation.samples.{name}: there is no such benchmark; known are default, {', '.join(BENCHMARKS)}."
+    yield from pass_at_k(evaluation)
 
 
 def _templates(study: Study) -> Iterator[str]:
@@ -198,6 +239,24 @@ def _data(study: Study) -> Iterator[str]:
         yield f"config: data.source {study.data.source!r} does not have {', '.join(foreign)}; use others or another source."
     elif study.data.source == "directory":
         yield from _files(study, names)
+    yield from _enough(study)
+
+
+def _enough(study: Study) -> Iterator[str]:
+    """Some problems must be left to train on."""
+    from asymgrpo.tasks.lock import read_lock
+
+    data, rows, key = study.data, study.data.embedded.train_size, "data.embedded.train_size"
+    if data.source != "embedded":
+        locked = read_lock(ROOT / LOCK).datasets.get(data.train)
+        if locked is None:
+            return
+        rows, key = locked.rows, data.train
+    if data.validation_size >= rows:
+        yield (
+            f"config: data.validation_size = {data.validation_size} leaves none of the {rows} problems of {key} to train on; "
+            "lower it."
+        )
 
 
 def _artifacts(study: Study) -> Iterator[str]:

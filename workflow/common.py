@@ -7,11 +7,29 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from asymgrpo.config import NO_EFFECT_ON_RESULTS, Study
 from asymgrpo.provenance import COMMIT_VARIABLE, commit_of_code
 from asymgrpo.settings import BASE, Plan, Settings, dumps, is_base, part, selection_benchmarks, table
+
+LOCK = "config/data.lock.yaml"
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def in_checkout() -> bool:
+    """Whether snakemake was called in the checkout; elsewhere (--snakefile, --directory) one may be that cannot be written."""
+    return Path.cwd().resolve() == ROOT
+
+
+def of_project(name: str) -> str:
+    """A file of the project as rules name it: as it is in the checkout, where results know it so, else with its whole path.
+
+    >>> of_project("config/default.yaml").endswith("config/default.yaml")
+    True
+    """
+    return name if in_checkout() else str(ROOT / name)
 
 
 class Layout:
@@ -110,7 +128,9 @@ def base_model_command(settings: Settings) -> str:
     if settings["kind"] == "tiny":
         return f"asymgrpo.base_model --spec {shlex.quote(dumps(settings['spec']))}"
     hub = (
-        f" --hub-id {shlex.quote(settings['hub_id'])} --lock config/data.lock.yaml" if settings["kind"] == "hub" else ""
+        f" --hub-id {shlex.quote(settings['hub_id'])} --lock {shlex.quote(of_project(LOCK))}"
+        if settings["kind"] == "hub"
+        else ""
     )
     return f"asymgrpo.models --kind {settings['kind']}{hub}"
 
@@ -148,12 +168,13 @@ def operation(study: Study, model: str) -> dict[str, Any]:
 
 
 def variables(offline: bool) -> dict[str, str]:
-    """What every job's Python is told: nothing of the user's own site, one hash seed, the code's commit, quiet libraries.
+    """What every job's Python is told: nothing of the user's own site or locale, one hash seed, the commit, quiet libraries.
 
     Snakemake sets OMP_NUM_THREADS to the threads that the rule declares. Two OpenMP threads next to another job are slower than
     one; the cores are filled by running jobs side by side.
     """
-    told = {"PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", COMMIT_VARIABLE: commit_of_code() or ""}
+    told = {"PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", COMMIT_VARIABLE: commit_of_code() or ""}
+    told |= {} if in_checkout() else {"PYTHONPATH": str(ROOT)}
     told |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
     return told | ({"HF_HUB_OFFLINE": "1"} if offline else {})
 

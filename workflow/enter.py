@@ -115,12 +115,14 @@ def significant(text: str) -> list[str]:
 
 def base_recipe(settings: Containers) -> dict[str, Any]:
     name = {"docker": "base.def", "debootstrap": "base-debootstrap.def"}[settings.base]
-    return {"base": settings.base, "definition": significant((DEFINITIONS / name).read_text())}
+    return {"base": settings.base, "definition": significant((DEFINITIONS / name).read_text(encoding="utf-8"))}
 
 
 def recipe(settings: Containers, image: str, lock: list[str]) -> dict[str, Any]:
     """What an image is made from: the lines that matter of its base, its definition, its scripts and its lock (`lock`)."""
-    texts = {name: (DEFINITIONS / name).read_text() for name in (f"{image}.def", "install.sh", "record.py")}
+    texts = {
+        name: (DEFINITIONS / name).read_text(encoding="utf-8") for name in (f"{image}.def", "install.sh", "record.py")
+    }
     return {
         "base": base_recipe(settings),
         "definition": {name: significant(text) for name, text in texts.items()},

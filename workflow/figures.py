@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 Inputs = Mapping[str, Sequence[str]]
@@ -68,4 +69,4 @@ def options(inputs: Inputs) -> str:
     >>> options({"metrics": ["a", "b"], "run-scores": ["c"]})
     '--metrics a b --run-scores c'
     """
-    return " ".join(f"--{name} {' '.join(paths)}" for name, paths in inputs.items())
+    return " ".join(f"--{name} {shlex.join(paths)}" for name, paths in inputs.items())

@@ -40,7 +40,7 @@ def run(command: list[str], missing: str) -> str:
     """The standard output of a command whose errors go to the log. Raises ImageError; `missing` says how to get the program."""
     if not shutil.which(command[0]):
         raise ImageError(f"containers: {command[0]} is not on PATH; {missing}")
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, encoding="utf-8", errors="replace")
     if done.returncode:
         raise ImageError(f"containers: `{command[0]} {command[1]}` failed with exit code {done.returncode}; see above.")
     return done.stdout
@@ -92,7 +92,7 @@ def recorded(lock: Path, key: str, found: dict[str, str]) -> dict[str, str]:
     Raises:
         ImageError: the base is another one than the lock's.
     """
-    known = json.loads(lock.read_text()) if lock.exists() else {}
+    known = json.loads(lock.read_text(encoding="utf-8")) if lock.exists() else {}
     before = known.get(key, {})
     for name, value in found.items():
         if before.get(name, value) != value:
@@ -176,7 +176,7 @@ def base(
 ) -> None:
     """Build the shared base, and say beside it (.json) what it is; run where there is a network."""
     if kind == "docker":
-        known = (json.loads(lock.read_text()) if lock.exists() else {}).get(kind, {})
+        known = (json.loads(lock.read_text(encoding="utf-8")) if lock.exists() else {}).get(kind, {})
         digest = known.get("digest") or docker_digest(f"docker://{source}")
         recorded(lock, kind, {"source": source, "digest": digest})
         definition, arguments = DEFINITIONS / "base.def", {"FROM": f"{untagged(source)}@{digest}"}

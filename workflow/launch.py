@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asymgrpo.rendezvous import INTO_CONTAINER
+from workflow.common import ROOT, in_checkout
 
 if TYPE_CHECKING:
     from asymgrpo.config import Study
@@ -31,7 +32,8 @@ class LaunchError(ValueError):
 
 def prefix(study: Study) -> str:
     """What a training command starts with; the files and numbers that vary between jobs follow it."""
-    return f"{shlex.quote(sys.executable)} -m workflow.launch{' --gpus' if study.machine.has_gpus else ''}"
+    here = "" if in_checkout() else f"env PYTHONPATH={shlex.quote(str(ROOT))} "
+    return f"{here}{shlex.quote(sys.executable)} -m workflow.launch{' --gpus' if study.machine.has_gpus else ''}"
 
 
 def request(study: Study, model: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from asymgrpo.config import ConfigError, Study
+from asymgrpo.section import meant
 from workflow import common
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def study_of_results(results: Path) -> Study:
 
     path = results / CONFIGURATION
     try:
-        stored = json.loads(path.read_text())["config"]
+        stored = json.loads(path.read_text(encoding="utf-8"))["config"]
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such file; name the folder of results of a study (snakemake writes it)"
@@ -58,7 +59,7 @@ def parse_stored(stored: Mapping[str, Any]) -> Study:
     """A study that was written by this or an earlier version: keys that it did not have yet have their default values."""
     from asymgrpo.config import parse
 
-    return parse(merged(yaml.safe_load(DEFAULTS.read_text()), stored))
+    return parse(merged(yaml.safe_load(DEFAULTS.read_text(encoding="utf-8")), stored))
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def bundle_of(given: Mapping[str, Any]) -> Bundle | None:
     Raises:
         ConfigError: another key is given beside it. evals.bundle_files.BundleError: the bundle is not what it says.
     """
-    if not given.get("artifacts"):
+    if not (named := meant(str | None, given.get("artifacts"))):
         return None
     from evals.bundle_files import open_bundle
 
@@ -89,7 +90,7 @@ def bundle_of(given: Mapping[str, Any]) -> Bundle | None:
             f"config: {', '.join(other)} cannot be set beside artifacts, whose configuration is that of the bundle; leave it "
             "out (and --configfile)."
         )
-    bundle = open_bundle(str(given["artifacts"]))
+    bundle = open_bundle(str(named))
     bundle.check()
     return bundle
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from asymgrpo.console import print_any_letter
+
 ANSWERED = (
     "Specify a conda environment or container for each rule.",
     "Shell command directly uses variable PYTHON from outside of the rule",
@@ -37,8 +39,9 @@ def complaints(text: str) -> list[str]:
 
 
 def main() -> int:
+    print_any_letter()
     command = [sys.executable, "-m", "snakemake", "--lint"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8", errors="replace")
     said = done.stdout + done.stderr
     if "Lints for " not in said and done.returncode != 0:
         print(said, file=sys.stderr)

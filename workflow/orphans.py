@@ -69,5 +69,7 @@ def cancel(
 
 def _said(*command: str) -> str:
     """Output of a SLURM command; nothing when it fails (a job may end between two questions)."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, encoding="utf-8", errors="surrogateescape"
+    )
     return "" if done.returncode else done.stdout

@@ -6,6 +6,7 @@ Images are made by the workflow's own rules, in another call of snakemake.
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,8 @@ def wanted(images: Images, commands: Iterable[str]) -> list[str]:
     return [
         images.sif(image)
         for image in images.to_build
-        if any(f"{images.sif(image)} python " in command for command in entered) and is_stale(images, image)
+        if any(f"{shlex.quote(images.sif(image))} python " in command for command in entered)
+        and is_stale(images, image)
     ]
 
 
@@ -97,7 +99,7 @@ def make(images: Images, commands: Iterable[str], config: Mapping[str, Any], arg
     if not (targets := wanted(images, commands)):
         return
     print(f"Images to make first: {', '.join(targets)}", file=sys.stderr)
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(dict(config), file, default=str)
         file.flush()
         command = [

@@ -36,7 +36,7 @@ def make_engine(
 def end_token_ids(model: Path, tokenizer) -> list[int]:
     """End tokens of the model's generation config, else the tokenizer's one."""
     path = model / "generation_config.json"
-    listed = json.loads(path.read_text()).get("eos_token_id") if path.exists() else None
+    listed = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.exists() else None
     if listed is None:
         listed = tokenizer.eos_token_id
     return sorted({listed} if isinstance(listed, int) else set(listed))

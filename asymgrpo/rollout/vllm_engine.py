@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asymgrpo.config import ConfigError
+from asymgrpo.config import LOWEST_VLLM_TEMPERATURE, ConfigError
 from asymgrpo.models import Dtype, read_shape
 from asymgrpo.rollout.base import Limits, Request, Rollout, SamplerError
 from asymgrpo.rollout.checksum import checksum, differing
@@ -29,8 +29,6 @@ CPU_BLOCK = 32
 """Tokens of a cache block on a CPU: the fewest that its kernels are made for. A prompt is shared in whole blocks."""
 MAX_SEQUENCES = 256
 """Sequences that are decoded together; the rest waits."""
-LOWEST_TEMPERATURE = 0.01
-"""vLLM silently raises a positive temperature below this."""
 ALL = ("weights", "kv_cache")
 
 
@@ -134,9 +132,9 @@ class VllmEngine:
                 f"a prompt of {longest} tokens and max_tokens = {max_tokens} exceed the {self.max_model_len} tokens of the "
                 "vLLM engine; shorten one of them, or leave out such problems (max_prompt_tokens)."
             )
-        if 0 < temperature < LOWEST_TEMPERATURE:
+        if 0 < temperature < LOWEST_VLLM_TEMPERATURE:
             raise ConfigError(
-                f"temperature {temperature} is below vLLM's least, {LOWEST_TEMPERATURE}; use 0 for greedy decoding."
+                f"temperature {temperature} is below vLLM's least, {LOWEST_VLLM_TEMPERATURE}; use 0 for greedy decoding."
             )
 
     def sampling(self, seed: int, temperature: float, top_p: float, max_tokens: int) -> Any:

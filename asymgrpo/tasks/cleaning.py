@@ -142,7 +142,7 @@ def text_key(problem: str) -> str:
 @cache
 def patches(name: str) -> dict[str, dict[str, str]]:
     """text_key -> {id, was, answer, why} of one data set."""
-    listed = yaml.safe_load(PATCHES.read_text()).get(name) or []
+    listed = yaml.safe_load(PATCHES.read_text(encoding="utf-8")).get(name) or []
     return {patch["text"]: patch for patch in listed}
 
 

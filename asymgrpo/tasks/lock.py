@@ -43,7 +43,7 @@ def read_lock(path: Path) -> Lock:
     if not path.is_file():
         raise DataError(f"{path} is missing; restore it from the repository.")
     try:
-        return Lock.model_validate(yaml.safe_load(path.read_text()))
+        return Lock.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (ValidationError, yaml.YAMLError) as error:
         raise DataError(
             f"{path} is malformed ({str(error).splitlines()[0]}); restore it from the repository."

@@ -65,7 +65,7 @@ def dataset_spec(name: str) -> DatasetSpec:
     """
     path = spec_path(name)
     try:
-        spec = DatasetSpec.model_validate(yaml.safe_load(path.read_text()))
+        spec = DatasetSpec.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
         raise DataError(f"{path.name}: key {first['loc']}: {first['msg']}; correct the file.") from None

@@ -42,13 +42,13 @@ class Graded(NamedTuple):
 
 def read_cases(path: Path) -> list[Case]:
     """Cases of other projects' tests; a response without a box is put into one as a whole."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [Case("cases", boxed(row["response"]), row["gold"], row["label"]) for row in rows]
 
 
 def read_golden(path: Path) -> list[Case]:
     """Our own pairs."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [Case(row["section"], f"\\boxed{{{row['answer']}}}", row["gold"], row["label"]) for row in rows]
 
 
@@ -179,7 +179,7 @@ def main(
             raise typer.BadParameter(f"{path} does not exist; give the labelled pairs as a JSON lines file.")
     text = report(grade(read_cases(cases), workers), grade(read_golden(golden), workers))
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=out.parent, delete=False) as file:
+    with tempfile.NamedTemporaryFile("w", dir=out.parent, delete=False, encoding="utf-8") as file:
         file.write(text)
     os.chmod(file.name, 0o644)
     os.replace(file.name, out)

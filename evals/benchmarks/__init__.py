@@ -32,4 +32,4 @@ def load(name: str) -> Benchmark:
     if name not in BENCHMARKS:
         raise DataError(f"unknown benchmark {name!r}; known are {', '.join(BENCHMARKS)}.")
     dataset_spec(name)  # raises for a malformed file with a sentence of its own
-    return Benchmark.model_validate(yaml.safe_load((FOLDER / f"{name}.yaml").read_text()))
+    return Benchmark.model_validate(yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))

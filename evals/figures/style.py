@@ -131,7 +131,10 @@ def save(
             path = prefix.with_name(f"{prefix.name}.{ending}")
             replace_atomically(path, partial(figure.savefig, format=ending, metadata=metadata))
             hashes[path.name] = sha256_file(path)
-    shared = [Path(__file__).with_name(name).read_text() for name in ("arms_compared.py", "series.py", "style.py")]
+    shared = [
+        Path(__file__).with_name(name).read_text(encoding="utf-8")
+        for name in ("arms_compared.py", "series.py", "style.py")
+    ]
     sources = inspect.getsource(module) + "".join(shared)
     sidecar = {
         "figure": Path(str(module.__file__)).stem,

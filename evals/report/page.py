@@ -28,7 +28,7 @@ def render(results: Results, with_cost: bool, points: int, characters: int) -> s
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["include_raw"] = lambda name: Markup((TEMPLATES / name).read_text())
+    environment.globals["include_raw"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
     environment.filters["json"] = json_in_html
     drawn, read = curves.curves(results, points), texts.texts(results, characters)
     return environment.get_template("page.html.j2").render(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.containers.image import BUILT, ROOT, SETTINGS, environment, snakemake
+from tests.project_files import project_files
 from workflow.enter import Images, prefixes, shell_prelude
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -33,17 +34,9 @@ CUT = ("unshare", "--net", sys.executable, "-c", LOOPBACK_UP)
 
 def copy_of_project(folder: Path) -> Path:
     """The project's files, with the images that are built (links: a copy may replace or delete them)."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and not name.startswith(("results", "checkpoints")):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    for name in project_files(ROOT):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
     built = BUILT.parent
     shutil.copytree(ROOT / built, folder / built, copy_function=os.link, dirs_exist_ok=True)
     return folder

@@ -1,6 +1,7 @@
 """What `containers` may say, what it means for commands, and what is refused before any job."""
 
 import json
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -91,6 +92,37 @@ def test_only_declared_folders_are_bound(study, tmp_path):
     data = tmp_path / "data"
     assert set(bound) == {"${TMPDIR:-/tmp}:/tmp", "/dev/shm", str(ROOT), str(tmp_path / "results"), f"{data}:{data}:ro"}
     assert {"--cleanenv", "--contain", "--no-home"} <= set(words)
+
+
+def test_blanks_and_umlauts_stay_in_one_word(study, tmp_path, monkeypatch):
+    """In the checkout's path, in results, data and in the path of an image."""
+    checkout = tmp_path / "my Studie ü"
+    checkout.mkdir()
+    monkeypatch.chdir(checkout)
+    inside = study(
+        containers={"mode": "apptainer", "images": {"train": "/im ages/train.sif"}},
+        results=tmp_path / "res ults ü",
+        checkpoints="check points",
+        data={**study().data.model_dump(), "dir": tmp_path / "da ta"},
+    )
+    images = enter.Images(inside)
+    words = shlex.split(enter.prefixes(inside, images)["train"])
+    assert words[-5:] == ["/im ages/train.sif", "python", "-W", "ignore", "-m"]
+    bound = [words[i + 1] for i, word in enumerate(words) if word == "--bind"]
+    data = tmp_path / "da ta"
+    assert bound[2:] == [str(checkout), str(tmp_path / "res ults ü"), f"{data}:{data}:ro"]
+    assert words[words.index("--pwd") + 1] == str(checkout)
+    monkeypatch.setattr(ready, "is_stale", lambda images, image: True)
+    entering = f"{enter.prefixes(inside, images)['report']} evals.score"
+    assert ready.wanted(images, [entering]) == [images.sif("report")]
+
+
+def test_paths_that_would_end_a_bind_are_refused(apptainer, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    default = yaml.safe_load(Path("config/default.yaml").read_text(encoding="utf-8"))
+    load(default | {"results": "a:b"})
+    with pytest.raises(ConfigError, match="results = 'a:b' has a colon in it"):
+        load(default | {"results": "a:b", "containers": "apptainer"})
 
 
 def test_every_rule_says_where_it_runs():

@@ -41,7 +41,7 @@ def test_a_model_has_lengths_of_its_own():
         (
             (),
             {"models": {"tiny": {"train": {"max_token": 3}}}},
-            ["models.tiny.train.max_token", "did you mean 'max_tokens'"],
+            ["models.tiny.train.max_token", "did you mean 'models.tiny.train.max_tokens'"],
         ),
         ((), {"models": {"tiny": {"train": {"steps": 0}}}}, ["models.tiny.train.steps = 0", "greater than 0"]),
         (
@@ -67,7 +67,7 @@ def test_a_model_has_lengths_of_its_own():
         ((), {"train": {"dtype": "bfloat16"}}, ["train.zero_stage = 0", "bfloat16 gradients", "1, 2 or 3"]),
         ((), {"machine": {"hours": None}}, ["machine.hours", "must be given", "cpu"]),
         ((), {"machine": {"kind": "h1000"}}, ["machine.kind", "'h1000'", "h100-80gb"]),
-        ((), {"machine": {"king": "cpu"}}, ["machine.king", "did you mean 'kind'"]),
+        ((), {"machine": {"king": "cpu"}}, ["machine.king", "did you mean 'machine.kind'"]),
         (
             (PAPER,),
             {"machine": {"kind": "a100-40gb"}},

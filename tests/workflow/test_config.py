@@ -44,7 +44,7 @@ def test_the_default_study_is_sound():
         ({"study__analyses": ["grpo"], "study__analysis_seeds": [0]}, ["'grpo'", "study.arms", "study.analyses"]),
         ({"study__analyses": ["positive_only"]}, ["study.analysis_seeds", "at least one seed"]),
         ({"study__analyses": ["positive_onli"], "study__analysis_seeds": [0]}, ["'positive_only'"]),
-        ({"train__lerning_rate": 1e-4}, ["train.lerning_rate", "did you mean 'learning_rate'"]),
+        ({"train__lerning_rate": 1e-4}, ["train.lerning_rate", "did you mean 'train.learning_rate'"]),
         ({"evaluation__k": [1, 64]}, ["evaluation.k", "64", "n = 32", "raise"]),
         ({"train__updates_per_rollout": 1}, ["clip_high", "updates_per_rollout", "at least 2"]),
         ({"train__top_p": 0.9}, ["train.top_p", "set it to 1"]),

@@ -20,7 +20,7 @@ if not BUNDLE:
         params:
             results=lambda w: PATHS.root,
         shell:
-            "{PYTHON_IN[report]} evals.bundle make --results {params.results} --out {output} > {log} 2>&1"
+            "{PYTHON_IN[report]} evals.bundle make --results {params.results:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule crate:
@@ -41,4 +41,4 @@ rule crate:
     params:
         results=lambda w: PATHS.root,
     shell:
-        "{PYTHON_IN[report]} evals.crate --results {params.results} --out {output} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.crate --results {params.results:q} --out {output:q} > {log:q} 2>&1"

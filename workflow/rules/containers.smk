@@ -79,7 +79,7 @@ rule base_image:
         kind=STUDY.containers.base,
         lock=STUDY.containers.base_lock,
     shell:
-        "{PYTHON} workflow.images base --kind {params.kind} --lock {params.lock} --out {output.sif} > {log} 2>&1"
+        "{PYTHON} workflow.images base --kind {params.kind} --lock {params.lock:q} --out {output.sif:q} > {log:q} 2>&1"
 
 
 rule wheels:
@@ -99,7 +99,7 @@ rule wheels:
         mem_mb=2000,
         runtime=60,
     shell:
-        "{PYTHON} workflow.images wheels --lock {input} --out {output} > {log} 2>&1"
+        "{PYTHON} workflow.images wheels --lock {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule image:
@@ -123,8 +123,8 @@ rule image:
     params:
         lock=lambda w: IMAGES.requirements_of(w.image),
     shell:
-        "{PYTHON} workflow.images build --image {wildcards.image} --base {input.base} --lock {params.lock}"
-        " --recipe {input.recipe} --wheels {input.wheels} --out {output} > {log} 2>&1"
+        "{PYTHON} workflow.images build --image {wildcards.image} --base {input.base:q} --lock {params.lock:q}"
+        " --recipe {input.recipe:q} --wheels {input.wheels:q} --out {output:q} > {log:q} 2>&1"
 
 
 # One rule per image, written out: the command's beginning is no parameter, which would make the proofs again after every commit,
@@ -143,7 +143,7 @@ rule prove_train:
         mem_mb=4000,
         runtime=10,
     shell:
-        "{PYTHON_IN[train]} asymgrpo.proof --content {input} --out {output} > {log} 2>&1"
+        "{PYTHON_IN[train]} asymgrpo.proof --content {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule prove_evaluate:
@@ -160,7 +160,7 @@ rule prove_evaluate:
         mem_mb=4000,
         runtime=10,
     shell:
-        "{PYTHON_IN[sample]} asymgrpo.proof --content {input} --out {output} > {log} 2>&1"
+        "{PYTHON_IN[sample]} asymgrpo.proof --content {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule prove_report:
@@ -177,7 +177,7 @@ rule prove_report:
         mem_mb=4000,
         runtime=10,
     shell:
-        "{PYTHON_IN[report]} asymgrpo.proof --content {input} --out {output} > {log} 2>&1"
+        "{PYTHON_IN[report]} asymgrpo.proof --content {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule images:

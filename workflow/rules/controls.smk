@@ -36,8 +36,8 @@ rule control:
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,
     shell:
-        "{PYTHON_IN[report]} evals.controls --settings {params.settings:q} --graded {input.graded} --k {params.k} --draws {params.draws} --seed {params.seed}"
-        " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.controls --settings {params.settings:q} --graded {input.graded:q} --k {params.k} --draws {params.draws} --seed {params.seed}"
+        " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 rule controls:

@@ -25,7 +25,7 @@ rule problems:
             PATHS.problems.format(dataset=w.dataset), PLAN["problems"][w.dataset]
         ),
         image=IMAGE["train"],
-        lock=ancient("config/data.lock.yaml"),  # the first fetch writes revisions into it
+        lock=ancient(common.of_project(common.LOCK)),  # the first fetch writes revisions into it
     output:
         PATHS.problems,
     log:
@@ -40,5 +40,5 @@ rule problems:
     params:
         options=lambda w: common.prepare_options(PLAN["problems"][w.dataset]),
     shell:
-        "{PYTHON_IN[fetch]} asymgrpo.tasks.prepare {params.options} {DATA_DIR} --lock {input.lock} --out {output}"
-        " 2>&1 | tee {log}"
+        "{PYTHON_IN[fetch]} asymgrpo.tasks.prepare {params.options} {DATA_DIR} --lock {input.lock:q} --out {output:q}"
+        " 2>&1 | tee {log:q}"

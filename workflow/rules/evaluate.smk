@@ -38,8 +38,8 @@ rule select:
     params:
         rules=" ".join(STUDY.evaluation.selection),
     shell:
-        "{PYTHON_IN[evaluate]} evals.select --evaluations {input.evaluations} --rule {params.rules} --model {wildcards.model}"
-        " --arm {wildcards.arm} --train-seed {wildcards.seed} --out {output} > {log} 2>&1"
+        "{PYTHON_IN[evaluate]} evals.select --evaluations {input.evaluations:q} --rule {params.rules} --model {wildcards.model}"
+        " --arm {wildcards.arm} --train-seed {wildcards.seed} --out {output:q} > {log:q} 2>&1"
 
 
 rule sample:
@@ -111,8 +111,8 @@ rule grade:
     params:
         settings=lambda w: settings.dumps(graded_of(w)),
     shell:
-        "{PYTHON_IN[evaluate]} evals.grade --settings {params.settings:q} --samples {input.samples} --problems {input.problems} --workers {threads}"
-        " --out {output} > {log} 2>&1"
+        "{PYTHON_IN[evaluate]} evals.grade --settings {params.settings:q} --samples {input.samples:q} --problems {input.problems:q} --workers {threads}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule graded:

@@ -1,4 +1,6 @@
 # One module and one function per figure (evals/figures); Parquet in, PDF, PNG and SVG out, with a sidecar of hashes.
+import shlex
+
 from evals.claims_table import BETA_NEG, BETA_POS, BONUSES
 from workflow import figures
 from workflow.resources import growing
@@ -94,11 +96,11 @@ if BUNDLE:
             params:
                 settings=settings.dumps(asked_of_figure({})),
                 commands=" + ".join(
-                    f"{name} {figures.options(FIGURE_INPUTS[name])} --out-prefix {PATHS.figures}/{name}"
+                    f"{name} {figures.options(FIGURE_INPUTS[name])} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
                     for name in names
                 ),
             shell:
-                "{PYTHON_IN[report]} evals.figures --settings {params.settings:q} {params.commands} > {log} 2>&1"
+                "{PYTHON_IN[report]} evals.figures --settings {params.settings:q} {params.commands} > {log:q} 2>&1"
 
 else:
 
@@ -129,7 +131,7 @@ else:
             prefix=f"{PATHS.figures}/{{figure}}",
         shell:
             "{PYTHON_IN[report]} evals.figures.{wildcards.figure} --settings {params.settings:q} {params.options}"
-            " --out-prefix {params.prefix} > {log} 2>&1"
+            " --out-prefix {params.prefix:q} > {log:q} 2>&1"
 
 
 rule figures:

@@ -34,7 +34,7 @@ rule page:
     params:
         results=lambda w: PATHS.root,
     shell:
-        "{PYTHON_IN[report]} evals.report --results {params.results} --out {output} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.report --results {params.results:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule report:

@@ -25,8 +25,8 @@ rule score:
         seed=STUDY.evaluation.bootstrap_seed,
         variance=STUDY.evaluation.seed_variance,
     shell:
-        "{PYTHON_IN[report]} evals.score --settings {params.settings:q} --graded {input.graded} --selection {input.selection} --k {params.k}"
-        " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.score --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
+        " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
 
 rule table1:
@@ -48,8 +48,8 @@ rule table1:
     params:
         settings=settings.dumps(TABLES[f"{PATHS.table1}.parquet"]),
     shell:
-        "{PYTHON_IN[report]} evals.tables --settings {params.settings:q} --scores {input.scores}"
-        " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.tables --settings {params.settings:q} --scores {input.scores:q}"
+        " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 rule differences:
@@ -76,8 +76,8 @@ rule differences:
         seed=STUDY.evaluation.bootstrap_seed,
         variance=STUDY.evaluation.seed_variance,
     shell:
-        "{PYTHON_IN[report]} evals.compare --settings {params.settings:q} --graded {input.graded} --selection {input.selection} --k {params.k} --seed-variance {params.variance}"
-        " --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.compare --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k} --seed-variance {params.variance}"
+        " --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
 
 # Analyses: the same estimates for every arm, beside Table 1 and without influence on it.
@@ -111,8 +111,8 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
             seed=STUDY.evaluation.bootstrap_seed,
             variance=STUDY.evaluation.seed_variance,
         shell:
-            "{PYTHON_IN[report]} evals.score --settings {params.settings:q} --graded {input.graded} --selection {input.selection} --k {params.k}"
-            " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output} > {log} 2>&1"
+            "{PYTHON_IN[report]} evals.score --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
+            " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
     rule analysis_differences:
         input:
@@ -137,9 +137,9 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
             seed=STUDY.evaluation.bootstrap_seed,
             variance=STUDY.evaluation.seed_variance,
         shell:
-            "{PYTHON_IN[report]} evals.compare --settings {params.settings:q} --graded {input.graded} --selection {input.selection} --against grpo"
+            "{PYTHON_IN[report]} evals.compare --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --against grpo"
             " --k {params.k} --seed-variance {params.variance} --draws {params.draws} --seed {params.seed}"
-            " --out {output} > {log} 2>&1"
+            " --out {output:q} > {log:q} 2>&1"
 
 
 # Training seeds are the unit of replication: one row per run.
@@ -164,8 +164,8 @@ rule run_scores:
         settings=settings.dumps(TABLES[f"{PATHS.root}/run_scores.parquet"]),
         k=" ".join(map(str, STUDY.evaluation.k)),
     shell:
-        "{PYTHON_IN[report]} evals.table_runs --settings {params.settings:q} --graded {input.graded} --selection {input.selection} --k {params.k}"
-        " --out {output} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.table_runs --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule claims:
@@ -189,8 +189,8 @@ rule claims:
     params:
         settings=settings.dumps(TABLES[f"{PATHS.root}/claims.parquet"]),
     shell:
-        "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs} --metrics {input.metrics} --measures {output.measures}"
-        " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics {input.metrics:q} --measures {output.measures:q}"
+        " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 rule contamination:
@@ -213,8 +213,8 @@ rule contamination:
     params:
         settings=settings.dumps(TABLES[f"{PATHS.root}/contamination.parquet"]),
     shell:
-        "{PYTHON_IN[report]} evals.contamination --settings {params.settings:q} --train {input.train} --benchmarks {input.benchmarks}"
-        " --out {output.parquet} --markdown {output.markdown} > {log} 2>&1"
+        "{PYTHON_IN[report]} evals.contamination --settings {params.settings:q} --train {input.train:q} --benchmarks {input.benchmarks:q}"
+        " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 rule tables:

@@ -1,4 +1,5 @@
 # One job per model x arm x seed. Checkpoints lie outside the outputs: a killed job continues where it was.
+import shlex
 
 ASKS = {name: launch.request(STUDY, name) for name in STUDY.study.models}
 
@@ -52,7 +53,8 @@ rule train:
         operation=PATHS.operation,
         model=PATHS.base_model,
         sets=" ".join(
-            f"--evaluate {name}={path}" for name, path in SELECTION_SETS.items()
+            f"--evaluate {shlex.quote(f'{name}={path}')}"
+            for name, path in SELECTION_SETS.items()
         ),
         out=PATHS.run,
     shell:

@@ -22,4 +22,4 @@ rule unpack:
     message:
         f"Unpacking {len(BUNDLE.files)} files of {BUNDLE.path}."
     shell:
-        "{PYTHON} evals.bundle unpack --bundle {params.bundle} --out {params.out} > {log} 2>&1"
+        "{PYTHON} evals.bundle unpack --bundle {params.bundle:q} --out {params.out:q} > {log:q} 2>&1"
