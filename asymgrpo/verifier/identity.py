@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import sympy
-from sympy import Expr, FiniteSet, Float, Interval, MatrixBase, Rational, Tuple
+from sympy import Expr, FiniteSet, Float, Interval, MatrixBase, Pow, Rational, Tuple, log
 from sympy.core.relational import Relational
 
 FLOAT_TOLERANCE = 1e-5
@@ -57,11 +57,25 @@ def _points(names: Sequence[str]) -> Iterator[dict[str, Rational]]:
 def _value(expression: Expr, point: dict[str, Rational]) -> Float | None:
     """Its real value there; None if it, or an even root or a logarithm inside, has none."""
     try:
-        placed = expression.xreplace({symbol: point[symbol.name] for symbol in expression.free_symbols})
-        value = placed.doit().evalf(DIGITS)
+        if any(not _real_inside(node, point) for node in expression.atoms(Pow, log)):
+            return None
+        value = _placed(expression, point).doit().evalf(DIGITS)
     except Exception:  # sympy raises any kind on what it cannot evaluate
         return None
     return value if value.is_Float or value.is_Rational else None
+
+
+def _real_inside(node: Expr, point: dict[str, Rational]) -> bool:
+    """Is the base of this root, or the argument of this logarithm, not negative there?"""
+    if isinstance(node, Pow) and node.exp.is_integer:
+        return True
+    return bool(_placed(node.args[0], point).doit().evalf(DIGITS) >= 0)
+
+
+def _placed(expression: Expr, point: dict[str, Rational]) -> Expr:
+    return expression.xreplace(
+        {symbol: point[symbol.name] for symbol in expression.free_symbols if symbol.name in point}
+    )
 
 
 def contradicted(answer: object, gold: object) -> bool:
@@ -73,6 +87,8 @@ def contradicted(answer: object, gold: object) -> bool:
     if isinstance(answer, FiniteSet) and isinstance(gold, FiniteSet) and len(answer) == len(gold):
         pairs = ((answer.args, gold.args), (gold.args, answer.args))
         return any(all(contradicted(one, other) for other in others) for ones, others in pairs for one in ones)
+    if isinstance(answer, Relational) and isinstance(gold, Relational) and answer.lhs == gold.lhs:
+        answer, gold = answer.rhs, gold.rhs
     inside = _inside(answer), _inside(gold)
     if inside[0] and len(inside[0]) == len(inside[1]):
         return any(contradicted(one, other) for one, other in zip(*inside, strict=True))
@@ -87,7 +103,7 @@ def _inside(value: object) -> tuple[object, ...]:
         return (value.start, value.end)
     if isinstance(value, MatrixBase):
         return tuple(value.flat())
-    return (value.rhs,) if isinstance(value, Relational) else ()
+    return ()
 
 
 def _numbers_differ(answer: object, gold: object) -> bool:

@@ -12,7 +12,7 @@ from sympy.core.cache import clear_cache
 
 from asymgrpo.verifier.identity import contradicted, same_function
 from asymgrpo.verifier.mends import readings, rewrite, settle
-from asymgrpo.verifier.reading import Reading, contains_equation, folds, is_assignment, read, read_answer
+from asymgrpo.verifier.reading import Reading, contains_equation, folds, is_assignment, read_answer, read_reference
 from asymgrpo.verifier.units import drop_letter_unit, share_letters
 
 logging.disable(logging.CRITICAL)  # math-verify warns that it has no time limit; ours is outside of it
@@ -41,7 +41,7 @@ def _compare(answer: str, gold: str) -> str:
     given = read_answer(answer, fold)
     if given is None and not _mathematics(answer):
         return "unparsed"
-    wanted = read(gold, fold)
+    wanted = read_reference(gold, fold)
     if given is None or wanted is None:
         return "correct" if canonical(answer) == canonical(gold) else "wrong"
     return "correct" if _equal(given, wanted, gold) else "wrong"

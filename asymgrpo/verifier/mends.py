@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from asymgrpo.verifier.notation import brace_arguments, spell_degrees, spell_functions, spell_mixed
 from asymgrpo.verifier.typeset import fold_unicode, plain_spaces, trim, unwrap
-from asymgrpo.verifier.units import drop_currency, drop_units
+from asymgrpo.verifier.units import drop_currency, drop_units, drop_word_units
 
 # -- rewrites ------------------------------------------------------------------------------------------------
 
@@ -23,8 +23,12 @@ def drop_delimiters(text: str) -> str:
     ('5', 'x \\gt 5')
     >>> drop_delimiters(r"\(5\)"), drop_delimiters("$5$ and $6$"), drop_delimiters("not $5$")
     ('5', '$5$ and $6$', 'not $5$')
+    >>> drop_delimiters(r"\text{The answer is } 42"), drop_delimiters(r"\text{42 km}")
+    ('42', '42 km')
     """
     text = re.sub(r"\\displaystyle(?![a-zA-Z])", "", text).strip()
+    text = re.sub(r"^\\text\{\s*(-?\d[\d.,]*\s+[A-Za-z][A-Za-z /^\d]*)\}$", r"\1", text)
+    text = re.sub(r"^\\text\{(?![^{}]*\bnot?\b)[A-Za-z',\s]*(?:\bis|\bare|:)\s*\}\s*(?=\S)", "", text)
     words = r"[A-Za-z',:;\s]*"
     formula = r"\$\$([^$]*)\$\$|\$([^$\n]*)\$|\\\(((?:(?!\\\)).)*)\\\)|\\\[((?:(?!\\\]).)*)\\\]"
     match = re.fullmatch(rf"(?:{words}\s)?(?:{formula})(?:[.\s]{words}\.?)?", text, re.DOTALL)
@@ -50,7 +54,7 @@ def join_thousands(text: str) -> str:
     >>> join_thousands(r"1\,234\,567"), join_thousands("1{,}000"), join_thousands(r"12\,34")
     ('1234567', '1000', '12\\,34')
     """
-    separator = r"(?:\\[,!;: ]|\{,\}|,\\!|\\!,| )"
+    separator = r"(?:\\[,!;: ]|\{,\}|,\\!\s*|\\!,|,~| )"
     groups = rf"(?<![\w.,])\d{{1,3}}(?:{separator}\d{{3}})+(?![\d,])"
     return re.sub(groups, lambda match: re.sub(r"\D", "", match[0]), text)
 
@@ -155,6 +159,7 @@ INNER: tuple[Callable[[str], str], ...] = (
     list_neighbours,
     plain_spaces,
     drop_units,
+    drop_word_units,
     spell_exponent,
     brace_arguments,
     spell_functions,

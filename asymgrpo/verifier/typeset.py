@@ -183,6 +183,8 @@ def unwrap(text: str) -> str:
     ('\\text{odd}', '42', '1', 'e^2')
     """
     if "\\" in text:
+        if not re.search(r"\\begin|matrix|array|cases", text):  # a backslash too many before a command
+            text = re.sub(r"\\\\(?=[a-zA-Z])", r"\\", text)
         text = re.sub(_DECLARATION, " ", text)
         at = 0
         while found := _COMMAND.search(text, at):

@@ -2,22 +2,26 @@ r"""Rules on units and money: the figure counts, its unit does not. A letter tha
 
 import re
 
-_CURRENCY = r"(?:(?:US|AU|CA|NZ|HK)?\\?\$|[€£¥₹₩₽₺₫₪¢฿]|\\(?:pounds|euro|texteuro|textdollar|textsterling|yen|textyen|cent|textcent)(?![a-zA-Z]))"
+_NAMED = r"\\(?:pounds|euro|texteuro|textdollar|textsterling|yen|textyen|cent|textcent)(?![a-zA-Z])"
+_CURRENCY = rf"(?:(?:US|AU|CA|NZ|HK)?¤|[€£¥₹₩₽₺₫₪¢฿]|{_NAMED})"
 _CODE = r"(?:USD|EUR|GBP|JPY|INR|CNY|RMB|CAD|AUD|CHF|Rs\.?)"
+_BEFORE = re.compile(
+    rf"(?:{_CURRENCY}|(?<![a-zA-Z]){_CODE}|\\(?:text|mathrm)\{{\s*(?:{_CODE}|{_CURRENCY})\s*\}})"
+    r"\s*(?=[-+]?\s*(?:\.?\d|\\[dt]?frac))"
+)
+_AFTER = re.compile(rf"(?<=[\d}}])\s*(?:{_CURRENCY}|{_CODE}(?![a-zA-Z]))")
 
 
 def drop_currency(text: str) -> str:
-    r"""Signs and codes of money beside a number.
+    r"""Signs and codes of money beside a number. A dollar sign without backslash is one if it has no partner.
 
-    >>> drop_currency("€42"), drop_currency("42 €"), drop_currency("-£3.50"), drop_currency(r"\text{USD } 7")
-    ('42', '42', '-3.50', '7')
+    >>> drop_currency("€42"), drop_currency("42 €"), drop_currency("-£3.50"), drop_currency(r"\text{USD } 7"), drop_currency("$5")
+    ('42', '42', '-3.50', '7', '5')
     """
-    text = re.sub(
-        rf"(?:{_CURRENCY}|(?<![a-zA-Z]){_CODE}|\\(?:text|mathrm)\{{\s*(?:{_CODE}|{_CURRENCY})\s*\}})\s*(?=[-+]?\s*[\d.\\]*\d|\\[dt]?frac)",
-        "",
-        text,
-    )
-    return re.sub(rf"(?<=[\d}}])\s*(?:{_CURRENCY}|{_CODE}(?![a-zA-Z]))", "", text)
+    text = text.replace("\\$", "¤")
+    if text.count("$") == 1:
+        text = text.replace("$", "¤")
+    return _AFTER.sub("", _BEFORE.sub("", text)).replace("¤", "\\$")
 
 
 _LENGTH = "mm|cm|dm|km|nm|um|ft|yd|mi|in|miles?|inch(?:es)?|feet|foot|yards?|met(?:er|re)s?|(?:centi|kilo|milli)met(?:er|re)s?"
@@ -75,6 +79,19 @@ def _is_unit(before: str, contents: list[str]) -> bool:
     ):
         return False
     return bool(re.search(r"\d|[a-zA-Z]", before)) and not any(_NO_UNIT.search(content.strip()) for content in contents)
+
+
+def drop_word_units(text: str) -> str:
+    r"""Plain words after a number are its unit; names of functions and constants are no words.
+
+    >>> drop_word_units("1000 dollars"), drop_word_units("12 square feet"), drop_word_units("2 sin x")
+    ('1000', '12', '2 sin x')
+    """
+    match = re.fullmatch(r"(-?[\d.,]+)((?:\s+[a-z]{3,})+)", text)
+    return match[1] if match and not set(match[2].split()) & _NOT_UNITS else text
+
+
+_NOT_UNITS = set(["and", "not", "mod", "sin", "cos", "tan", "cot", "sec", "csc", "log", "exp", "sqrt", "times", "over"])
 
 
 def letters(text: str) -> set[str]:
