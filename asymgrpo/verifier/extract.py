@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 # An escaped brace or backslash is text; every other brace opens or closes a group.
-_TOKEN = re.compile(r"(?P<box>\\+boxed\s*\{)|\\[{}\\]|(?P<open>\{)|(?P<close>\})")
+_TOKEN = re.compile(r"(?P<box>\\+boxed\s*\{)|(?P<set>\\\{)|(?P<unset>\\\})|\\\\|(?P<open>\{)|(?P<close>\})")
 
 
 # Between the boxes of one enumeration: at least one of , ; and or, and otherwise only space and delimiters.
@@ -18,7 +18,8 @@ def extract_boxed(response: str) -> str | None:
     r"""Content of the complete ``\boxed{...}`` that starts last, or None if there is none.
 
     Braces are matched, escaped braces (``\{``) are text. Of nested boxes the inner one counts, since it
-    starts last. ``\boxed 5`` without braces is no box. Linear in the length of the response.
+    starts last. ``\boxed 5`` without braces is no box. A box that nothing closes ends at its first ``\}`` without
+    a ``\{``: whoever writes ``\boxed{5\}`` means the brace. Linear in the length of the response.
 
     >>> extract_boxed(r"First \boxed{1}, no: \boxed{\frac{1}{2}}.")
     '\\frac{1}{2}'
@@ -74,15 +75,35 @@ class _Box(NamedTuple):
     close: int  # of the closing brace
 
 
+class _Group:
+    """An open group: what opened it, and how its escaped braces stand."""
+
+    def __init__(self, opened: re.Match[str]):
+        self.opened = opened
+        self.sets = 0  # escaped braces that are open inside
+        self.slip: int | None = None  # where the first escaped brace closes what none has opened
+
+
 def _boxes(text: str, start: int) -> list[_Box]:
     """All complete boxes of text[start:], by start, in one pass with a stack of open groups."""
-    stack: list[re.Match[str]] = []
+    stack: list[_Group] = []
     found: list[_Box] = []
     for token in _TOKEN.finditer(text, start):
-        if token["box"] or token["open"]:
-            stack.append(token)
-        elif token["close"] and stack:
-            opened = stack.pop()
+        kind = token.lastgroup
+        if kind in ("box", "open"):
+            stack.append(_Group(token))
+        elif kind == "close" and stack:
+            opened = stack.pop().opened
             if opened["box"]:
                 found.append(_Box(opened.start(), opened.end(), token.start()))
+        elif kind == "set" and stack:
+            stack[-1].sets += 1
+        elif kind == "unset" and stack:
+            group = stack[-1]
+            if group.sets == 0 and group.slip is None:
+                group.slip = token.start()
+            group.sets = max(group.sets - 1, 0)
+    for group in stack:
+        if group.opened["box"] and group.slip is not None:
+            found.append(_Box(group.opened.start(), group.opened.end(), group.slip))
     return sorted(found)
