@@ -65,7 +65,7 @@ def canonical(text: str) -> str:
     (True, False)
     """
     text = re.sub(r"\\(?:left|right|limits)(?![a-zA-Z])", "", text)
-    text = re.sub(r",?\s*(?:\\(?:ldots|cdots|dots|dotsc|dotsb)(?![a-zA-Z])|\.\.\.),?", "…", text)
+    text = re.sub(r",?\s*(?:\\(?:ldots|cdots|dots|dotsc|dotsb)(?![a-zA-Z])|\.\.\.)\s*,?", "…", text)
     text = re.sub(r"(\\[a-zA-Z]+)\s+(?=[a-zA-Z])", r"\1§", text)  # the space that ends a command's name
     text = re.sub(r"\s+", "", text).replace("§", " ")
     return re.sub(r"\{(\w)\}(?!\w)", r"\1", text)

@@ -170,7 +170,7 @@ _WRAPPERS = {
 }
 """Command -> arguments before the one that counts."""
 _VANISH = ["color", "tag", "label", "phantom", "hphantom", "vphantom", "hspace", "vspace", "mspace"]
-_COMMAND = re.compile(rf"\\(?:({'|'.join(_WRAPPERS)})|({'|'.join(_VANISH)}))(?![a-zA-Z])\*?")
+_COMMAND = re.compile(rf"\\(?:({'|'.join(_WRAPPERS)})|({'|'.join(_VANISH)}))(?![a-zA-Z])\*?(?:\s*\[[^\]{{}}]*\])?")
 _TEXT = r"\\(?:text(?:bf|it|rm|sf|tt|up|normal)?|math(?:bf|it|rm|sf|tt|normal)|mbox|hbox|operatorname)"
 
 
