@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from asymgrpo.verifier.notation import brace_arguments, spell_degrees, spell_functions, spell_mixed
 from asymgrpo.verifier.typeset import fold_unicode, plain_spaces, trim, unwrap
-from asymgrpo.verifier.units import drop_currency, drop_units, drop_word_units
+from asymgrpo.verifier.units import drop_currency, drop_units, drop_word_units, spell_magnitude
 
 # -- rewrites ------------------------------------------------------------------------------------------------
 
@@ -158,6 +158,7 @@ INNER: tuple[Callable[[str], str], ...] = (
     spell_mixed,
     list_neighbours,
     plain_spaces,
+    spell_magnitude,
     drop_units,
     drop_word_units,
     spell_exponent,
@@ -242,6 +243,20 @@ def settle_choice(answer: str, gold: str) -> str | None:
     return _verdict((given[1] or given[2]) == wanted[1]) if wanted and given else None
 
 
+def settle_letters(answer: str, gold: str) -> str | None:
+    r"""Several letters of statements or graphs; in any order if the reference answer has them in that of the alphabet.
+
+    >>> settle_letters("B, A", r"\text{A,B}"), settle_letters("E, H", r"\text{H, E}"), settle_letters("A", r"\text{A,B}")
+    ('correct', 'wrong', 'wrong')
+    """
+    if not re.search(r"\\(?:text|mathrm|mbox)", gold) or not re.fullmatch(r"[A-Z](?:\s*,\s*[A-Z])+", _plain(gold)):
+        return None
+    wanted, given = re.findall("[A-Z]", _plain(gold)), re.findall("[A-Z]", _plain(answer))
+    if not re.fullmatch(r"[A-Z](?:(?:\s|,|and)*[A-Z])*", _plain(answer)):
+        return "wrong"
+    return _verdict(given == wanted or (wanted == sorted(wanted) and sorted(given) == wanted))
+
+
 def settle_words(answer: str, gold: str) -> str | None:
     r"""Words are compared as words; math-verify may take them for products of letters (east = seat).
 
@@ -272,6 +287,7 @@ SETTLERS: tuple[Callable[[str, str], str | None], ...] = (
     settle_numeral,
     settle_ratio,
     settle_choice,
+    settle_letters,
     settle_words,
     settle_bound,
 )

@@ -17,8 +17,10 @@ _FRACTIONS = {
     c: re.sub(r"(\d+)\u2044(\d+)", r"\\frac{\1}{\2}", unicodedata.normalize("NFKC", c)) for c in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞⅐⅑⅒"
 }
 _GREEK = {
-    **dict(zip("αβγδεζηθικλμνξπρστυφχψω", ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"], strict=True)),
-    **dict(zip("ΓΔΘΛΞΠΣΦΨΩϕϵϑ", ["Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega", "phi", "epsilon", "theta"], strict=True)),
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta", "ι": "iota",
+    "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau",
+    "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega", "Γ": "Gamma", "Δ": "Delta", "Θ": "Theta", "Λ": "Lambda",
+    "Ξ": "Xi", "Π": "Pi", "Σ": "Sigma", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega", "ϕ": "phi", "ϵ": "epsilon", "ϑ": "theta",
     "µ": "mu", "ℏ": "hbar", "ℓ": "ell", "∂": "partial",
 }  # fmt: skip
 _SIGNS = {
@@ -199,6 +201,7 @@ def unwrap(text: str) -> str:
         text = re.sub(rf"{_TEXT}\s*\{{\s*([-+]?[\d.,/ ]+)\s*\}}", r"\1", text)
         text = re.sub(r"\\(?:math|text)(?:rm|normal|it|bf|sf)?\s*\{\s*(e|i|\\pi)\s*\}", _constant, text)
         text = re.sub(r"\\math(?:bf|it|rm|sf|tt|normal)\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}", _formula, text)
+    text = re.sub(r"^\s*(\*\*|`)(?!\s)([^*`]+)\1\s*$", r"\2", text)  # Markdown
     return _outer_braces(text.strip())
 
 

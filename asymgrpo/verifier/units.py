@@ -45,23 +45,27 @@ _INNER = re.compile(
     rf"(?<=[\d}}])\s*{_FONT}\{{\s*{_KNOWN}(?:\s+{_KNOWN})*\s*\}}{_POWER}(?=\s*(?:,|;|\)|\\text|\\pm|and|or))"
 )
 _NO_UNIT = re.compile(
-    r"[=<>&|$]|(?<![a-zA-Z])(?:and|or|if|not|no|where|for|when|mod|undefined|infinity|sin|cos|tan|log|ln|lim|max|min|gcd|lcm|else|otherwise"
-    r"|except|all|is|are|real|integers?|rationals?|with|than|to|from|times|over|plus|minus|th|st|nd|rd|e|i)(?![a-zA-Z])|(?<![\^{-])\d"
+    r"[=<>&|$]|(?<![a-zA-Z])(?:and|or|if|not|no|where|for|when|mod|undefined|infinity|sin|cos|tan|log|ln|lim|gcd|lcm|else"
+    r"|otherwise|except|is|are|times|over|plus|minus|hundred|thousand|million|billion|trillion|dozen|e|i)(?![a-zA-Z])"
+    r"|(?<![\^{-])\d"
 )
 
 
 def drop_units(text: str) -> str:
     r"""Units in a font command, or well-known ones in plain letters, after a figure; with powers and rates.
 
-    >>> drop_units(r"42~\text{km/h}"), drop_units(r"5\text{ ft}^2"), drop_units("42 km/h"), drop_units(r"3\,\mathrm{m}\,\mathrm{s}^{-1}")
-    ('42', '5', '42', '3')
-    >>> drop_units("2s"), drop_units(r"\text{odd}"), drop_units(r"x_\text{max}"), drop_units(r"5 \text{ if } x"), drop_units(r"\SI{9.8}{m/s^2}")
-    ('2s', '\\text{odd}', 'x_\\text{max}', '5 \\text{ if } x', '9.8')
+    >>> [drop_units(text) for text in (r"42~\text{km/h}", r"5\text{ ft}^2", "42 km/h", r"3\,\mathrm{m}\,\mathrm{s}^{-1}")]
+    ['42', '5', '42', '3']
+    >>> [drop_units(text) for text in ("2s", r"\text{odd}", r"x_\text{max}", r"5 \text{ if } x", r"\SI{9.8}{m/s^2}")]
+    ['2s', '\\text{odd}', 'x_\\text{max}', '5 \\text{ if } x', '9.8']
     """
     text = re.sub(r"\\(?:SI|qty)\s*\{([^{}]*)\}\s*\{[^{}]*\}", r"\1", text)
     text = re.sub(r"\\num\s*\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\\ang\s*\{([\d.]+)\}", r"\1^\\circ", text)
     text = re.sub(r"(\^\s*(?:\\circ|\{\s*\\circ\s*\}))\s*(?:[CFK]|\\(?:text|mathrm)\{\s*[CFK]\s*\})\s*$", r"\1", text)
+    text = re.sub(
+        r"(?<=\d)\s*\^\s*\{?\s*(?:\\(?:text|mathrm)\{\s*(?:th|st|nd|rd)\s*\}|(?:th|st|nd|rd)(?=\}))\s*\}?", "", text
+    )
     text = _INNER.sub("", _PLAIN.sub("", text))
     while (found := _LAST.search(text)) and _is_unit(
         text[: found.start()], [group for group in found.groups() if group is not None]
@@ -81,17 +85,39 @@ def _is_unit(before: str, contents: list[str]) -> bool:
     return bool(re.search(r"\d|[a-zA-Z]", before)) and not any(_NO_UNIT.search(content.strip()) for content in contents)
 
 
+_MAGNITUDES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_MAGNITUDE = re.compile(
+    rf"(?<![\w.])(\d[\d,]*(?:\.\d+)?)\s*(?:\\text\{{)?\s*({'|'.join(_MAGNITUDES)})(?![a-zA-Z])([^{{}}]*\}})?"
+)
+
+
+def spell_magnitude(text: str) -> str:
+    r"""Six million is a number, not six of some unit.
+
+    >>> spell_magnitude(r"6\text{ million}"), spell_magnitude("2.5 thousand dollars"), spell_magnitude(r"\text{a million}")
+    ('6 \\times 10^{6}', '2.5 \\times 10^{3} dollars', '\\text{a million}')
+    """
+
+    def figure(found: re.Match[str]) -> str:
+        rest = found[3] or ""
+        opened = "\\text{" in found[0]
+        tail = f"\\text{{{rest}" if opened and rest.strip(" }") else ("" if opened else rest)
+        return rf"{found[1]} \times 10^{{{_MAGNITUDES[found[2]]}}}{tail}"
+
+    return _MAGNITUDE.sub(figure, text)
+
+
 def drop_word_units(text: str) -> str:
     r"""Plain words after a number are its unit; names of functions and constants are no words.
 
     >>> drop_word_units("1000 dollars"), drop_word_units("12 square feet"), drop_word_units("2 sin x")
     ('1000', '12', '2 sin x')
     """
-    match = re.fullmatch(r"(-?[\d.,]+)((?:\s+[a-z]{3,})+)", text)
+    match = re.fullmatch(r"(-?[\d.,]+(?: \\times 10\^\{\d+\})?)((?:\s+[a-z]{3,})+)", text)
     return match[1] if match and not set(match[2].split()) & _NOT_UNITS else text
 
 
-_NOT_UNITS = set(["and", "not", "mod", "sin", "cos", "tan", "cot", "sec", "csc", "log", "exp", "sqrt", "times", "over"])
+_NOT_UNITS = {"and", "not", "mod", "sin", "cos", "tan", "cot", "sec", "csc", "log", "exp", "sqrt", "times", "over"}
 
 
 def letters(text: str) -> set[str]:
