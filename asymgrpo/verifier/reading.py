@@ -7,6 +7,8 @@ no reading, and is then compared as text.
 
 import re
 from dataclasses import replace
+from functools import lru_cache
+from typing import Any, TypeAlias
 
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy, normalize_latex
 from math_verify import parse
@@ -21,13 +23,16 @@ _ELLIPSIS = re.compile(r"\\(?:ldots|cdots|dots|dotsc|dotsb|vdots|ddots)(?![a-zA-
 # Not within a command or a word, nor already the content of a font.
 _NOT_SET = r"(?<![\\a-zA-Z])(?<!cal\{)(?<!scr\{)(?<!frak\{)(?<!bb\{)(?<!text\{)(?<!rm\{)(?<!bf\{)(?<!it\{)"
 
-Reading = Basic | MatrixBase | None
+Reading: TypeAlias = Any
+"""A sympy object, or None where there is no reading."""
 
 
+@lru_cache(maxsize=64)
 def read(text: str, fold: bool) -> Reading:
     """The sympy object that the whole text stands for; None if any part of it is not understood.
 
-    `fold` takes capital and small letters for the same variable.
+    `fold` takes capital and small letters for the same variable. Cached, since a group of responses shares a reference answer
+    and parsing is most of the work.
     """
     if not text.strip() or _ELLIPSIS.search(text):
         return None
