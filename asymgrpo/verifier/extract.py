@@ -75,35 +75,29 @@ class _Box(NamedTuple):
     close: int  # of the closing brace
 
 
-class _Group:
-    """An open group: what opened it, and how its escaped braces stand."""
-
-    def __init__(self, opened: re.Match[str]):
-        self.opened = opened
-        self.sets = 0  # escaped braces that are open inside
-        self.slip: int | None = None  # where the first escaped brace closes what none has opened
-
-
 def _boxes(text: str, start: int) -> list[_Box]:
     """All complete boxes of text[start:], by start, in one pass with a stack of open groups."""
-    stack: list[_Group] = []
+    stack: list[re.Match[str]] = []
     found: list[_Box] = []
     for token in _TOKEN.finditer(text, start):
-        kind = token.lastgroup
-        if kind in ("box", "open"):
-            stack.append(_Group(token))
-        elif kind == "close" and stack:
-            opened = stack.pop().opened
+        if token["box"] or token["open"]:
+            stack.append(token)
+        elif token["close"] and stack:
+            opened = stack.pop()
             if opened["box"]:
                 found.append(_Box(opened.start(), opened.end(), token.start()))
-        elif kind == "set" and stack:
-            stack[-1].sets += 1
-        elif kind == "unset" and stack:
-            group = stack[-1]
-            if group.sets == 0 and group.slip is None:
-                group.slip = token.start()
-            group.sets = max(group.sets - 1, 0)
-    for group in stack:
-        if group.opened["box"] and group.slip is not None:
-            found.append(_Box(group.opened.start(), group.opened.end(), group.slip))
+    open_box = next((opened for opened in reversed(stack) if opened["box"]), None)
+    if open_box and (slip := _slip(text, open_box.end())) is not None:
+        found.append(_Box(open_box.start(), open_box.end(), slip))
     return sorted(found)
+
+
+def _slip(text: str, start: int) -> int | None:
+    r"""Where the first ``\}`` of a box that nothing closes stands, if neither ``\{`` nor ``{`` is open there."""
+    depth = sets = 0
+    for token in _TOKEN.finditer(text, start):
+        depth += bool(token["box"] or token["open"]) - bool(token["close"])
+        sets += bool(token["set"]) - bool(token["unset"])
+        if sets < 0:
+            return token.start() if depth == 0 else None
+    return None
