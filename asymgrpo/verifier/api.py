@@ -9,10 +9,8 @@ from collections.abc import Iterable
 
 from asymgrpo.verifier.extract import extract_answer
 from asymgrpo.verifier.pool import CPU_SECONDS, MEMORY_BYTES, WALL_SECONDS, Pool
-from asymgrpo.verifier.verdict import Verdict
+from asymgrpo.verifier.verdict import MAX_ANSWER_CHARS, Verdict
 
-MAX_ANSWER_CHARS = 2000
-"""A longer answer is unparsed; the longest gold of the benchmarks has under 300 characters."""
 CACHE_PAIRS = 1 << 18
 """Verdicts kept; the one that was used longest ago goes first."""
 

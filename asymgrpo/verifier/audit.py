@@ -16,10 +16,10 @@ from typing import NamedTuple
 import typer
 
 from asymgrpo.verifier import mends
-from asymgrpo.verifier.api import CPU_SECONDS, MAX_ANSWER_CHARS, MEMORY_BYTES, WALL_SECONDS, Verifier
+from asymgrpo.verifier.api import CPU_SECONDS, MEMORY_BYTES, WALL_SECONDS, Verifier
 from asymgrpo.verifier.extract import extract_boxed
 from asymgrpo.verifier.second import second_correct
-from asymgrpo.verifier.verdict import VERIFIER_VERSION
+from asymgrpo.verifier.verdict import MAX_ANSWER_CHARS, VERIFIER_VERSION
 
 
 class Case(NamedTuple):

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 # An escaped brace or backslash is text; every other brace opens or closes a group.
-_TOKEN = re.compile(r"(?P<box>\\+boxed\s*\{)|\\[{}\\]|(?P<open>\{)|(?P<close>\})")
+_TOKEN = re.compile(r"(?P<box>\\+boxed\s*\{)|(?P<set>\\\{)|(?P<unset>\\\})|\\\\|(?P<open>\{)|(?P<close>\})")
 
 
 # Between the boxes of one enumeration: at least one of , ; and or, and otherwise only space and delimiters.
@@ -18,7 +18,8 @@ def extract_boxed(response: str) -> str | None:
     r"""Content of the complete ``\boxed{...}`` that starts last, or None if there is none.
 
     Braces are matched, escaped braces (``\{``) are text. Of nested boxes the inner one counts, since it
-    starts last. ``\boxed 5`` without braces is no box. Linear in the length of the response.
+    starts last. ``\boxed 5`` without braces is no box. A box that nothing closes ends at its first ``\}`` without
+    a ``\{``: whoever writes ``\boxed{5\}`` means the brace. Linear in the length of the response.
 
     >>> extract_boxed(r"First \boxed{1}, no: \boxed{\frac{1}{2}}.")
     '\\frac{1}{2}'
@@ -85,4 +86,18 @@ def _boxes(text: str, start: int) -> list[_Box]:
             opened = stack.pop()
             if opened["box"]:
                 found.append(_Box(opened.start(), opened.end(), token.start()))
+    open_box = next((opened for opened in reversed(stack) if opened["box"]), None)
+    if open_box and (slip := _slip(text, open_box.end())) is not None:
+        found.append(_Box(open_box.start(), open_box.end(), slip))
     return sorted(found)
+
+
+def _slip(text: str, start: int) -> int | None:
+    r"""Where the first ``\}`` of a box that nothing closes stands, if neither ``\{`` nor ``{`` is open there."""
+    depth = sets = 0
+    for token in _TOKEN.finditer(text, start):
+        depth += bool(token["box"] or token["open"]) - bool(token["close"])
+        sets += bool(token["set"]) - bool(token["unset"])
+        if sets < 0:
+            return token.start() if depth == 0 else None
+    return None

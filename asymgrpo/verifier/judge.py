@@ -2,6 +2,7 @@ r"""Equality of two answers by math-verify. Runs only inside a worker: it may ha
 
 import logging
 import random
+import re
 
 import sympy
 import sympy.core.random
@@ -9,29 +10,74 @@ from math_verify import parse
 from math_verify import verify as equal
 from sympy.core.cache import clear_cache
 
+from asymgrpo.verifier.identity import contradicted, same_function
 from asymgrpo.verifier.mends import readings, rewrite, settle
+from asymgrpo.verifier.reading import Reading, contains_equation, folds, is_assignment, read_answer, read_reference
+from asymgrpo.verifier.units import drop_letter_unit, share_letters
 
 logging.disable(logging.CRITICAL)  # math-verify warns that it has no time limit; ours is outside of it
-
-FLOAT_TOLERANCE = 1e-5
-"""Largest relative difference between a decimal and an equal number; `0.333333` is 1e-6 off a third."""
 
 
 def judge(answer: str, gold: str, mended: bool = True) -> str:
     """The verdict (correct, wrong or unparsed) on a boxed answer; `mended=False` is math-verify alone."""
     _forget()
     if not mended:
-        return _compare(answer, gold, mended)
-    answer, gold = rewrite(answer), rewrite(gold)
+        return _plain(answer, gold)
+    if not gold.strip():
+        return "wrong" if answer.strip() else "unparsed"
+    gold, answer = rewrite(gold), rewrite(share_letters(answer, gold))
+    if (text := canonical(answer)) and text == canonical(gold):
+        return "correct"
     settled = settle(answer, gold)
     if settled:
         return settled
-    verdicts = [_compare(*reading, mended) for reading in readings(answer, gold)]
+    verdicts = [_compare(drop_letter_unit(given, wanted), wanted) for given, wanted in readings(answer, gold)]
     return "correct" if "correct" in verdicts else verdicts[0]
 
 
-def _compare(answer: str, gold: str, mended: bool) -> str:
-    r"""math-verify's verdict, with both sides in ``\boxed{}``: it misreads bare golds (``3\sqrt{13}`` as 3).
+def _compare(answer: str, gold: str) -> str:
+    """The verdict on rewritten texts: the whole of the reference answer counts, or its text, never a number inside."""
+    fold = folds(answer, gold)
+    given = read_answer(answer, fold)
+    if given is None and not _mathematics(answer):
+        return "unparsed"
+    wanted = read_reference(gold, fold)
+    if given is None or wanted is None:
+        return "correct" if canonical(answer) == canonical(gold) else "wrong"
+    return "correct" if _equal(given, wanted, gold) else "wrong"
+
+
+def _equal(given: Reading, wanted: Reading, gold: str) -> bool:
+    # A relation is not its right-hand side: 0 does not answer x + y + z = 0, though math-verify says so.
+    if contains_equation(wanted) and not contains_equation(given) and not is_assignment(gold):
+        return False
+    # The order matters: math-verify reads the prediction in the light of the reference answer. With
+    # allow_set_relation_comp the answer `-4 < x \le 4` equals `(-4, 4]`, as the reverse does anyway.
+    if equal(wanted, given, timeout_seconds=0, allow_set_relation_comp=True):
+        return not contradicted(given, wanted)
+    return isinstance(given, sympy.Expr) and isinstance(wanted, sympy.Expr) and same_function(given, wanted)
+
+
+def canonical(text: str) -> str:
+    r"""One spelling of a text for comparison as text: no space, no size of brackets, no braces around one sign.
+
+    >>> canonical(r"\left( a_{1} , \dots \right)") == canonical(r"(a_1,\ldots)"), canonical("ab") == canonical("a+b")
+    (True, False)
+    """
+    text = re.sub(r"\\(?:left|right|limits)(?![a-zA-Z])", "", text)
+    text = re.sub(r",?\s*(?:\\(?:ldots|cdots|dots|dotsc|dotsb)(?![a-zA-Z])|\.\.\.)\s*,?", "…", text)
+    text = re.sub(r"(\\[a-zA-Z]+)\s+(?=[a-zA-Z])", r"\1§", text)  # the space that ends a command's name
+    text = re.sub(r"\s+", "", text).replace("§", " ")
+    return re.sub(r"\{(\w)\}(?!\w)", r"\1", text)
+
+
+def _mathematics(text: str) -> bool:
+    """Does math-verify find anything at all in it?"""
+    return bool(parse(f"\\boxed{{{text}}}", parsing_timeout=0))
+
+
+def _plain(answer: str, gold: str) -> str:
+    r"""math-verify alone, with both sides in ``\boxed{}``: it misreads bare golds (``3\sqrt{13}`` as 3).
 
     math-verify's own limits are off, since they rest on wall-clock time.
     """
@@ -39,34 +85,7 @@ def _compare(answer: str, gold: str, mended: bool) -> str:
     if not answers:
         return "unparsed"
     golds = parse(f"\\boxed{{{gold}}}", parsing_timeout=0)
-    # The order matters: math-verify reads the prediction in the light of the gold. With
-    # allow_set_relation_comp the answer `-4 < x \le 4` equals the gold `(-4, 4]`, as the reverse does anyway.
-    if not equal(golds, answers, timeout_seconds=0, allow_set_relation_comp=mended):
-        return "wrong"
-    return "wrong" if mended and answer != gold and _contradicted(answers[0], golds[0]) else "correct"
-
-
-def _contradicted(answer: object, gold: object) -> bool:
-    """Are these numbers different after all?
-
-    math-verify takes rationals for equal that agree in 15 digits, and decimals that agree in six places,
-    however small they are (1e-7 = 2e-7). Here rationals are compared exactly, decimals by relative
-    difference.
-    """
-    if not (isinstance(answer, sympy.Expr) and isinstance(gold, sympy.Expr)):
-        return False
-    if not (answer.is_number and gold.is_number):
-        return False
-    a, b = answer.doit(), gold.doit()
-    if a.is_Rational and b.is_Rational:
-        return a != b
-    if not (a.has(sympy.Float) or b.has(sympy.Float)):
-        return False
-    try:
-        x, y = complex(a), complex(b)
-    except (TypeError, OverflowError):
-        return False
-    return abs(x - y) > FLOAT_TOLERANCE * max(abs(x), abs(y))
+    return "correct" if equal(golds, answers, timeout_seconds=0) else "wrong"
 
 
 def _forget() -> None:

@@ -9,6 +9,10 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
+from asymgrpo.verifier.notation import brace_arguments, spell_degrees, spell_functions, spell_mixed
+from asymgrpo.verifier.typeset import fold_unicode, plain_spaces, trim, unwrap
+from asymgrpo.verifier.units import drop_currency, drop_units, drop_word_units, spell_magnitude
+
 # -- rewrites ------------------------------------------------------------------------------------------------
 
 
@@ -19,8 +23,12 @@ def drop_delimiters(text: str) -> str:
     ('5', 'x \\gt 5')
     >>> drop_delimiters(r"\(5\)"), drop_delimiters("$5$ and $6$"), drop_delimiters("not $5$")
     ('5', '$5$ and $6$', 'not $5$')
+    >>> drop_delimiters(r"\text{The answer is } 42"), drop_delimiters(r"\text{42 km}")
+    ('42', '42 km')
     """
     text = re.sub(r"\\displaystyle(?![a-zA-Z])", "", text).strip()
+    text = re.sub(r"^\\text\{\s*(-?\d[\d.,]*\s+[A-Za-z][A-Za-z /^\d]*)\}$", r"\1", text)
+    text = re.sub(r"^\\text\{(?![^{}]*\bnot?\b)[A-Za-z',\s]*(?:\bis|\bare|:)\s*\}\s*(?=\S)", "", text)
     words = r"[A-Za-z',:;\s]*"
     formula = r"\$\$([^$]*)\$\$|\$([^$\n]*)\$|\\\(((?:(?!\\\)).)*)\\\)|\\\[((?:(?!\\\]).)*)\\\]"
     match = re.fullmatch(rf"(?:{words}\s)?(?:{formula})(?:[.\s]{words}\.?)?", text, re.DOTALL)
@@ -35,7 +43,7 @@ def drop_final_point(text: str) -> str:
     >>> drop_final_point("204."), drop_final_point("5,"), drop_final_point("0.3...")
     ('204', '5', '0.3...')
     """
-    return re.sub(r"(?<![.\s])\s*[.,;]$", "", text)
+    return re.sub(r"(?<![.\s\\])\s*[.,;]$", "", text)
 
 
 def join_thousands(text: str) -> str:
@@ -46,7 +54,7 @@ def join_thousands(text: str) -> str:
     >>> join_thousands(r"1\,234\,567"), join_thousands("1{,}000"), join_thousands(r"12\,34")
     ('1234567', '1000', '12\\,34')
     """
-    separator = r"(?:\\[,!;: ]|\{,\}|,\\!|\\!,| )"
+    separator = r"(?:\\[,!;: ]|\{,\}|,\\!\s*|\\!,|,~| )"
     groups = rf"(?<![\w.,])\d{{1,3}}(?:{separator}\d{{3}})+(?![\d,])"
     return re.sub(groups, lambda match: re.sub(r"\D", "", match[0]), text)
 
@@ -74,16 +82,6 @@ def spell_exponent(text: str) -> str:
     return re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([+-]?\d+)(?![\w.])", r"\1 \\times 10^{\2}", text)
 
 
-def brace_arguments(text: str) -> str:
-    r"""Arguments without braces: ``7^\frac{1}{2}`` and ``\sqrt[3] 2``.
-
-    >>> brace_arguments(r"7^\frac{1}{2}"), brace_arguments(r"\sqrt[3] 2")
-    ('7^{\\frac{1}{2}}', '\\sqrt[3]{2}')
-    """
-    text = re.sub(r"\^(\\[dt]?frac\{[^{}]*\}\{[^{}]*\})", r"^{\1}", text)
-    return re.sub(r"(\\sqrt\[\w+\])\s*(\w)", r"\1{\2}", text)
-
-
 def spell_repeating(text: str) -> str:
     r"""A repeating decimal is the fraction it stands for: (all digits - those before the period) / 9…90…0.
 
@@ -101,41 +99,22 @@ def spell_repeating(text: str) -> str:
 
 
 def rename_symbols(text: str) -> str:
-    r"""Signs that math-verify does not know, or takes for something else.
+    r"""Signs that math-verify does not know, or takes for something else; a leading "about" is dropped.
 
     >>> rename_symbols(r"90\degree"), rename_symbols(r"\varnothing"), rename_symbols("x != 5")
     ('90^\\circ', '\\emptyset', 'x \\neq 5')
+    >>> rename_symbols(r"M_{\odot}"), rename_symbols(r"m_{\max }"), rename_symbols(r"\approx 8.24")
+    ('M_{sun}', 'm_{max}', '8.24')
     """
-    text = text.replace(" != ", r" \neq ")
+    text = re.sub(r"\s*!=\s*(?=\S)", r" \\neq ", text) if re.search(r"!=\s*[^=]", text) else text
+    text = re.sub(r"_(?:\{\s*\\odot\s*\}|\\odot(?![a-zA-Z]))", "_{sun}", text)
+    text = re.sub(r"_(?:\{\s*\\(max|min|sup|inf|infty)\s*\}|\\(max|min|sup|inf|infty)(?![a-zA-Z]))", _subscript, text)
+    text = re.sub(r"^\\(?:approx|simeq|cong|sim)(?![a-zA-Z])\s*", "", text)
     return re.sub(r"\^?\\degree\b", r"^\\circ", text).replace(r"\varnothing", r"\emptyset")
 
 
-def drop_word_units(text: str) -> str:
-    r"""Plain words after a number are its unit; names of functions and constants are no words.
-
-    >>> drop_word_units("1000 dollars"), drop_word_units("12 square feet"), drop_word_units("2 sin x")
-    ('1000', '12', '2 sin x')
-    """
-    match = re.fullmatch(r"(-?[\d.,]+)((?:\s+[a-z]{3,})+)", text)
-    return match[1] if match and not set(match[2].split()) & _NOT_UNITS else text
-
-
-_NOT_UNITS = {
-    "and",
-    "not",
-    "mod",
-    "sin",
-    "cos",
-    "tan",
-    "cot",
-    "sec",
-    "csc",
-    "log",
-    "exp",
-    "sqrt",
-    "times",
-    "over",
-}
+def _subscript(found: re.Match[str]) -> str:
+    return f"_{{{found[1] or found[2]}}}"
 
 
 def turn_chain(text: str) -> str:
@@ -172,33 +151,48 @@ def _interval(sign: str, bound: str) -> str:
     return rf"{'(' if sign == '>' else '['}{bound},\infty)"
 
 
-REWRITES: tuple[Callable[[str], str], ...] = (
-    drop_delimiters,
-    drop_final_point,
+OUTER: tuple[Callable[[str], str], ...] = (fold_unicode, unwrap, trim, drop_delimiters, drop_final_point)
+INNER: tuple[Callable[[str], str], ...] = (
+    drop_currency,
     join_thousands,
+    spell_mixed,
     list_neighbours,
+    plain_spaces,
+    spell_magnitude,
+    drop_units,
+    drop_word_units,
     spell_exponent,
     brace_arguments,
+    spell_functions,
+    spell_degrees,
     spell_repeating,
     rename_symbols,
-    drop_word_units,
     turn_chain,
     unite_alternatives,
 )
+REWRITES = OUTER + INNER
+LAYERS = 4
+"""Wrappers, delimiters, spacing and points may lie around each other so many times."""
 
 
 def rewrite(text: str) -> str:
-    """All rewrites, in their order."""
-    for rule in REWRITES:
+    """All rewrites, in their order: first what lies around the answer, layer by layer, then what is inside."""
+    for _ in range(LAYERS):
+        before = text
+        for rule in OUTER:
+            text = rule(text)
+        if text == before:
+            break
+    for rule in INNER:
         text = rule(text)
-    return text
+    return trim(text)
 
 
 # -- settlers: (answer, gold) -> "correct" | "wrong" | None ------------------------------------------------
 
 _FONT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox)\{([^{}]*)\}")
 _BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
-_NUMERAL = re.compile(r"([0-9A-Za-z]*[0-9][0-9A-Za-z]*)_\{?(?:\\text\{)?\s*([0-9]{1,2}|[a-z]+)\s*\}{0,2}")
+_NUMERAL = re.compile(r"(-?)[({]?([0-9A-Za-z]*[0-9][0-9A-Za-z]*)[)}]?_\{?(?:\\text\{)?\s*([0-9]{1,2}|[a-z]+)\s*\}{0,2}")
 
 
 def settle_numeral(answer: str, gold: str) -> str | None:
@@ -209,13 +203,33 @@ def settle_numeral(answer: str, gold: str) -> str | None:
     >>> settle_numeral("2516_7", "2516_8"), settle_numeral(r"2516_{\text{eight}}", "2516_8")
     ('wrong', 'correct')
     """
-    numerals = [_NUMERAL.fullmatch(text) for text in (answer, gold)]
+    numerals = [_NUMERAL.fullmatch(_FONT.sub(r"\1", text).replace(" ", "")) for text in (answer, gold)]
     if not (numerals[0] and numerals[1]):
         return None
-    (digits, base), (gold_digits, gold_base) = (
-        (match[1].upper().lstrip("0"), _BASES.get(match[2], match[2])) for match in numerals if match
+    given, wanted = (
+        (match[1], match[2].upper().lstrip("0"), str(_BASES.get(match[3], match[3]))) for match in numerals if match
     )
-    return _verdict(digits == gold_digits and str(base) == str(gold_base))
+    return _verdict(given == wanted)
+
+
+def settle_ratio(answer: str, gold: str) -> str | None:
+    r"""Ratios of three or more terms are proportional term by term; math-verify divides them one after another.
+
+    >>> settle_ratio("2:4:6", "1:2:3"), settle_ratio("1:6", "1:2:3"), settle_ratio("1:2", "2:4")
+    ('correct', 'wrong', None)
+    """
+    given, wanted = ([term.strip() for term in text.split(":")] for text in (answer, gold))
+    if len(wanted) < 3:
+        return None
+    if len(given) != len(wanted):
+        return "wrong"
+    try:
+        ours, theirs = ([Fraction(term) for term in terms] for terms in (given, wanted))
+    except (ValueError, ZeroDivisionError):
+        return _verdict(given == wanted)
+    return _verdict(
+        any(theirs) and any(ours) and all(a * sum(theirs) == b * sum(ours) for a, b in zip(ours, theirs, strict=True))
+    )
 
 
 def settle_choice(answer: str, gold: str) -> str | None:
@@ -227,6 +241,20 @@ def settle_choice(answer: str, gold: str) -> str | None:
     wanted = re.fullmatch(r"\(?([A-E])\)?", _plain(gold))
     given = re.match(r"\(([A-E])\)|([A-E])(?:[.):]|$)", _plain(answer))
     return _verdict((given[1] or given[2]) == wanted[1]) if wanted and given else None
+
+
+def settle_letters(answer: str, gold: str) -> str | None:
+    r"""Several letters of statements or graphs; in any order if the reference answer has them in that of the alphabet.
+
+    >>> settle_letters("B, A", r"\text{A,B}"), settle_letters("E, H", r"\text{H, E}"), settle_letters("A", r"\text{A,B}")
+    ('correct', 'wrong', 'wrong')
+    """
+    if not re.search(r"\\(?:text|mathrm|mbox)", gold) or not re.fullmatch(r"[A-Z](?:\s*,\s*[A-Z])+", _plain(gold)):
+        return None
+    wanted, given = re.findall("[A-Z]", _plain(gold)), re.findall("[A-Z]", _plain(answer))
+    if not re.fullmatch(r"[A-Z](?:(?:\s|,|and)*[A-Z])*", _plain(answer)):
+        return "wrong"
+    return _verdict(given == wanted or (wanted == sorted(wanted) and sorted(given) == wanted))
 
 
 def settle_words(answer: str, gold: str) -> str | None:
@@ -257,7 +285,9 @@ def settle_bound(answer: str, gold: str) -> str | None:
 
 SETTLERS: tuple[Callable[[str, str], str | None], ...] = (
     settle_numeral,
+    settle_ratio,
     settle_choice,
+    settle_letters,
     settle_words,
     settle_bound,
 )

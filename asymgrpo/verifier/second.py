@@ -1,4 +1,4 @@
-r"""A second grader that shares no code with the first: strings, then numbers, in plain Python.
+r"""A second grader that shares no rule with the first: strings, then numbers, in plain Python.
 
 It is weaker than math-verify (no algebra) and is never a reward. Its disagreement with the first grader is a
 column of Table 1: a rise of it between two arms says that the grader, not the model, may have been improved.
@@ -6,6 +6,9 @@ column of Table 1: a rise of it between two arms says that the grader, not the m
 
 import math
 import re
+from functools import lru_cache
+
+from asymgrpo.verifier.verdict import MAX_ANSWER_CHARS
 
 DECIMAL_TOLERANCE = 1e-6
 """Relative: two numbers of which one is a decimal are equal within six digits."""
@@ -21,11 +24,19 @@ _TOKEN = re.compile(r"\d+\.?\d*|\.\d+|\\[a-zA-Z]+|[-+*/^(){}\[\]]|\S")
 def second_correct(extracted: str, gold: str) -> bool:
     r"""Is the extracted answer equal to the gold as a string, a number, a list (no order) or a tuple (order)?
 
+    Never, if either has more than MAX_ANSWER_CHARS characters: the first grader does not look at such an answer either, and
+    patterns that look ahead take time that grows with the square of the length.
+
     >>> second_correct(r"\dfrac12", "0.5"), second_correct("2, 1", "1,2"), second_correct("(2,1)", "(1,2)")
     (True, True, False)
     """
+    if max(len(extracted), len(gold)) > MAX_ANSWER_CHARS:
+        return False
     answer, wanted = normalise(extracted), normalise(gold)
-    return bool(answer) and _equal(answer, wanted)
+    try:
+        return bool(answer) and _equal(answer, wanted)
+    except RecursionError:  # brackets in brackets, too deep to be an answer
+        return False
 
 
 def normalise(text: str) -> str:
@@ -87,6 +98,7 @@ def _split(text: str) -> list[str]:
     return pieces
 
 
+@lru_cache(maxsize=4096)  # a list is compared element by element with every element
 def number(text: str) -> float | None:
     r"""The value of a numeral expression with + - * / ^, fractions, roots and pi; None for anything else.
 

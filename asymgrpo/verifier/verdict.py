@@ -3,7 +3,10 @@
 from enum import StrEnum
 
 # Bumped on every change that can change a verdict; stored beside every graded sample.
-VERIFIER_VERSION = "1"
+VERIFIER_VERSION = "2"
+
+MAX_ANSWER_CHARS = 2000
+"""A longer answer is unparsed, for both graders; the longest reference answer of the benchmarks has under 300 characters."""
 
 
 class Verdict(StrEnum):

@@ -10,6 +10,18 @@ from asymgrpo.verifier import mends
 
 # rule: (answer, gold, the right verdict, which math-verify alone does not give)
 MENDED = {
+    "fold_unicode": ("∛2", r"\sqrt[3]{2}", "correct"),
+    "unwrap": (r"\color{blue}{42}", "42", "correct"),
+    "trim": ("42~", "42", "correct"),
+    "drop_currency": ("USD 42", "42", "correct"),
+    "spell_mixed": ("1 1/2", "1.5", "correct"),
+    "plain_spaces": (r"x\hspace{2mm}+1", "x+1", "correct"),
+    "spell_magnitude": ("6,000,000", r"6\text{ million}", "correct"),
+    "drop_units": (r"42\,\frac{\text{km}}{\text{h}}", "42", "correct"),
+    "spell_functions": ("exp(16)", "e^{16}", "correct"),
+    "spell_degrees": (r"\sin(90^\circ-x)", r"\cos x", "correct"),
+    "settle_ratio": ("1:6", "1:2:3", "wrong"),
+    "settle_letters": ("B, A", r"\text{A,B}", "correct"),
     "drop_delimiters": (r"Therefore $x \gt 5$ holds", "x > 5", "correct"),
     "drop_final_point": ("204.", "204", "correct"),
     "join_thousands": (r"1\,000", "0", "wrong"),
@@ -32,6 +44,13 @@ MENDED = {
         "wrong",
     ),
     "relative decimals": ("0.0000002", "0.0000001", "wrong"),
+    "relative decimals in a point": ("(0.0000002, 1)", "(0.0000001, 1)", "wrong"),
+    "whole reference answers": ("2", r"\hbar \omega(v+1 / 2)-\frac{E_{0}^{2}}{2 m}", "wrong"),
+    "letters that are no units": ("2", "2s", "wrong"),
+    "relations to zero": ("0", "x + y + z = 0", "wrong"),
+    "sizes of letters": ("1", r"\frac{R}{r}", "wrong"),
+    "equal where defined": (r"\frac{1}{\sqrt n}", r"\sqrt{1/n}", "correct"),
+    "values that are none": (r"m(\gamma^2-2)\sin^2\theta", r"m(\gamma^2-1)\sin^2\theta", "wrong"),
     "intervals": (r"-4 < x \le 4", "(-4, 4]", "correct"),
 }
 
@@ -52,7 +71,8 @@ TOKENS = re.findall(
     r"\S+",
     r"""
     \frac \sqrt \left( \right) \text{ } { } ( ) [ ] , . ; $ % \% ^ _ < > \le = != 0 1 23 456 x or and e \,
-    \quad \\ \overline{3} \degree \begin{pmatrix} & \end{pmatrix} | dollars
+    \quad \\ \overline{3} \degree \begin{pmatrix} & \end{pmatrix} | dollars \color \underline \phantom \text \; \! ~ \}
+    \{ \sin ^\circ sqrt exp pi √ ² ½ € × km m/s \mathrm{m} \hspace \SI million : \mathbf \left. \bm \tag 1/2 ** \ldots
     """,
 )
 latex = st.lists(st.sampled_from([*TOKENS, " "]), max_size=12).map("".join)
@@ -68,6 +88,11 @@ def test_rules_never_raise(answer, gold):
 @given(latex | st.text(max_size=30))
 def test_equal_texts_are_never_settled_as_wrong(text):
     assert mends.settle(text, text) != "wrong"
+
+
+@given(latex | st.text(max_size=30))
+def test_rules_do_not_blow_a_text_up(text):
+    assert len(mends.rewrite(text)) <= 12 * len(text) + 12
 
 
 @given(st.from_regex(r"-?[1-9][0-9]{0,9}(\.[0-9]{1,6})?", fullmatch=True))

@@ -1,11 +1,13 @@
 """The second grader: total, reflexive, and right about numbers."""
 
+import time
 from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asymgrpo.verifier.second import normalise, number, second_correct
+from asymgrpo.verifier.verdict import MAX_ANSWER_CHARS
 
 integers = st.integers(-(10**6), 10**6)
 
@@ -52,3 +54,27 @@ def test_brackets_of_intervals_count():
 def test_huge_powers_are_no_numbers():
     assert number("9^{9^{9^{9}}}") is None
     assert number("(" * 400) is None
+
+
+def test_a_megabyte_is_refused_at_once():
+    start = time.process_time()
+    for text in ("x" * 1_000_000, "1," * 500_000, "{" * 1_000_000, r"\text{" * 200_000):
+        assert not second_correct(text, "5")
+        assert not second_correct("5", text)
+        assert not second_correct(text, text)
+    assert time.process_time() - start < 1
+
+
+def test_the_longest_answers_take_no_time_worth_naming():
+    numbers = [str(value) for value in range(500)]
+    start = time.process_time()
+    assert second_correct(",".join(numbers), ",".join(reversed(numbers)))
+    for unit in ("x", "1,", "{", "(", r"\text{", "1 and ", "123,", r"\frac", "(1,"):
+        text = (unit * MAX_ANSWER_CHARS)[:MAX_ANSWER_CHARS]
+        second_correct(text, text[:-1] + "7")
+    assert time.process_time() - start < 10
+
+
+def test_brackets_in_brackets_do_not_raise():
+    nested = "(1," * 600 + "1" + ")" * 600
+    assert not second_correct(nested[:-601] + "2" + ")" * 600, nested)
