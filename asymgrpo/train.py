@@ -195,19 +195,17 @@ def conventions_of(arm: Arm, train: Train) -> dict[str, Any]:
 
 def read_problems(path: Path, template: str, tokenizer, max_tokens: int | None) -> list[Problem]:
     """Problems with their rendered prompts as tokens; those longer than max_tokens are left out, and it is said how many."""
-    import pyarrow.parquet as pq
-
+    from asymgrpo.tasks import table
     from asymgrpo.tasks.prompts import render
     from asymgrpo.trainer import Problem
 
-    rows = pq.read_table(path, columns=["problem_id", "problem", "answer"]).to_pylist()
     found = [
         Problem(
             row["problem_id"],
             tuple(tokenizer(render(template, row["problem"], tokenizer), add_special_tokens=False)["input_ids"]),
             row["answer"],
         )
-        for row in rows
+        for row in table.read_problems(path)
     ]
     kept = [p for p in found if max_tokens is None or len(p.prompt_ids) <= max_tokens]
     if len(kept) < len(found):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from asymgrpo.config import ConfigError
-from evals.io import DataError
+from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
 
 
 def repeat_options(arguments: Sequence[str]) -> list[str]:
@@ -31,13 +31,13 @@ def repeat_options(arguments: Sequence[str]) -> list[str]:
 def run(*commands: Callable[..., None]) -> None:
     """Run a command as a typer program, or several as its subcommands.
 
-    A `DataError` or `ConfigError` is printed as one sentence and exits with status 1.
+    An `InputError` or `ConfigError` is printed as one sentence and exits with status 2.
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     for command in commands:
         app.command()(command)
     try:
         app(args=repeat_options(sys.argv[1:]))
-    except (DataError, ConfigError) as error:
+    except (InputError, ConfigError) as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        sys.exit(EXIT_WRONG_INPUT)

@@ -28,12 +28,12 @@ def gold_answers(problems: Iterable[str | Path]) -> dict[str, str]:
     Raises:
         DataError: one id has two answers, or an answer is empty.
     """
+    from asymgrpo.tasks.table import read_problems
+
     golds: dict[str, str] = {}
     for path in problems:
-        table = read_table(path, ["problem_id", "answer"])
-        for name, answer in zip(*(table[column].to_pylist() for column in table.column_names), strict=True):
-            if not answer:
-                raise DataError(f"{path}: problem {name} has no answer; fill it in before grading")
+        for row in read_problems(path, ("problem_id", "answer")):
+            name, answer = row["problem_id"], row["answer"]
             if golds.setdefault(name, answer) != answer:
                 raise DataError(f"{path}: problem {name} has two answers, {golds[name]!r} and {answer!r}")
     return golds

@@ -1,6 +1,7 @@
-"""Reading tables and JSON with errors for the user.
+"""Tables with their metadata and hashes.
 
-Writing is in asymgrpo.files (whole files or none) and provenance in asymgrpo.provenance; both are at hand here too.
+Reading is in asymgrpo.readers (errors for the user), writing in asymgrpo.files (whole files or none) and provenance in
+asymgrpo.provenance; all three are at hand here too.
 """
 
 import hashlib
@@ -12,58 +13,27 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from asymgrpo.errors import DataError
 from asymgrpo.files import METADATA_KEY, replace_atomically, sha256_file, write_json, write_table, write_text
 from asymgrpo.provenance import derived, provenance
+from asymgrpo.readers import read_json, read_object, read_schema, read_table
 
 __all__ = [
     "METADATA_KEY",
+    "DataError",
     "derived",
     "provenance",
+    "read_json",
+    "read_object",
+    "read_schema",
+    "read_table",
     "replace_atomically",
     "sha256_file",
     "write_json",
     "write_table",
     "write_text",
 ]
-
-
-class DataError(ValueError):
-    """A file that is missing, unreadable or not what was announced; the message names it and the remedy."""
-
-
-def read_json(path: str | Path) -> Any:
-    """The value stored in a JSON file.
-
-    Raises:
-        DataError: the file is missing or is not JSON.
-    """
-    try:
-        return json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; run the step that writes it first") from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: not valid JSON ({error}); delete it and rerun the step that writes it") from None
-
-
-def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a Parquet file (or only the named `columns` of it).
-
-    Raises:
-        DataError: the file is missing, damaged, or lacks one of `columns`.
-    """
-    try:
-        file = pq.ParquetFile(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; run the step that writes it first") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}); delete it and rerun its step") from None
-    with file:
-        missing = [name for name in columns or () if name not in file.schema_arrow.names]
-        if missing:
-            raise DataError(f"{path}: column(s) {', '.join(missing)} missing; rewrite it with this version's tools")
-        return file.read(columns=None if columns is None else list(columns))
 
 
 def read_tables(paths: Iterable[str | Path], columns: Sequence[str] | None = None) -> pa.Table:
@@ -77,20 +47,6 @@ def read_tables(paths: Iterable[str | Path], columns: Sequence[str] | None = Non
 def table_metadata(table: pa.Table) -> dict[str, Any]:
     """The metadata stored by `write_table`, empty if there is none."""
     return json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
-
-
-def read_schema(path: str | Path) -> pa.Schema:
-    """The schema of a Parquet file, without reading its rows.
-
-    Raises:
-        DataError: the file is missing or damaged.
-    """
-    try:
-        return pq.read_schema(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; run the step that writes it first") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}); delete it and rerun its step") from None
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import typer
 
 from evals.cli import run
-from evals.io import provenance, read_json, read_table, sha256_file, write_table
+from evals.io import provenance, read_json, sha256_file, write_table
 
 if TYPE_CHECKING:
     from asymgrpo.models import Dtype
@@ -63,11 +63,12 @@ def main(
     import torch
 
     from asymgrpo.config import parse_section
+    from asymgrpo.tasks.table import read_problems
 
     torch.set_num_threads(threads)
     evaluation = parse_section("evaluation", json.loads(config.read_text()))
     n_samples = evaluation.n_samples(benchmark)
-    rows = read_table(problems, ("problem_id", "problem")).to_pylist()
+    rows = read_problems(problems, ("problem_id", "problem"))
     identity = {"model": model, "arm": arm, "train_seed": train_seed, "benchmark": benchmark}
     if selection is None:
         steps = {0: checkpoints}

@@ -5,7 +5,7 @@
 
 table -> scores -> graded samples of every training seed -> samples -> checkpoint -> training run -> configuration, data, commit.
 A bundle has no tables, samples and weights: there the number is computed from the verdicts, and the manifest checks the files.
-Exit code 1 when something does not fit; the last lines name it.
+Exit code 1 when something does not fit (the last lines name it), 2 when the number that was asked for is not there.
 """
 
 from __future__ import annotations

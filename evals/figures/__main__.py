@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import typer
 
+from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
 from evals.cli import repeat_options
-from evals.io import DataError
 
 SEPARATOR = "+"
 
@@ -42,9 +42,9 @@ def main() -> int:
     for name, *options in split(sys.argv[1:]):
         try:
             draw(name, options)
-        except DataError as error:
+        except InputError as error:
             typer.echo(f"error: {name}: {error}", err=True)
-            return 1
+            return EXIT_WRONG_INPUT
     return 0
 
 
