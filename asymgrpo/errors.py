@@ -10,3 +10,7 @@ class InputError(ValueError):
 
 class DataError(InputError):
     """Data is missing, altered, unreadable or not what was announced; the message names the file and the remedy."""
+
+
+class ModelError(InputError):
+    """A model is missing, altered or not usable; the message names the file and the remedy."""

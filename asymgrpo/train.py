@@ -66,6 +66,7 @@ def main(
     from asymgrpo.checkpoint import CheckpointError
     from asymgrpo.config import ConfigError, indivisible, parse_section
     from asymgrpo.engine import LostRankError
+    from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
     from asymgrpo.rendezvous import RendezvousError
     from asymgrpo.rollout.base import SamplerError
     from asymgrpo.run import EXIT_PREEMPTED, Preempted, TimeLimit
@@ -83,8 +84,8 @@ def main(
         run_training(
             arm, train, model, template, problems, sets, seed, checkpoints, out, threads, live, limit, lock_patience
         )
-    except (ArmError, ConfigError, RendezvousError) as error:
-        _fail(str(error), 2)
+    except (ArmError, ConfigError, InputError, RendezvousError) as error:
+        _fail(str(error), EXIT_WRONG_INPUT)
     except (MismatchError, CheckpointError, LostRankError, SamplerError) as error:
         _fail(str(error), 1)
     except Preempted as stopped:
@@ -114,6 +115,7 @@ def run_training(
     from asymgrpo.engine import Engine, naming_lost_ranks, start_process_group
     from asymgrpo.files import write_json
     from asymgrpo.live import open_live
+    from asymgrpo.model_checks import check_model
     from asymgrpo.models import load_model, load_tokenizer
     from asymgrpo.progress import Progress
     from asymgrpo.provenance import provenance
@@ -130,6 +132,7 @@ def run_training(
             f"train: nodes x ranks_per_node = {train.nodes} x {train.ranks_per_node}, but the number of ranks started is "
             f"{world_size}; start {train.world_size} by torchrun or srun, as python -m workflow.launch does."
         )
+    check_model(model, template, train.rollout_engine)
     tokenizer = load_tokenizer(model)
     identity = run_identity(arm, train, model, template, [problems, *map(Path, evaluate.values())], seed)
     training_set = read_problems(problems, template, tokenizer, train.max_prompt_tokens)

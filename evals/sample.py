@@ -105,12 +105,14 @@ def sample_checkpoint(
     dtype: Dtype,
 ) -> Iterator[dict[str, Any]]:
     """Rows of SCHEMA: every problem, every sample."""
+    from asymgrpo.model_checks import check_model
     from asymgrpo.models import load_tokenizer
     from asymgrpo.progress import Progress
     from asymgrpo.rollout import Request
     from asymgrpo.rollout.engines import engine_from_directory
     from asymgrpo.tasks.prompts import render
 
+    check_model(directory, template, evaluation.engine)
     tokenizer = load_tokenizer(directory)
     engine = engine_from_directory(evaluation.engine, directory, tokenizer, dtype)
     title = "{arm} seed {train_seed} step {step} on {benchmark}".format(**identity)
