@@ -161,8 +161,9 @@ def run_training(
         run.train_steps(done + 1, progress)
         progress.close()
         if rank == 0:
-            write_json(conventions_of(arm, train), out / "conventions.json")
-            run.publish(out, identity | provenance())
+            with ck.writing(out):
+                write_json(conventions_of(arm, train), out / "conventions.json")
+                run.publish(out, identity | provenance())
         engine.barrier()
     torch.distributed.destroy_process_group()
 

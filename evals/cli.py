@@ -1,5 +1,6 @@
 """How every tool here is started: lists without repeating the option, errors in one sentence."""
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 
@@ -7,6 +8,9 @@ import typer
 
 from asymgrpo.config import ConfigError
 from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The disk, a quota or a limit of file sizes is full."""
 
 
 def repeat_options(arguments: Sequence[str]) -> list[str]:
@@ -41,3 +45,8 @@ def run(*commands: Callable[..., None]) -> None:
     except (InputError, ConfigError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(EXIT_WRONG_INPUT)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        typer.echo(f"error: nothing was written: {error}; make room on that disk and run it again", err=True)
+        sys.exit(1)
