@@ -1,6 +1,6 @@
 """From graded samples to cells: counts per (training seed, problem), the input of every estimate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from evals.io import DataError, read_json, read_table, read_tables
+from evals.io import DataError, check_table, read_json, read_table, read_tables
 from evals.passk import avg_at_n, maj_at_k, normalise_answer, pass_at_k
 
 RUN = ("model", "arm", "train_seed", "step", "benchmark")
-COLUMNS = (*RUN, "problem_id", "sample_id", "correct", "second_correct", "verdict", "extracted")
+GRADED = pa.schema(
+    [
+        ("model", pa.string()),
+        ("arm", pa.string()),
+        ("train_seed", pa.int32()),
+        ("step", pa.int32()),
+        ("benchmark", pa.string()),
+        ("problem_id", pa.string()),
+        ("sample_id", pa.int32()),
+        ("correct", pa.bool_()),
+        ("second_correct", pa.bool_()),
+        ("verdict", pa.string()),
+        ("extracted", pa.string()),
+    ]
+)
+COLUMNS = tuple(GRADED.names)
 SELECTION_COLUMNS = ("model", "arm", "train_seed", "selection", "step")
 
 
@@ -51,8 +66,10 @@ def read_graded(paths: Sequence[str | Path]) -> pa.Table:
     """The columns of graded tables that estimates use.
 
     Raises:
-        DataError: a file is missing or not a graded table, or a sample occurs twice.
+        DataError: a file is missing, empty or not a graded table, or a sample occurs twice.
     """
+    for path in paths:
+        check_table(read_table(path, COLUMNS), path, GRADED, nullable=["extracted"])
     table = read_tables(paths, COLUMNS)
     keys = _codes(table, [*RUN, "problem_id", "sample_id"])
     if len(np.unique(keys)) != table.num_rows:
@@ -72,10 +89,9 @@ def _codes(table: pa.Table, columns: Sequence[str]) -> NDArray[np.int64]:
 def read_selection(paths: Sequence[str | Path]) -> pd.DataFrame:
     """Which checkpoint each run reports under each rule: JSON lists or Parquet of (model, arm, train_seed,
     selection, step), as `evals.select` writes them."""
-    parts = [
-        read_table(path).to_pandas() if str(path).endswith(".parquet") else pd.DataFrame(read_json(path))
-        for path in paths
-    ]
+    if not paths:
+        raise DataError("no selection of checkpoints was given; name at least one (evals.select writes them)")
+    parts = [_read_selection(path) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         missing = set(SELECTION_COLUMNS) - set(part.columns)
         if missing:
@@ -85,6 +101,22 @@ def read_selection(paths: Sequence[str | Path]) -> pd.DataFrame:
     if double.any():
         raise DataError(f"two checkpoints are selected for {table[double].iloc[0].to_dict()}; keep one")
     return table
+
+
+def _read_selection(path: str | Path) -> pd.DataFrame:
+    if str(path).endswith(".parquet"):
+        return read_table(path).to_pandas()
+    rows = read_json(path)
+    if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
+        raise DataError(f"{path}: not a list of selected checkpoints; write it with evals.select")
+    for i, row in enumerate(rows, start=1):
+        odd = [
+            k for k in ("train_seed", "step") if k in row and (isinstance(row[k], bool) or not isinstance(row[k], int))
+        ]
+        odd += [k for k in ("model", "arm", "selection") if k in row and not isinstance(row[k], str)]
+        if odd:
+            raise DataError(f"{path}, entry {i}: {odd[0]} is {row[odd[0]]!r}; write it with evals.select")
+    return pd.DataFrame(rows)
 
 
 def select_samples(graded: pa.Table, selection: pd.DataFrame) -> dict[str, pa.Table]:
@@ -113,7 +145,7 @@ def count_cells(samples: pa.Table, votes: bool) -> Mapping[tuple[str, str, str],
     """(model, arm, benchmark) -> Counts, sorted by key; one checkpoint per training seed.
 
     Raises:
-        DataError: a seed has several checkpoints, or lacks a problem that another seed has.
+        DataError: a seed has several checkpoints, or a seed or an arm lacks a problem that another one has.
     """
     flags = {
         "c": pc.cast(samples["correct"], pa.int64()),
@@ -131,7 +163,38 @@ def count_cells(samples: pa.Table, votes: bool) -> Mapping[tuple[str, str, str],
     for key, frame in cells.groupby(["model", "arm", "benchmark"], sort=True):
         named: tuple[str, str, str] = key  # type: ignore[assignment]
         result[named] = _counts(named, frame, long.get(named))
+    _need_same_problems(result)
     return result
+
+
+def _need_same_problems(counts: Mapping[tuple[str, str, str], Counts]) -> None:
+    """Arms that stand in one table answer the same problems, or their numbers cannot be compared."""
+    first: dict[tuple[str, str], tuple[str, Counts]] = {}
+    for (model, arm, benchmark), item in counts.items():
+        other, theirs = first.setdefault((model, benchmark), (arm, item))
+        if theirs.problem_ids != item.problem_ids:
+            odd = sorted(set(theirs.problem_ids) ^ set(item.problem_ids))[0]
+            raise DataError(
+                f"{other} and {arm} on {benchmark} ({model}) have other problems (for one, {odd}); sample the missing ones"
+            )
+
+
+def check_ks(ks: Sequence[int], name: str = "k") -> None:
+    """Refuse a k that no number of samples can serve, and one that stands twice. Raises DataError before anything is read."""
+    small = [k for k in ks if k < 1]
+    if small:
+        raise DataError(f"--{name} {small[0]}: k counts samples; give whole numbers from 1")
+    double = [k for i, k in enumerate(ks) if k in ks[:i]]
+    if double:
+        raise DataError(f"--{name} {double[0]} stands twice; give each k once")
+
+
+def need_samples(ks: Sequence[int], counts: Iterable[Counts]) -> None:
+    """Refuse a k that none of `counts` has the samples for. Raises DataError."""
+    largest = max((int(item.n.min()) for item in counts), default=0)
+    for k in ks:
+        if k > largest:
+            raise DataError(f"k = {k}: no benchmark has that many samples per problem (largest n = {largest})")
 
 
 def _counts(key: tuple[str, str, str], frame: pd.DataFrame, votes: pd.DataFrame | None) -> Counts:

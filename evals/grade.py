@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 import typer
 
 from evals.cli import run
-from evals.io import DataError, data_hash, provenance, read_metadata, read_table, read_tables, write_table
+from evals.io import DataError, check_table, data_hash, provenance, read_metadata, read_table, read_tables, write_table
 
 KEY = ("model", "arm", "train_seed", "step", "benchmark", "problem_id", "sample_id")
-SAMPLE_COLUMNS = (*KEY, "sample_seed", "response", "finish_reason", "n_tokens", "logprob_sum")
+FINISH_REASONS = {"stop", "length"}
 
 
 def gold_answers(problems: Iterable[str | Path]) -> dict[str, str]:
@@ -37,6 +37,16 @@ def gold_answers(problems: Iterable[str | Path]) -> dict[str, str]:
             if golds.setdefault(name, answer) != answer:
                 raise DataError(f"{path}: problem {name} has two answers, {golds[name]!r} and {answer!r}")
     return golds
+
+
+def check_samples(table: pa.Table, path: Path) -> None:
+    """Raise DataError unless this is a whole sample table. (A bundle keeps few texts: it cannot be graded again.)"""
+    from evals.sample import SCHEMA
+
+    check_table(table, path, SCHEMA, nullable=["logprob_sum"])
+    odd = sorted(set(table["finish_reason"].unique().to_pylist()) - FINISH_REASONS)
+    if odd:
+        raise DataError(f"{path}: finish_reason {odd[0]!r} is neither stop nor length; sample again with evals.sample")
 
 
 def grade_samples(samples: pa.Table, golds: dict[str, str], workers: int) -> pa.Table:
@@ -124,10 +134,11 @@ def main(
     from asymgrpo.verifier import VERIFIER_VERSION
 
     earlier = read_table(previous) if previous else None  # before writing: it may be the same file
+    for path in samples:
+        check_samples(read_table(path), path)
     table = read_tables(samples)
-    missing = [name for name in SAMPLE_COLUMNS if name not in table.column_names]
-    if missing:
-        raise DataError(f"{samples[0]}: column(s) {', '.join(missing)} missing; it is not a sample table")
+    if table.select(KEY).group_by(KEY).aggregate([]).num_rows != table.num_rows:
+        raise DataError(f"{samples[0]} and others hold the same sample twice; pass each sample file once")
     graded = grade_samples(table, gold_answers(problems), workers)
     metadata: dict[str, Any] = {
         "samples": [read_metadata(path) for path in samples],

@@ -17,11 +17,12 @@ import pyarrow as pa
 from asymgrpo.errors import DataError
 from asymgrpo.files import METADATA_KEY, replace_atomically, sha256_file, write_json, write_table, write_text
 from asymgrpo.provenance import derived, provenance
-from asymgrpo.readers import read_json, read_object, read_schema, read_table
+from asymgrpo.readers import REWRITE, read_json, read_object, read_schema, read_table
 
 __all__ = [
     "METADATA_KEY",
     "DataError",
+    "check_table",
     "derived",
     "provenance",
     "read_json",
@@ -37,11 +38,49 @@ __all__ = [
 
 
 def read_tables(paths: Iterable[str | Path], columns: Sequence[str] | None = None) -> pa.Table:
-    """Read several Parquet files of one layout as one table, in the given order."""
-    tables = [read_table(path, columns).replace_schema_metadata(None) for path in paths]
-    if not tables:
+    """Read several Parquet files of one layout as one table, in the given order.
+
+    Raises:
+        DataError: as `read_table`, no file is given, or a column has values of two kinds.
+    """
+    files = list(paths)
+    if not files:
         raise DataError("no input file was given; name at least one Parquet file")
-    return pa.concat_tables(tables, promote_options="permissive")
+    tables = [read_table(path, columns).replace_schema_metadata(None) for path in files]
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        reason = str(error).split("\n")[0]
+        raise DataError(
+            f"{files[0]} and others: not tables of one kind ({reason}); write them with one version"
+        ) from None
+
+
+def check_table(table: pa.Table, path: str | Path, schema: pa.Schema, nullable: Sequence[str] = ()) -> None:
+    """Refuse a table that has no rows, lacks a column of `schema`, or has nulls or values of another kind in one.
+
+    Text, whole numbers, truth values and floats are kinds; how many bits they have does not matter. Raises DataError.
+    """
+    missing = [name for name in schema.names if name not in table.column_names]
+    if missing:
+        raise DataError(f"{path}: column(s) {', '.join(missing)} missing; rewrite it with this version's tools")
+    if table.num_rows == 0:
+        raise DataError(f"{path}: no rows in it; rerun the step that writes it, or leave the file out")
+    for field in schema:
+        column = table[field.name]
+        if _kind(column.type) != _kind(field.type):
+            raise DataError(f"{path}: column {field.name} holds {column.type}, not {field.type}; {REWRITE}")
+        if column.null_count and field.name not in nullable:
+            row = column.is_null().to_pylist().index(True) + 1
+            raise DataError(f"{path}, row {row}: {field.name} is null; {REWRITE}")
+
+
+def _kind(kind: pa.DataType) -> str:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    tests = {"text": (pa.types.is_string, pa.types.is_large_string), "whole": (pa.types.is_integer,)}
+    tests |= {"truth": (pa.types.is_boolean,), "float": (pa.types.is_floating,)}
+    return next((name for name, kinds in tests.items() if any(test(kind) for test in kinds)), str(kind))
 
 
 def table_metadata(table: pa.Table) -> dict[str, Any]:
@@ -50,8 +89,14 @@ def table_metadata(table: pa.Table) -> dict[str, Any]:
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """The metadata of a Parquet file, without reading its rows."""
-    return json.loads((read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
+    """The metadata of a Parquet file, without reading its rows. Raises DataError when they are not what `write_table` writes."""
+    try:
+        found = json.loads((read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        found = None
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: its metadata are damaged; {REWRITE}")
+    return found
 
 
 def inputs_metadata(paths: Iterable[str | Path]) -> dict[str, dict[str, Any]]:

@@ -17,10 +17,10 @@ import typer
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from evals.cells import Counts
+from evals.cells import Counts, check_ks, need_samples
 from evals.cli import run
 from evals.compare import CountsOf, count_by_rule
-from evals.io import data_hash, derived, inputs_metadata, write_table
+from evals.io import DataError, check_table, data_hash, derived, inputs_metadata, read_table, write_table
 from evals.passk import pass_at_k
 from evals.score import AVERAGE, metrics_of
 
@@ -86,6 +86,16 @@ def _rows(items: Sequence[Counts], ks: Sequence[int]) -> Iterator[dict[str, Any]
             yield {"train_seed": seed, "metric": metric, "k": k, **measured}
 
 
+def read_run_scores(path: Path, selection: str | None = None) -> pa.Table:
+    """A table that this module wrote. Raises DataError when it is another one or empty, or knows no such checkpoint rule."""
+    table = read_table(path)
+    check_table(table, path, SCHEMA, nullable=["k", "value", "sampling_sd"])
+    rules = sorted(set(table["selection"].to_pylist()))
+    if selection is not None and selection not in rules:
+        raise DataError(f"{path}: no selection {selection!r}; choose from {', '.join(rules)}")
+    return table
+
+
 def main(
     graded: Annotated[list[Path], typer.Option(help="graded tables (Parquet)")],
     selection: Annotated[list[Path], typer.Option(help="checkpoint selections (JSON or Parquet)")],
@@ -93,7 +103,9 @@ def main(
     out: Annotated[Path, typer.Option(help="scores of each run to write (Parquet)")],
 ) -> None:
     """Score every training run by itself."""
+    check_ks(k)
     by_rule = count_by_rule(graded, selection)
+    need_samples(k, [item for counts in by_rule.values() for item in counts.values()])
     rows = [{"selection": rule, **row} for rule, counts in by_rule.items() for row in run_scores(counts, k)]
     order = [(name, "ascending") for name in ("model", "selection", "benchmark", "metric", "k", "arm", "train_seed")]
     table = pa.Table.from_pylist(rows, SCHEMA).sort_by(order)

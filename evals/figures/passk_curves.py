@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from evals import paper_values
 from evals.cli import run
 from evals.figures.style import RC, look, panels, save
-from evals.io import DataError, read_table
-from evals.score import AVERAGE
+from evals.io import DataError
+from evals.score import AVERAGE, read_scores
 from evals.tables import ARMS, TITLES, describe_rule, in_order, percent, untainted_rule
 
 COLUMNS = 3
@@ -96,7 +96,7 @@ def main(
     selection: Annotated[str | None, typer.Option(help="checkpoint rule; default: an untainted one")] = None,
 ) -> None:
     """Draw pass@k curves."""
-    table = read_table(scores)
+    table = read_scores(scores)
     frame = table.to_pandas()
     frame = frame[frame["metric"] == "pass_at_k"].astype({"k": int})
     if frame.empty:
