@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
@@ -24,9 +26,9 @@ Positive = Annotated[int, Field(gt=0)]
 class TinySpec(BaseModel):
     """Architecture and supervised training of the tiny model: `models.<name>.spec` in a study's configuration."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    seed: int
+    seed: Annotated[int, Field(ge=0)]
     """Of the texts, the initial weights and the order of batches."""
     hidden_size: Positive
     intermediate_size: Positive
@@ -51,18 +53,35 @@ class TinySpec(BaseModel):
     probe_problems: Positive
     """Problems per chain length in the accuracy reported with the model; 8 samples each at temperature 1."""
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> TinySpec:
+        if self.heads % self.kv_heads:
+            raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} kv_heads evenly")
+        if self.head_dim % 2:
+            raise ValueError(f"head_dim {self.head_dim} is odd, and cannot be rotated by position")
+        if not sum(self.styles.values()) > 0:
+            raise ValueError("styles: no style has a weight above 0")
+        return self
 
-class SpecError(ValueError):
+
+class SpecError(InputError):
     """The specification of a base model is wrong; the message names the key."""
 
 
-def parse_spec(mapping: dict[str, Any]) -> TinySpec:
+def parse_spec(mapping: Any) -> TinySpec:
+    """The specification in a mapping. Raises SpecError, naming the key."""
+    if not isinstance(mapping, dict):
+        raise SpecError(
+            f"tiny model: the specification is {mapping!r:.80}, not keys with values; give a YAML or JSON object."
+        )
     try:
         return TinySpec.model_validate(mapping)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise SpecError(f"tiny model: key {key!r}: {first['msg']}; correct it in the model's `spec`.") from None
+        key = f"key {'.'.join(str(part) for part in first['loc'])!r}: " if first["loc"] else ""
+        raise SpecError(
+            f"tiny model: {key}{first['msg'].removeprefix('Value error, ')}; correct it in the model's `spec`."
+        ) from None
 
 
 def build_model(spec: TinySpec, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
@@ -288,14 +307,19 @@ def main(
     import torch
     import yaml
 
+    from asymgrpo.readers import read_text
+
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    text = spec if spec.lstrip().startswith("{") else Path(spec).read_text()
     try:
+        text = spec if spec.lstrip().startswith("{") else read_text(spec, "correct it")
         report = make(parse_spec(yaml.safe_load(text)), out)
+    except yaml.YAMLError as error:
+        print(f"{spec[:80]}: not YAML or JSON ({' '.join(str(error).split())[:160]}); correct it.", file=sys.stderr)
+        raise typer.Exit(EXIT_WRONG_INPUT) from None
     except ValueError as error:
         print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
+        raise typer.Exit(EXIT_WRONG_INPUT) from None
     accuracies = ", ".join(f"{name} {row['accuracy']:.2f}" for name, row in report["probe"].items())
     print(
         f"{out}: {report['parameters']:,} parameters, loss {report['loss']:.3f}, {report['seconds']:.0f} s; {accuracies}"

@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import typer
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from evals.cells import Counts, check_ks, need_samples
 from evals.cli import run
@@ -56,6 +55,8 @@ def sampling_variance(n: NDArray[np.int64], c: NDArray[np.int64], k: int) -> NDA
 @lru_cache(maxsize=64)
 def _variances(size: int, k: int) -> NDArray[np.float64]:
     """[size + 1] the variance for every number of correct samples."""
+    from scipy.stats import binom  # slow to import; whoever only reads the table does not need it
+
     could = np.arange(size + 1)
     law = binom.pmf(could[None, :], size, ((could + 0.5) / (size + 1))[:, None])  # [c, C]
     values = pass_at_k(np.full(size + 1, size), could, k)
