@@ -71,11 +71,12 @@ def load_model(directory: str | Path, dtype: Dtype) -> PreTrainedModel:
     kind: torch.dtype = getattr(torch, dtype)
     arguments: dict[str, Any] = {"dtype": kind, "local_files_only": True, "output_loading_info": True}
     try:
-        model, told = AutoModelForCausalLM.from_pretrained(directory, **arguments)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(directory, **arguments)
     except (*LOADING_ERRORS, SafetensorError) as error:
         raise ModelError(
             f"{directory}: the model cannot be loaded ({_reason(error)}); make or fetch it again."
         ) from None
+    model, told = loaded
     if missing := sorted(told["missing_keys"]):
         raise ModelError(
             f"{directory}: the weights lack {missing[0]}, which would be random; make or fetch the model again."
