@@ -1,5 +1,7 @@
 """Options and tables that cannot be right: a sentence that names the file and what to do, and nothing is written."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -306,3 +308,18 @@ def test_trace_names_a_table_that_is_none(study):
     write_table(pa.table({"arm": ["grpo"]}), path, {})
     with pytest.raises(DataError, match=rf"{path}: column\(s\) benchmark, metric, k, .* missing"):
         trace(study[0], path, WANTED)
+
+
+def test_a_full_disk_is_a_sentence_and_no_half_of_a_file(tmp_path):
+    evaluations = {"step": [1], "set": ["validation"], "accuracy": [0.5]}
+    write_table(pa.table(evaluations), tmp_path / "eval.parquet", {})
+    options = {"evaluations": tmp_path / "eval.parquet", "rule": "last", "model": "m", "arm": "grpo", "train-seed": 0}
+    command = [sys.executable, "-m", "evals.select", *(f"--{k}={v}" for k, v in options.items())]
+    command.append(f"--out={tmp_path / 'out' / 'selection.json'}")
+    limited = ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", *command]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: nothing was written: ")
+    assert "make room on that disk" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list((tmp_path / "out").iterdir()) == []
