@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 from pydantic import Field, ValidationError, model_validator
 
+from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
 from asymgrpo.section import Positive, Section, Seed
 
 if TYPE_CHECKING:
@@ -65,17 +66,24 @@ class TinySpec(Section):
         return self
 
 
-class SpecError(ValueError):
+class SpecError(InputError):
     """The specification of a base model is wrong; the message names the key."""
 
 
-def parse_spec(mapping: dict[str, Any]) -> TinySpec:
+def parse_spec(mapping: Any) -> TinySpec:
+    """The specification in a mapping. Raises SpecError, naming the key."""
+    if not isinstance(mapping, dict):
+        raise SpecError(
+            f"tiny model: the specification is {mapping!r:.80}, not keys with values; give a YAML or JSON object."
+        )
     try:
         return TinySpec.model_validate(mapping)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise SpecError(f"tiny model: key {key!r}: {first['msg']}; correct it in the model's `spec`.") from None
+        key = f"key {'.'.join(str(part) for part in first['loc'])!r}: " if first["loc"] else ""
+        raise SpecError(
+            f"tiny model: {key}{first['msg'].removeprefix('Value error, ')}; correct it in the model's `spec`."
+        ) from None
 
 
 def build_model(spec: TinySpec, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
@@ -310,14 +318,19 @@ def main(
     import torch
     import yaml
 
+    from asymgrpo.readers import read_text
+
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    text = spec if spec.lstrip().startswith("{") else Path(spec).read_text(encoding="utf-8")
     try:
+        text = spec if spec.lstrip().startswith("{") else read_text(spec, "correct it")
         report = make(parse_spec(yaml.safe_load(text)), out)
+    except yaml.YAMLError as error:
+        print(f"{spec[:80]}: not YAML or JSON ({' '.join(str(error).split())[:160]}); correct it.", file=sys.stderr)
+        raise typer.Exit(EXIT_WRONG_INPUT) from None
     except ValueError as error:
         print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
+        raise typer.Exit(EXIT_WRONG_INPUT) from None
     accuracies = ", ".join(f"{name} {row['accuracy']:.2f}" for name, row in report["probe"].items())
     print(
         f"{out}: {report['parameters']:,} parameters, loss {report['loss']:.3f}, {report['seconds']:.0f} s; {accuracies}"

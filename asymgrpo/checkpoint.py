@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,42 @@ CONCLUDED = "concluded.json"
 
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be used; the message says which, why and what to do."""
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn what a full disk or a lost file system raises while `place` is written into one sentence.
+
+    Raises:
+        CheckpointError: `place` cannot be written. What was whole before still is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _of_a_write(error):
+            raise
+        reason = " ".join(str(error).split())[:160]
+        raise CheckpointError(
+            f"{place} cannot be written ({reason}; {_free(place)}); make room there and start the same command again: it goes on "
+            "from the newest whole checkpoint."
+        ) from error
+
+
+def _of_a_write(error: BaseException) -> bool:
+    """torch says of a full disk that the position in its file is unexpected, safetensors has an error of its own."""
+    from safetensors import SafetensorError
+
+    if isinstance(error, RuntimeError):
+        return (
+            re.search(r"inline_container|PytorchStreamWriter|iostream error|File .* cannot be opened", str(error))
+            is not None
+        )
+    return isinstance(error, OSError | SafetensorError)
+
+
+def _free(place: Path) -> str:
+    folder = next((parent for parent in place.parents if parent.is_dir()), Path())
+    return f"{shutil.disk_usage(folder).free / 1e9:.1f} GB are free"
 
 
 @contextmanager
@@ -80,21 +118,31 @@ def fault(checkpoint: Path) -> str | None:
     if not manifest.exists():
         return f"{manifest} is missing"
     try:
-        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-    except (ValueError, KeyError):
+        info = json.loads(manifest.read_text(encoding="utf-8"))
+        files, _ = dict(info["files"]), (int(info["step"]), int(info["world_size"]))
+    except (OSError, ValueError, KeyError, TypeError):
         return f"{manifest} is not readable"
-    for name, digest in files.items():
-        path = checkpoint / name
-        if not path.exists():
-            return f"{path} is missing"
+    return next((why for name, digest in files.items() if (why := _file_fault(checkpoint / name, digest))), None)
+
+
+def _file_fault(path: Path, digest: str) -> str | None:
+    if not path.exists():
+        return f"{path} is missing"
+    try:
         if sha256_file(path) != digest:
             return f"{path} has changed since it was written (sha256 differs)"
+        # A file that was cut short before its sum was taken: torch's files are archives, whose table of contents comes last.
+        if path.suffix == ".pt" and not zipfile.is_zipfile(path):
+            return f"{path} was cut short when it was written"
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror})"
     return None
 
 
 def all_steps(directory: Path) -> list[Path]:
     """Checkpoints of a run, newest first."""
-    return sorted(directory.glob("step*"), reverse=True)
+    found = [path for path in directory.glob("step*") if path.is_dir() and path.name.removeprefix("step").isdigit()]
+    return sorted(found, key=step_of, reverse=True)
 
 
 def step_of(path: Path) -> int:
@@ -106,8 +154,12 @@ def step_of(path: Path) -> int:
     return int(path.name.removeprefix("step"))
 
 
-def newest_whole(directory: Path, world_size: int, warn=print) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint that is whole, with its manifest; broken ones are named through `warn` and skipped."""
+def whole_ones(directory: Path, world_size: int, warn=print) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The checkpoints that are whole, newest first, with their manifests; broken ones are named through `warn` and skipped.
+
+    Raises:
+        CheckpointError: a whole one is of another number of ranks.
+    """
     for checkpoint in all_steps(directory):
         why = fault(checkpoint)
         if why:
@@ -119,8 +171,12 @@ def newest_whole(directory: Path, world_size: int, warn=print) -> tuple[Path, di
                 f"{checkpoint} was written by {info['world_size']} ranks and cannot be resumed by {world_size}: start with "
                 f"{info['world_size']} ranks again, or delete {directory} to train from the beginning."
             )
-        return checkpoint, info
-    return None
+        yield checkpoint, info
+
+
+def newest_whole(directory: Path, world_size: int, warn=print) -> tuple[Path, dict[str, Any]] | None:
+    """The first of `whole_ones`, if there is one."""
+    return next(whole_ones(directory, world_size, warn), None)
 
 
 def prune(directory: Path, keep: int) -> None:

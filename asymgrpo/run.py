@@ -7,14 +7,14 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from asymgrpo import checkpoint as ck
@@ -25,6 +25,7 @@ from asymgrpo.metrics import SCHEMA
 from asymgrpo.outcome import Diverged, DivergedError, read, stated
 from asymgrpo.progress import Progress
 from asymgrpo.provenance import machine
+from asymgrpo.readers import read_table
 from asymgrpo.rollout import Request, Rollout
 from asymgrpo.seeds import derive
 from asymgrpo.stopwatch import PHASES, Stopwatch
@@ -114,21 +115,44 @@ class Run:
         self.live: Callable[[History], None] | None = None  # asymgrpo.live
 
     def resume(self, warn) -> int:
-        """Load the newest whole checkpoint -> the last step done (0: from the beginning, train.steps: nothing is left to do)."""
+        """Load the newest whole checkpoint -> the last step done (0: from the beginning, train.steps: nothing is left to do).
+
+        One that is whole and cannot be loaded is named and skipped, too. Raises CheckpointError when no other one can.
+        """
         if (concluded := self.workspace / ck.CONCLUDED).exists():
             told = json.loads(concluded.read_text(encoding="utf-8"))
             self.history, self.outcome, self.metadata = History(**told["history"]), read(told), told["metadata"]
             return self.train.steps
-        found = ck.newest_whole(self.workspace / "checkpoints", self.engine.world_size, warn)
-        if found is None:
+        folder = self.workspace / "checkpoints"
+        failure: ck.CheckpointError | None = None
+        for directory, info in ck.whole_ones(folder, self.engine.world_size, warn):
+            try:
+                self.load(directory)
+            except ck.CheckpointError as error:
+                failure = error
+                if self.engine.world_size > 1:  # the others may have loaded theirs
+                    break
+                warn(f"checkpoint {directory.name} is skipped: {error}")
+                continue
             self.trainer.sampler.update_weights(self.engine.weights())
-            return 0
-        directory, info = found
-        self.engine.load_state(directory / "engine")
-        state = json.loads((directory / "state.json").read_text(encoding="utf-8"))
-        self.history, self.trainer.entropy_coef = History(**state["history"]), state["entropy_coef"]
+            return info["step"]
+        if failure:
+            # The engine may hold half of what could not be loaded.
+            raise ck.CheckpointError(
+                f"{failure}; use the versions that wrote it, or delete it to continue from an older one (without any, from the "
+                "beginning)."
+            ) from failure
         self.trainer.sampler.update_weights(self.engine.weights())
-        return info["step"]
+        return 0
+
+    def load(self, checkpoint: Path) -> None:
+        """Engine, history and entropy coefficient of a checkpoint. Raises CheckpointError."""
+        self.engine.load_state(checkpoint / "engine")
+        try:
+            state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+            self.history, self.trainer.entropy_coef = History(**state["history"]), state["entropy_coef"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ck.CheckpointError(f"{checkpoint} cannot be loaded (state.json: {error})") from error
 
     def train_to_the_end(self, first: int, progress: Progress) -> None:
         """`train_steps` until the run finishes or diverges, which `outcome` then tells. Raises Preempted after a signal."""
@@ -182,16 +206,12 @@ class Run:
     def candidate(self, step: int) -> None:
         """Keep this step's model and measure it on the sets that checkpoint selection may look at."""
         target = self.workspace / "candidates" / f"step{step:06d}"
-        staging = target.with_name(f".staging-{target.name}")
-        if self.engine.rank == 0:
-            shutil.rmtree(staging, ignore_errors=True)
-            staging.mkdir(parents=True)
-        self.engine.barrier()
-        self.engine.save_pretrained(staging)
-        if self.engine.rank == 0:
-            self.tokenizer.save_pretrained(staging)
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(staging, target)
+        with self.staged(target) as staging:
+            self.engine.save_pretrained(staging)
+            if self.engine.rank == 0:
+                self.tokenizer.save_pretrained(staging)
+                shutil.rmtree(target, ignore_errors=True)
+                os.replace(staging, target)
         for name, problems in self.evaluation_sets.items():
             accuracy = self.accuracy(problems, name, step)
             self.history.evaluations.append(
@@ -232,21 +252,37 @@ class Run:
     def save(self, step: int) -> None:
         """Write a resumable checkpoint, then forget the oldest."""
         folder = self.workspace / "checkpoints"
-        staging, target = folder / f".staging{step:06d}", folder / f"step{step:06d}"
+        target = folder / f"step{step:06d}"
+        with self.staged(target) as staging:
+            self.engine.save_state(staging / "engine")
+            if self.engine.rank == 0:
+                state = {"history": vars(self.history), "entropy_coef": self.trainer.entropy_coef}
+                (staging / "state.json").write_text(json.dumps(state), encoding="utf-8")
+                ck.seal(staging, target, {"step": step, "world_size": self.engine.world_size})
         if self.engine.rank == 0:
-            shutil.rmtree(staging, ignore_errors=True)
-            staging.mkdir(parents=True)
-        self.engine.barrier()
-        self.engine.save_state(staging / "engine")
-        if self.engine.rank == 0:
-            state = {"history": vars(self.history), "entropy_coef": self.trainer.entropy_coef}
-            (staging / "state.json").write_text(json.dumps(state), encoding="utf-8")
-            ck.seal(staging, target, {"step": step, "world_size": self.engine.world_size})
             ck.prune(folder, self.train.keep_checkpoints)
             # Up to the oldest step from which the run may resume: later ones, done again on a GPU, are not the same to the bit.
             for old in self.unselectable(until=min(ck.step_of(path) for path in ck.all_steps(folder))):
                 shutil.rmtree(old)
         self.engine.barrier()
+
+    @contextmanager
+    def staged(self, target: Path) -> Iterator[Path]:
+        """A folder beside `target` for all ranks to write into; rank 0 moves it. What a failure leaves there is deleted.
+
+        Raises CheckpointError when the disk takes no more.
+        """
+        staging = target.with_name(f".staging-{target.name}")
+        with ck.writing(target):
+            if self.engine.rank == 0:
+                shutil.rmtree(staging, ignore_errors=True)
+                staging.mkdir(parents=True)
+            self.engine.barrier()
+            try:
+                yield staging
+            finally:
+                if self.engine.rank == 0:
+                    shutil.rmtree(staging, ignore_errors=True)
 
     def unselectable(self, until: int) -> list[Path]:
         """Candidates up to a step that no selection rule can choose any more, if the configuration wants them gone."""
@@ -274,9 +310,9 @@ class Run:
         ]
         gathered = [row for part in self.engine.gather_objects(rows) for row in part]
         if self.engine.rank == 0:
-            folder = self.workspace / "rollouts"
-            folder.mkdir(parents=True, exist_ok=True)
-            write_table(pa.Table.from_pylist(gathered), folder / f"step{step:06d}.parquet", {})
+            path = self.workspace / "rollouts" / f"step{step:06d}.parquet"
+            with ck.writing(path):
+                write_table(pa.Table.from_pylist(gathered), path, {})
 
     def install_signal_handlers(self) -> None:
         """SIGTERM and SIGUSR1 (preemption, time limit) stop the run at the next step boundary."""
@@ -343,7 +379,7 @@ class Run:
     def all_rollouts(self) -> pa.Table:
         """What `store_rollouts` wrote, step after step."""
         paths = sorted((self.workspace / "rollouts").glob("step*.parquet"))
-        return pa.concat_tables(pq.read_table(p) for p in paths) if paths else ROLLOUT_SCHEMA.empty_table()
+        return pa.concat_tables(read_table(p) for p in paths) if paths else ROLLOUT_SCHEMA.empty_table()
 
 
 def selectable(evaluations: Sequence[Mapping[str, Any]], until: int) -> set[int]:

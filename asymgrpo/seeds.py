@@ -6,7 +6,7 @@ A resumed run therefore needs no random state, and a sample is the same whatever
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -55,3 +55,19 @@ def prompt_order(run_seed: int, step: int, prompts_per_step: int, n_problems: in
     stream = np.concatenate([generator("prompts", run_seed, epoch).permutation(n_problems) for epoch in epochs])
     offset = first - epochs.start * n_problems
     return stream[offset : offset + prompts_per_step].tolist()
+
+
+def occurrences(names: Sequence[Hashable]) -> list[int]:
+    """How often each entry stood before its place: 0 for a first one.
+
+    A step that is larger than the data, or that crosses an epoch's end, may hold a problem twice.
+
+    >>> occurrences(["a", "b", "a", "a"])
+    [0, 0, 1, 2]
+    """
+    seen: dict[Hashable, int] = {}
+    found = []
+    for name in names:
+        found.append(seen.get(name, 0))
+        seen[name] = found[-1] + 1
+    return found

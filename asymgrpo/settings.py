@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asymgrpo.errors import InputError
 from asymgrpo.files import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ GROWING = ("arm", "train", "evaluation")
 """Sections that a later version may extend: a result that does not state a key of theirs was made before it existed."""
 
 
-class SettingsError(ValueError):
+class SettingsError(InputError):
     """A result was made with other settings than those asked for; the message names it, the keys and the remedy."""
 
 

@@ -62,10 +62,11 @@ def main(
     from asymgrpo.checkpoint import CheckpointError
     from asymgrpo.config import ConfigError, indivisible, parse_section
     from asymgrpo.engine import LostRankError
+    from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
     from asymgrpo.rendezvous import RendezvousError
     from asymgrpo.rollout.base import SamplerError
     from asymgrpo.run import EXIT_PREEMPTED, Preempted, TimeLimit
-    from asymgrpo.settings import SettingsError, loads
+    from asymgrpo.settings import loads
     from asymgrpo.trainer import MismatchError
 
     try:
@@ -80,8 +81,8 @@ def main(
         inputs = Inputs(model, {"train": problems} | {name: Path(file) for name, file in sets.items()})
         inputs.require(asked)
         run_training(arm, train, asked, inputs, checkpoints, out, threads, live, limit, lock_patience)
-    except (ArmError, ConfigError, RendezvousError, SettingsError) as error:
-        _fail(str(error), 2)
+    except (ArmError, ConfigError, InputError, RendezvousError) as error:
+        _fail(str(error), EXIT_WRONG_INPUT)
     except (MismatchError, CheckpointError, LostRankError, SamplerError) as error:
         _fail(str(error), 1)
     except Preempted as stopped:
@@ -128,6 +129,7 @@ def run_training(
     from asymgrpo.engine import Engine, naming_lost_ranks, start_process_group
     from asymgrpo.files import write_json
     from asymgrpo.live import open_live
+    from asymgrpo.model_checks import check_model
     from asymgrpo.models import load_model, load_tokenizer
     from asymgrpo.progress import Progress
     from asymgrpo.provenance import provenance
@@ -145,6 +147,7 @@ def run_training(
             f"{world_size}; start {train.world_size} by torchrun or srun, as python -m workflow.launch does."
         )
     model, template, seed = inputs.model, asked["template"], asked["seed"]
+    check_model(model, template, train.rollout_engine)
     tokenizer = load_tokenizer(model)
     identity = run_identity(arm, train, asked, model, list(inputs.problems.values()))
     problems = dict(inputs.problems)
@@ -176,8 +179,9 @@ def run_training(
         if rank == 0:
             if run.outcome:
                 _say(f"{arm.name} seed {seed} diverged: {run.outcome.reason}; this is its result")
-            write_json(conventions_of(arm, train), out / "conventions.json")
-            run.publish(out, identity | provenance())
+            with ck.writing(out):
+                write_json(conventions_of(arm, train), out / "conventions.json")
+                run.publish(out, identity | provenance())
         engine.barrier()
     torch.distributed.destroy_process_group()
 
@@ -217,20 +221,18 @@ def read_problems(path: Path, template: str, tokenizer, max_tokens: int | None) 
 
     Raises ConfigError when none is left.
     """
-    import pyarrow.parquet as pq
-
     from asymgrpo.config import ConfigError
+    from asymgrpo.tasks import table
     from asymgrpo.tasks.prompts import render
     from asymgrpo.trainer import Problem
 
-    rows = pq.read_table(path, columns=["problem_id", "problem", "answer"]).to_pylist()
     found = [
         Problem(
             row["problem_id"],
             tuple(tokenizer(render(template, row["problem"], tokenizer), add_special_tokens=False)["input_ids"]),
             row["answer"],
         )
-        for row in rows
+        for row in table.read_problems(path)
     ]
     kept = [p for p in found if max_tokens is None or len(p.prompt_ids) <= max_tokens]
     if not kept:

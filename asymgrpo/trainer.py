@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from asymgrpo.outcome import DivergedError
 from asymgrpo.policy import Policy
 from asymgrpo.reduce import counts, reduce
 from asymgrpo.rollout import Request, Rollout, RolloutEngine
-from asymgrpo.seeds import derive, prompt_order
+from asymgrpo.seeds import derive, occurrences, prompt_order
 from asymgrpo.stopwatch import Stopwatch
 from asymgrpo.verifier import Verdict, reward
 
@@ -33,6 +33,8 @@ class Problem:
     problem_id: str
     prompt_ids: tuple[int, ...]
     answer: str
+    occurrence: int = 0
+    """How often the step has drawn this problem before, over all ranks and updates: its samples continue the count."""
 
 
 Grader = Callable[[Sequence[Rollout], Sequence[str]], list[Verdict]]
@@ -76,7 +78,7 @@ class Trainer:
             groups = self.rollout(problems, step)
         with clock("reward"):
             verdicts, rewards = self.judge(groups, problems)
-            seeds = [derive("control", self.run_seed, step, p.problem_id) for p in problems]
+            seeds = [control_seed(self.run_seed, step, p.problem_id, p.occurrence) for p in problems]
             advantages = self.arm.advantage_fn(rewards, seeds)
         with clock("score"):
             batch = pack([rollout for group in groups for rollout in group])
@@ -110,17 +112,21 @@ class Trainer:
     def draw(self, step: int) -> list[Problem]:
         """x ~ D: this rank's share of the step's prompts, in the order of the updates that will use them."""
         order = prompt_order(self.run_seed, step - 1, self.train.prompts_per_step, len(self.problems))
-        by_update_and_rank = np.array(order).reshape(self.train.updates_per_rollout, self.engine.world_size, -1)
-        return [self.problems[i] for i in by_update_and_rank[:, self.engine.rank].ravel()]
+        earlier = occurrences([self.problems[i].problem_id for i in order])
+        places = np.arange(len(order)).reshape(self.train.updates_per_rollout, self.engine.world_size, -1)
+        mine = places[:, self.engine.rank].ravel()
+        return [replace(self.problems[order[place]], occurrence=earlier[place]) for place in mine]
 
     def rollout(self, problems: Sequence[Problem], step: int) -> list[list[Rollout]]:
-        """y_1 ... y_G ~ pi_old(. | x) for each problem; a sample's seed depends on (run, step, prompt, sample) only."""
+        """y_1 ... y_G ~ pi_old(. | x) for each problem; a sample's seed depends on (run, step, prompt, sample) only.
+
+        Samples are counted over the step: a prompt that it draws a second time has the samples G ... 2G - 1.
+        """
+        size = self.train.group_size
+        samples = [range(p.occurrence * size, (p.occurrence + 1) * size) for p in problems]
         requests = [
-            Request(
-                p.prompt_ids,
-                tuple(rollout_seed(self.run_seed, step, p.problem_id, g) for g in range(self.train.group_size)),
-            )
-            for p in problems
+            Request(p.prompt_ids, tuple(rollout_seed(self.run_seed, step, p.problem_id, i) for i in numbers))
+            for p, numbers in zip(problems, samples, strict=True)
         ]
         self.sampler.wake()
         groups = self.sampler.generate(requests, self.train.temperature, self.train.top_p, self.train.max_tokens)
@@ -290,3 +296,8 @@ class Trainer:
 def rollout_seed(run_seed: int, step: int, problem_id: str, sample: int) -> int:
     """The seed of one training sample; arms of one run seed share it, so that they start from the same draws."""
     return derive("rollout", run_seed, step, problem_id, sample)
+
+
+def control_seed(run_seed: int, step: int, problem_id: str, occurrence: int) -> int:
+    """The seed of the random rewards of one group. A first occurrence is not counted, as in all results stored so far."""
+    return derive("control", run_seed, step, problem_id, *([occurrence] if occurrence else []))

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from asymgrpo.errors import DataError
 from asymgrpo.settings import Settings, SettingsError, require_for_table
-from evals.errors import DataError
 
 _asked: Settings | None = None
 

@@ -1,6 +1,6 @@
 """From graded samples to cells: counts per (training seed, problem), the input of every estimate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from evals.io import DataError, read_json, read_table, read_tables
+from evals.io import DataError, check_table, read_json, read_table, read_tables
 from evals.outcomes import AT, finished, outcome_of
 from evals.passk import avg_at_n, maj_at_k, normalise_answer, pass_at_k
 
 RUN = ("model", "arm", "train_seed", "step", "benchmark")
-COLUMNS = (*RUN, "problem_id", "sample_id", "correct", "second_correct", "verdict", "extracted")
+GRADED = pa.schema(
+    [
+        ("model", pa.string()),
+        ("arm", pa.string()),
+        ("train_seed", pa.int32()),
+        ("step", pa.int32()),
+        ("benchmark", pa.string()),
+        ("problem_id", pa.string()),
+        ("sample_id", pa.int32()),
+        ("correct", pa.bool_()),
+        ("second_correct", pa.bool_()),
+        ("verdict", pa.string()),
+        ("extracted", pa.string()),
+    ]
+)
+COLUMNS = tuple(GRADED.names)
 SELECTION_COLUMNS = ("model", "arm", "train_seed", "selection", "step")
 
 
@@ -52,8 +67,10 @@ def read_graded(paths: Sequence[str | Path]) -> pa.Table:
     """The columns of graded tables that estimates use.
 
     Raises:
-        DataError: a file is missing or not a graded table, or a sample occurs twice.
+        DataError: a file is missing, empty or not a graded table, or a sample occurs twice.
     """
+    for path in paths:
+        check_table(read_table(path, COLUMNS), path, GRADED, nullable=["extracted"])
     table = read_tables(paths, COLUMNS)
     keys = _codes(table, [*RUN, "problem_id", "sample_id"])
     if len(np.unique(keys)) != table.num_rows:
@@ -73,6 +90,8 @@ def _codes(table: pa.Table, columns: Sequence[str]) -> NDArray[np.int64]:
 def read_selection(paths: Sequence[str | Path]) -> pd.DataFrame:
     """Which checkpoint each run reports under each rule: JSON lists or Parquet of (model, arm, train_seed,
     selection, step), as `evals.select` writes them. `diverged_at`: the step at which a run without a checkpoint diverged."""
+    if not paths:
+        raise DataError("no selection of checkpoints was given; name at least one (evals.select writes them)")
     parts = [_selections(path) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         missing = set(SELECTION_COLUMNS) - set(part.columns)
@@ -86,13 +105,26 @@ def read_selection(paths: Sequence[str | Path]) -> pd.DataFrame:
 
 
 def _selections(path: str | Path) -> pd.DataFrame:
-    rows = read_table(path).to_pylist() if str(path).endswith(".parquet") else read_json(path)
+    rows = read_table(path).to_pylist() if str(path).endswith(".parquet") else _read_rows(path)
     ends = [outcome_of(path, row) for row in rows]
     for row, ended in zip(rows, ends, strict=True):
         if row.get("step") is None and ended is None and "step" in row:
             raise DataError(f"{path}: no step for a run that did not diverge; write it with evals.select")
     steps = pd.array([pd.NA if ended is None else ended.step for ended in ends], dtype="Int64")
     return pd.DataFrame(rows).assign(**{AT: steps})
+
+
+def _read_rows(path: str | Path) -> list[dict[str, Any]]:
+    rows = read_json(path)
+    if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
+        raise DataError(f"{path}: not a list of selected checkpoints; write it with evals.select")
+    for i, row in enumerate(rows, start=1):
+        whole = [k for k in ("train_seed", "step") if row.get(k) is not None]
+        odd = [k for k in whole if isinstance(row[k], bool) or not isinstance(row[k], int)]
+        odd += [k for k in ("model", "arm", "selection") if k in row and not isinstance(row[k], str)]
+        if odd:
+            raise DataError(f"{path}, entry {i}: {odd[0]} is {row[odd[0]]!r}; write it with evals.select")
+    return rows
 
 
 def select_samples(graded: pa.Table, selection: pd.DataFrame) -> dict[str, pa.Table]:
@@ -121,7 +153,7 @@ def count_cells(samples: pa.Table, votes: bool) -> Mapping[tuple[str, str, str],
     """(model, arm, benchmark) -> Counts, sorted by key; one checkpoint per training seed.
 
     Raises:
-        DataError: a seed has several checkpoints, or lacks a problem that another seed has.
+        DataError: a seed has several checkpoints, or a seed or an arm lacks a problem that another one has.
     """
     flags = {
         "c": pc.cast(samples["correct"], pa.int64()),
@@ -139,7 +171,38 @@ def count_cells(samples: pa.Table, votes: bool) -> Mapping[tuple[str, str, str],
     for key, frame in cells.groupby(["model", "arm", "benchmark"], sort=True):
         named: tuple[str, str, str] = key  # type: ignore[assignment]
         result[named] = _counts(named, frame, long.get(named))
+    _need_same_problems(result)
     return result
+
+
+def _need_same_problems(counts: Mapping[tuple[str, str, str], Counts]) -> None:
+    """Arms that stand in one table answer the same problems, or their numbers cannot be compared."""
+    first: dict[tuple[str, str], tuple[str, Counts]] = {}
+    for (model, arm, benchmark), item in counts.items():
+        other, theirs = first.setdefault((model, benchmark), (arm, item))
+        if theirs.problem_ids != item.problem_ids:
+            odd = sorted(set(theirs.problem_ids) ^ set(item.problem_ids))[0]
+            raise DataError(
+                f"{other} and {arm} on {benchmark} ({model}) have other problems (for one, {odd}); sample the missing ones"
+            )
+
+
+def check_ks(ks: Sequence[int], name: str = "k") -> None:
+    """Refuse a k that no number of samples can serve, and one that stands twice. Raises DataError before anything is read."""
+    small = [k for k in ks if k < 1]
+    if small:
+        raise DataError(f"--{name} {small[0]}: k counts samples; give whole numbers from 1")
+    double = [k for i, k in enumerate(ks) if k in ks[:i]]
+    if double:
+        raise DataError(f"--{name} {double[0]} stands twice; give each k once")
+
+
+def need_samples(ks: Sequence[int], counts: Iterable[Counts]) -> None:
+    """Refuse a k that none of `counts` has the samples for. Raises DataError."""
+    largest = max((int(item.n.min()) for item in counts), default=0)
+    for k in ks:
+        if k > largest:
+            raise DataError(f"k = {k}: no benchmark has that many samples per problem (largest n = {largest})")
 
 
 def _counts(key: tuple[str, str, str], frame: pd.DataFrame, votes: pd.DataFrame | None) -> Counts:

@@ -20,8 +20,9 @@ from evals.claims_decide import BASE, Decision, Effect, Measured, Verdict, decid
 from evals.claims_measures import MEASURES, TRAINING, arms_of, measure_runs
 from evals.claims_table import CLAIMS, Claim, Contrast
 from evals.cli import run
-from evals.io import DataError, data_hash, derived, inputs_metadata, read_table, write_table, write_text
+from evals.io import DataError, data_hash, derived, inputs_metadata, write_table, write_text
 from evals.outcomes import finished, of_frame
+from evals.table_runs import read_run_scores
 from evals.tables import TITLES, describe_rule, untainted_rule
 
 SCHEMA = pa.schema(
@@ -252,7 +253,7 @@ def main(
     selection: Annotated[str | None, typer.Option(help="checkpoint rule; default: an untainted one")] = None,
 ) -> None:
     """Decide the paper's claims."""
-    scores = read_table(runs).to_pandas()
+    scores = read_run_scores(runs, selection).to_pandas()
     by_run = measure_runs(metrics, scores, selection or untainted_rule(scores["selection"]))
     origin = derived(inputs_metadata([runs, *metrics]))
     about = {"data_hash": data_hash(by_run), **origin}

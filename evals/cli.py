@@ -1,5 +1,6 @@
 """How every tool here is started: lists without repeating the option, errors in one sentence."""
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 
@@ -8,9 +9,11 @@ import typer
 from asymgrpo import settings
 from asymgrpo.config import ConfigError
 from asymgrpo.console import print_any_letter
-from asymgrpo.settings import SettingsError
+from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
 from evals import asked
-from evals.errors import DataError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The disk, a quota or a limit of file sizes is full."""
 
 
 def repeat_options(arguments: Sequence[str]) -> list[str]:
@@ -54,7 +57,7 @@ def without_settings(arguments: Sequence[str]) -> list[str]:
 def run(*commands: Callable[..., None]) -> None:
     """Run a command as a typer program, or several as its subcommands.
 
-    A `DataError` or `ConfigError` is printed as one sentence and exits with status 1.
+    An `InputError` or `ConfigError` is printed as one sentence and exits with status 2.
     """
     print_any_letter()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -62,6 +65,11 @@ def run(*commands: Callable[..., None]) -> None:
         app.command()(command)
     try:
         app(args=repeat_options(without_settings(sys.argv[1:])))
-    except (DataError, ConfigError, SettingsError) as error:
+    except (InputError, ConfigError) as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_WRONG_INPUT)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        typer.echo(f"error: nothing was written: {error}; make room on that disk and run it again", err=True)
         sys.exit(1)

@@ -19,7 +19,16 @@ import pyarrow as pa
 import typer
 
 from evals.cells import COLUMNS as GRADED
-from evals.cells import SELECTION_COLUMNS, Counts, count_cells, read_graded, read_selection, select_samples
+from evals.cells import (
+    SELECTION_COLUMNS,
+    Counts,
+    check_ks,
+    count_cells,
+    need_samples,
+    read_graded,
+    read_selection,
+    select_samples,
+)
 from evals.cli import run
 from evals.io import DataError, data_hash, derived, inputs_metadata, read_json, read_schema, write_table
 from evals.outcomes import Lost, of_files, of_frame
@@ -268,10 +277,14 @@ def render(rows: list[dict[str, Any]], metric: str) -> str:
     return "\n".join(lines)
 
 
+def _known_arms(by_rule: Mapping[str, CountsOf]) -> list[str]:
+    return in_order((key[1] for counts in by_rule.values() for key in counts), ARMS)
+
+
 def main(
     results: Annotated[Path | None, typer.Argument(help="directory of results")] = None,
     *,
-    draws: Annotated[int, typer.Option(help="bootstrap draws; 10000 for published numbers")],
+    draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
     seed: Annotated[int, typer.Option(help="names the random streams of the bootstrap")],
     seed_variance: Annotated[SeedVarianceRule, typer.Option(help="whose seeds the seed variance is from")],
     graded: Annotated[list[Path] | None, typer.Option(help="graded tables, instead of a directory")] = None,
@@ -281,6 +294,7 @@ def main(
     out: Annotated[Path | None, typer.Option(help="differences to write (Parquet)")] = None,
 ) -> None:
     """Paired differences between arms."""
+    check_ks(k or [])
     if (results is None) == (not graded):
         raise DataError("name either a directory of results or --graded files")
     if results is not None:
@@ -292,8 +306,9 @@ def main(
     there = {key[1] for rule, counts in by_rule.items() for key in _with_lost(counts, lost[rule])}
     if against and against not in there:
         raise DataError(
-            f"{files[0]} and others: no arm {against!r} in them; choose --against from the arms that were run"
+            f"{files[0]} and others: no arm {against!r} in them; choose --against from {', '.join(_known_arms(by_rule))}"
         )
+    need_samples(k or [], [item for counts in by_rule.values() for item in counts.values()])
     settings = Settings(tuple(k or ()), seed_variance, seed, draws)
     rows: list[dict[str, Any]] = []
     for rule, counts in by_rule.items():

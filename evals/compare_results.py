@@ -21,6 +21,7 @@ import pyarrow as pa
 import typer
 
 from evals.bundle_files import is_bundle, open_bundle
+from evals.cells import check_ks
 from evals.cli import run
 from evals.compare import SCHEMA, ResultSet, Settings, compare_sets, read_result_set, render
 from evals.io import DataError, data_hash, derived, inputs_metadata, read_json, read_metadata, write_table, write_text
@@ -161,7 +162,7 @@ def main(
     first: Annotated[str, typer.Argument(help="folder of results or bundle")],
     second: Annotated[str, typer.Argument(help="folder of results or bundle to compare it with")],
     k: Annotated[list[int] | None, typer.Option(help="k of pass@k")] = None,
-    draws: Annotated[int | None, typer.Option(help="bootstrap draws")] = None,
+    draws: Annotated[int | None, typer.Option(min=1, help="bootstrap draws")] = None,
     seed: Annotated[int | None, typer.Option(help="names the random streams of the bootstrap")] = None,
     seed_variance: Annotated[
         SeedVarianceRule | None, typer.Option(help="whose seeds the seed variance is from")
@@ -170,6 +171,7 @@ def main(
     markdown: Annotated[Path | None, typer.Option(help="the comparison to write (Markdown)")] = None,
 ) -> None:
     """Compare two result sets."""
+    check_ks(k or [])
     with ExitStack() as stack:
         folders = [stack.enter_context(opened(source)) for source in (first, second)]
         sets = [read_result_set(folder) for folder in folders]

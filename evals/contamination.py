@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
+from asymgrpo.tasks.table import read_problems
 from evals.cli import run
 from evals.io import DataError, data_hash, derived, inputs_metadata, read_table, write_table, write_text
 
@@ -177,9 +178,9 @@ def main(
     tables = {path.stem: read_table(path, COLUMNS) for path in benchmarks}
     if len(tables) < len(benchmarks):
         raise DataError("two benchmark files have the same name; rename one, since benchmarks are told by it")
-    rows = {name: table.to_pylist() for name, table in tables.items()}
+    rows = {path.stem: read_problems(path, COLUMNS) for path in benchmarks}
     training = read_table(train, COLUMNS)
-    pairs = overlap(training.to_pylist(), rows, NEAR)
+    pairs = overlap(read_problems(train, COLUMNS), rows, NEAR)
     counts = count_pairs(pairs, {name: len(problems) for name, problems in rows.items()})
     hashes = {name: data_hash(table) for name, table in {train.stem: training, **tables}.items()}
     write_table(

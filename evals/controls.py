@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
-from evals.cells import Counts, count_cells, read_graded
+from evals.cells import Counts, check_ks, count_cells, need_samples, read_graded
 from evals.cli import run
 from evals.compare import Settings, compare_arms
 from evals.io import DataError, data_hash, derived, inputs_metadata, read_metadata, read_table, write_table, write_text
@@ -126,16 +126,19 @@ def render(table: pa.Table) -> str:
 def main(
     graded: Annotated[list[Path], typer.Option(help="graded tables (Parquet) of base and base@TEMPLATE")],
     k: Annotated[list[int], typer.Option(help="k of pass@k")],
-    draws: Annotated[int, typer.Option(help="bootstrap draws; 10000 for published numbers")],
+    draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
     seed: Annotated[int, typer.Option(help="names the random streams of the bootstrap")],
     out: Annotated[Path, typer.Option(help="table to write (Parquet)")],
     markdown: Annotated[Path | None, typer.Option(help="table to write (Markdown)")] = None,
 ) -> None:
     """Compare prompt templates on the base model."""
+    check_ks(k)
     templates = arm_templates(graded)
     if BASE not in templates or len(templates) < 2:
         raise DataError("pass the graded samples of arm base and of at least one arm base@TEMPLATE")
-    table = template_control(count_cells(read_graded(graded), votes=False), templates, k, seed, draws)
+    counts = count_cells(read_graded(graded), votes=False)
+    need_samples(k, counts.values())
+    table = template_control(counts, templates, k, seed, draws)
     origin = {"data_hash": data_hash(table), "draws": draws, "bootstrap_seed": seed, **derived(inputs_metadata(graded))}
     write_table(table, out, origin)
     text = render(table)

@@ -19,11 +19,21 @@ from asymgrpo.outcome import stated
 from asymgrpo.settings import Settings, loads, require
 from asymgrpo.settings import samples as samples_settings
 from evals.cli import run
-from evals.io import DataError, data_hash, provenance, read_metadata, read_table, read_tables, sha256_file, write_table
+from evals.io import (
+    DataError,
+    check_table,
+    data_hash,
+    provenance,
+    read_metadata,
+    read_table,
+    read_tables,
+    sha256_file,
+    write_table,
+)
 from evals.outcomes import RUN, outcome_of
 
 KEY = ("model", "arm", "train_seed", "step", "benchmark", "problem_id", "sample_id")
-SAMPLE_COLUMNS = (*KEY, "sample_seed", "response", "finish_reason", "n_tokens", "logprob_sum")
+FINISH_REASONS = {"stop", "length"}
 
 
 def gold_answers(problems: Iterable[str | Path]) -> dict[str, str]:
@@ -32,15 +42,25 @@ def gold_answers(problems: Iterable[str | Path]) -> dict[str, str]:
     Raises:
         DataError: one id has two answers, or an answer is empty.
     """
+    from asymgrpo.tasks.table import read_problems
+
     golds: dict[str, str] = {}
     for path in problems:
-        table = read_table(path, ["problem_id", "answer"])
-        for name, answer in zip(*(table[column].to_pylist() for column in table.column_names), strict=True):
-            if not answer:
-                raise DataError(f"{path}: problem {name} has no answer; fill it in before grading")
+        for row in read_problems(path, ("problem_id", "answer")):
+            name, answer = row["problem_id"], row["answer"]
             if golds.setdefault(name, answer) != answer:
                 raise DataError(f"{path}: problem {name} has two answers, {golds[name]!r} and {answer!r}")
     return golds
+
+
+def check_samples(table: pa.Table, path: Path) -> None:
+    """Raise DataError unless this is a whole sample table. (A bundle keeps few texts: it cannot be graded again.)"""
+    from evals.sample import SCHEMA
+
+    check_table(table, path, SCHEMA, nullable=["logprob_sum"])
+    odd = sorted(set(table["finish_reason"].unique().to_pylist()) - FINISH_REASONS)
+    if odd:
+        raise DataError(f"{path}: finish_reason {odd[0]!r} is neither stop nor length; sample again with evals.sample")
 
 
 def grade_samples(samples: pa.Table, golds: dict[str, str], workers: int) -> pa.Table:
@@ -160,10 +180,11 @@ def main(
     described = [read_metadata(path) for path in samples]
     refuse_other_samples(dict(zip(samples, described, strict=True)), problems, asked)
     earlier = read_table(previous) if previous else None  # before writing: it may be the same file
+    for path in samples:
+        check_samples(read_table(path), path)
     table = read_tables(samples)
-    missing = [name for name in SAMPLE_COLUMNS if name not in table.column_names]
-    if missing:
-        raise DataError(f"{samples[0]}: column(s) {', '.join(missing)} missing; it is not a sample table")
+    if table.select(KEY).group_by(KEY).aggregate([]).num_rows != table.num_rows:
+        raise DataError(f"{samples[0]} and others hold the same sample twice; pass each sample file once")
     graded = grade_samples(table, gold_answers(problems), workers)
     about = read_metadata(samples[0])
     ended = outcome_of(samples[0], about)

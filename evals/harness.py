@@ -69,15 +69,15 @@ def hf_backend(checkpoint: Path, dtype: str, batch: int, endings: Endings) -> An
     from lm_eval.models.huggingface import HFLM
     from lm_eval.models.utils import postprocess_generated_text
 
-    from asymgrpo.rollout.engines import end_token_ids
+    from asymgrpo.model_checks import end_tokens
 
     class NotingHF(HFLM):
         def _model_generate(self, context: Any, max_length: int, stop: list[str], **kwargs: Any) -> Any:
             produced = super()._model_generate(context=context, max_length=max_length, stop=stop, **kwargs)
-            end_tokens = set(end_token_ids(checkpoint, self.tokenizer))
+            ends = set(end_tokens(checkpoint, self.tokenizer, None))
             for row in produced[:, context.shape[1] :].tolist():
                 text = postprocess_generated_text(self.tok_decode(row), stop, None)
-                endings[text] = ending_of(row, end_tokens)
+                endings[text] = ending_of(row, ends)
             return produced
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -194,7 +194,7 @@ def main(
     import torch
 
     from asymgrpo.config import parse_section
-    from asymgrpo.tasks.prompts import PromptError
+    from asymgrpo.model_checks import check_model
     from evals.sample import SCHEMA, weights_sha256
 
     torch.set_num_threads(threads)
@@ -208,6 +208,7 @@ def main(
     for name, path in tables.items():
         if not path.is_file():
             raise DataError(f"{path}: no such file; python -m asymgrpo.tasks.prepare --dataset {name} writes it")
+    check_model(checkpoint, template)
     endings: Endings = {}
     if backend is Backend.hf:
         samples = max(map(evaluation.n_samples, benchmarks))
@@ -216,10 +217,7 @@ def main(
         lm = vllm_backend(checkpoint, dtype, seed, endings)
     generation = generation_kwargs(evaluation.temperature, evaluation.top_p, evaluation.max_tokens)
     passed = {"data": str(data), "template": template, "pretrained": str(checkpoint)}
-    try:
-        results = evaluate(lm, benchmarks, evaluation.n_samples, generation, passed, endings, seed)
-    except PromptError as error:
-        raise DataError(str(error)) from None
+    results = evaluate(lm, benchmarks, evaluation.n_samples, generation, passed, endings, seed)
     identity = {"model": model, "arm": arm, "train_seed": train_seed, "step": step}
     rows = sample_rows(results, endings, identity, seed)
     metadata = provenance() | {

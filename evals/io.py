@@ -1,6 +1,7 @@
-"""Reading tables and JSON with errors for the user.
+"""Tables with their metadata and hashes.
 
-Writing is in asymgrpo.files (whole files or none) and provenance in asymgrpo.provenance; both are at hand here too.
+Reading is in asymgrpo.readers (errors for the user), writing in asymgrpo.files (whole files or none) and provenance in
+asymgrpo.provenance; all three are at hand here too.
 """
 
 import hashlib
@@ -12,19 +13,26 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from asymgrpo.errors import DataError
 from asymgrpo.files import METADATA_KEY, replace_atomically, sha256_file, write_json, write_table, write_text
+from asymgrpo.outcome import read as read_outcome
 from asymgrpo.provenance import derived as origin
 from asymgrpo.provenance import provenance
+from asymgrpo.readers import REWRITE, read_json, read_object, read_schema
+from asymgrpo.readers import read_table as read_any_table
 from evals import asked
-from evals.errors import DataError
 
 __all__ = [
     "METADATA_KEY",
     "DataError",
+    "check_table",
     "derived",
     "provenance",
+    "read_json",
+    "read_object",
+    "read_schema",
+    "read_table",
     "replace_atomically",
     "sha256_file",
     "write_json",
@@ -38,46 +46,61 @@ def derived(inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return origin(inputs) | asked.statement()
 
 
-def read_json(path: str | Path) -> Any:
-    """The value stored in a JSON file.
-
-    Raises:
-        DataError: the file is missing or is not JSON.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; run the step that writes it first") from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: not valid JSON ({error}); delete it and rerun the step that writes it") from None
-
-
 def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet file (or only the named `columns` of it).
 
     Raises:
-        DataError: the file is missing, damaged, or lacks one of `columns`.
+        DataError: the file is missing, damaged, lacks one of `columns`, or is not of the settings asked for (evals.asked).
     """
-    try:
-        file = pq.ParquetFile(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; run the step that writes it first") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}); delete it and rerun its step") from None
-    with file:
-        asked.check(path, _metadata_of(file.schema_arrow))
-        missing = [name for name in columns or () if name not in file.schema_arrow.names]
-        if missing:
-            raise DataError(f"{path}: column(s) {', '.join(missing)} missing; rewrite it with this version's tools")
-        return file.read(columns=None if columns is None else list(columns))
+    table = read_any_table(path, columns)
+    asked.check(path, table_metadata(table))
+    return table
 
 
 def read_tables(paths: Iterable[str | Path], columns: Sequence[str] | None = None) -> pa.Table:
-    """Read several Parquet files of one layout as one table, in the given order."""
-    tables = [read_table(path, columns).replace_schema_metadata(None) for path in paths]
-    if not tables:
+    """Read several Parquet files of one layout as one table, in the given order.
+
+    Raises:
+        DataError: as `read_table`, no file is given, or a column has values of two kinds.
+    """
+    files = list(paths)
+    if not files:
         raise DataError("no input file was given; name at least one Parquet file")
-    return pa.concat_tables(tables, promote_options="permissive")
+    tables = [read_table(path, columns).replace_schema_metadata(None) for path in files]
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        reason = str(error).split("\n")[0]
+        raise DataError(
+            f"{files[0]} and others: not tables of one kind ({reason}); write them with one version"
+        ) from None
+
+
+def check_table(table: pa.Table, path: str | Path, schema: pa.Schema, nullable: Sequence[str] = ()) -> None:
+    """Refuse a table that has no rows, lacks a column of `schema`, or has nulls or values of another kind in one.
+
+    Text, whole numbers, truth values and floats are kinds; how many bits they have does not matter. Raises DataError.
+    """
+    missing = [name for name in schema.names if name not in table.column_names]
+    if missing:
+        raise DataError(f"{path}: column(s) {', '.join(missing)} missing; rewrite it with this version's tools")
+    if table.num_rows == 0 and read_outcome(table_metadata(table)) is None:  # of a diverged run there are none
+        raise DataError(f"{path}: no rows in it; rerun the step that writes it, or leave the file out")
+    for field in schema:
+        column = table[field.name]
+        if _kind(column.type) != _kind(field.type):
+            raise DataError(f"{path}: column {field.name} holds {column.type}, not {field.type}; {REWRITE}")
+        if column.null_count and field.name not in nullable:
+            row = column.is_null().to_pylist().index(True) + 1
+            raise DataError(f"{path}, row {row}: {field.name} is null; {REWRITE}")
+
+
+def _kind(kind: pa.DataType) -> str:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    tests = {"text": (pa.types.is_string, pa.types.is_large_string), "whole": (pa.types.is_integer,)}
+    tests |= {"truth": (pa.types.is_boolean,), "float": (pa.types.is_floating,)}
+    return next((name for name, kinds in tests.items() if any(test(kind) for test in kinds)), str(kind))
 
 
 def table_metadata(table: pa.Table) -> dict[str, Any]:
@@ -89,25 +112,20 @@ def _metadata_of(schema: pa.Schema) -> dict[str, Any]:
     return json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}"))
 
 
-def read_schema(path: str | Path) -> pa.Schema:
-    """The schema of a Parquet file, without reading its rows.
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """The metadata of a Parquet file, without reading its rows.
 
     Raises:
-        DataError: the file is missing or damaged.
+        DataError: they are not what `write_table` writes, or not of the settings asked for (evals.asked).
     """
     try:
-        return pq.read_schema(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; run the step that writes it first") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}); delete it and rerun its step") from None
-
-
-def read_metadata(path: str | Path) -> dict[str, Any]:
-    """The metadata of a Parquet file, without reading its rows."""
-    metadata = _metadata_of(read_schema(path))
-    asked.check(path, metadata)
-    return metadata
+        found = _metadata_of(read_schema(path))
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        found = None
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: its metadata are damaged; {REWRITE}")
+    asked.check(path, found)
+    return found
 
 
 def inputs_metadata(paths: Iterable[str | Path]) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ import typer
 from asymgrpo import outcome
 from asymgrpo.settings import Settings, loads, require, stated
 from evals.cli import run
-from evals.io import DataError, provenance, read_json, read_table, sha256_file, write_table
+from evals.io import DataError, provenance, read_json, sha256_file, write_table
 from evals.outcomes import outcome_of
 
 SCHEMA = pa.schema(
@@ -58,10 +58,12 @@ def main(
     """Sample one benchmark from the selected checkpoints of one run."""
     import torch
 
+    from asymgrpo.tasks.table import read_problems
+
     asked = loads(settings)
     require(stated(problems), asked["problems"], problems, "make it again: snakemake --forcerun problems")
     torch.set_num_threads(threads)
-    rows = read_table(problems, ("problem_id", "problem")).to_pylist()
+    rows = read_problems(problems, ("problem_id", "problem"))
     chosen = read_json(selection) if selection else []
     ended = (
         outcome_of(selection, chosen[0]) if selection and chosen else None
@@ -113,6 +115,7 @@ def sample_checkpoint(
     Raises:
         DataError: the weights give log-probabilities that are not finite.
     """
+    from asymgrpo.model_checks import check_model
     from asymgrpo.models import load_tokenizer
     from asymgrpo.progress import Progress
     from asymgrpo.rollout import Request
@@ -122,6 +125,7 @@ def sample_checkpoint(
     evaluation, n_samples, template = asked["evaluation"], asked["n_samples"], asked["template"]
     identity = {"model": asked["model"], "arm": asked["arm"], "train_seed": asked["seed"], "step": step}
     identity |= {"benchmark": asked["benchmark"]}
+    check_model(directory, template, evaluation["engine"])
     tokenizer = load_tokenizer(directory)
     check_lengths(directory, problems, template, tokenizer, evaluation["max_tokens"])
     engine = engine_from_directory(evaluation["engine"], directory, tokenizer, evaluation["dtype"])

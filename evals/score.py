@@ -18,9 +18,9 @@ import pyarrow as pa
 import typer
 
 from evals.bootstrap import SeedVariance
-from evals.cells import Counts, count_cells, read_graded, read_selection, select_samples
+from evals.cells import Counts, check_ks, count_cells, need_samples, read_graded, read_selection, select_samples
 from evals.cli import run
-from evals.io import DataError, data_hash, derived, inputs_metadata, write_table
+from evals.io import DataError, check_table, data_hash, derived, inputs_metadata, read_table, write_table
 from evals.outcomes import AT, STEPS, Lost, of_frame
 from evals.stats import mean_intervals, own_seed_variance, pooled_seed_variance
 
@@ -184,19 +184,27 @@ def score(
     Raises:
         DataError: no benchmark has enough samples for some k, or as in `evals.cells`.
     """
+    by_rule = {
+        name: count_cells(samples, votes=bool(maj_ks)) for name, samples in select_samples(graded, selection).items()
+    }
+    need_samples([*ks, *maj_ks], [item for counts in by_rule.values() for item in counts.values()])
     rows: list[dict[str, Any]] = []
-    largest = 0
-    for name, samples in select_samples(graded, selection).items():
-        counts = count_cells(samples, votes=bool(maj_ks))
-        largest = max([largest, *(int(item.n.min()) for item in counts.values())])
+    for name, counts in by_rule.items():
         estimated = score_selection(counts, ks, maj_ks, rule, seed, draws)
         lost = of_frame(selection[selection["selection"] == name])
         rows += [row | {"selection": name} for row in with_diverged(estimated, lost)]
-    for k in (*ks, *maj_ks):
-        if not 1 <= k <= largest:
-            raise DataError(f"k = {k}: no benchmark has that many samples per problem (largest n = {largest})")
     order = ("model", "selection", "benchmark", "metric", "k", "arm")
     return pa.Table.from_pylist(rows, schema=SCHEMA).sort_by([(name, "ascending") for name in order])
+
+
+NAMES = ("model", "arm", "benchmark", "metric", "selection")
+
+
+def read_scores(path: Path) -> pa.Table:
+    """A table that this module wrote. Raises DataError when it is another one, or empty."""
+    table = read_table(path)
+    check_table(table, path, SCHEMA, nullable=[name for name in SCHEMA.names if name not in NAMES])
+    return table
 
 
 def main(
@@ -204,12 +212,14 @@ def main(
     selection: Annotated[list[Path], typer.Option(help="checkpoint selections (JSON or Parquet)")],
     k: Annotated[list[int], typer.Option(help="k of pass@k")],
     seed_variance: Annotated[SeedVarianceRule, typer.Option(help="whose seeds the seed variance is taken from")],
-    draws: Annotated[int, typer.Option(help="bootstrap draws; 10000 for published numbers")],
+    draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
     seed: Annotated[int, typer.Option(help="names the random streams of the bootstrap")],
     out: Annotated[Path, typer.Option(help="scores to write (Parquet)")],
     maj_k: Annotated[list[int] | None, typer.Option(help="k of maj@k; none by default")] = None,
 ) -> None:
     """Estimate avg@n, pass@k and maj@k with intervals."""
+    check_ks(k)
+    check_ks(maj_k or [], "maj-k")
     table = score(read_graded(graded), read_selection(selection), k, maj_k or [], seed_variance, seed, draws)
     metadata = {
         "data_hash": data_hash(table),

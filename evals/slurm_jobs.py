@@ -90,7 +90,7 @@ def job_costs(text: str, results: Path) -> Iterator[JobCost]:
 def allocations(text: str) -> Iterator[tuple[Record, list[Record]]]:
     """Each start of each allocation with its steps."""
     current: tuple[Record, list[Record]] | None = None
-    for line in text.splitlines():
+    for line in text.split("\n"):  # str.splitlines would cut a job's command at U+2028
         parts = line.split("|", len(FIELDS) - 1)
         if len(parts) < len(FIELDS):
             continue

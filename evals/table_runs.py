@@ -15,12 +15,11 @@ import numpy as np
 import pyarrow as pa
 import typer
 from numpy.typing import NDArray
-from scipy.stats import binom
 
-from evals.cells import Counts
+from evals.cells import Counts, check_ks, need_samples
 from evals.cli import run
 from evals.compare import CountsOf, count_by_rule
-from evals.io import data_hash, derived, inputs_metadata, write_table
+from evals.io import DataError, check_table, data_hash, derived, inputs_metadata, read_table, write_table
 from evals.outcomes import AT, Lost
 from evals.passk import pass_at_k
 from evals.score import AVERAGE, metrics_of
@@ -58,6 +57,8 @@ def sampling_variance(n: NDArray[np.int64], c: NDArray[np.int64], k: int) -> NDA
 @lru_cache(maxsize=64)
 def _variances(size: int, k: int) -> NDArray[np.float64]:
     """[size + 1] the variance for every number of correct samples."""
+    from scipy.stats import binom  # slow to import; whoever only reads the table does not need it
+
     could = np.arange(size + 1)
     law = binom.pmf(could[None, :], size, ((could + 0.5) / (size + 1))[:, None])  # [c, C]
     values = pass_at_k(np.full(size + 1, size), could, k)
@@ -98,6 +99,16 @@ def _rows(items: Sequence[Counts], ks: Sequence[int]) -> Iterator[dict[str, Any]
             yield {"train_seed": seed, "metric": metric, "k": k, **measured}
 
 
+def read_run_scores(path: Path, selection: str | None = None) -> pa.Table:
+    """A table that this module wrote. Raises DataError when it is another one or empty, or knows no such checkpoint rule."""
+    table = read_table(path)
+    check_table(table, path, SCHEMA, nullable=["k", "value", "sampling_sd"])
+    rules = sorted(set(table["selection"].to_pylist()))
+    if selection is not None and selection not in rules:
+        raise DataError(f"{path}: no selection {selection!r}; choose from {', '.join(rules)}")
+    return table
+
+
 def main(
     graded: Annotated[list[Path], typer.Option(help="graded tables (Parquet)")],
     selection: Annotated[list[Path], typer.Option(help="checkpoint selections (JSON or Parquet)")],
@@ -105,7 +116,9 @@ def main(
     out: Annotated[Path, typer.Option(help="scores of each run to write (Parquet)")],
 ) -> None:
     """Score every training run by itself."""
+    check_ks(k)
     by_rule, lost = count_by_rule(graded, selection)
+    need_samples(k, [item for counts in by_rule.values() for item in counts.values()])
     rows: list[dict[str, Any]] = []
     for rule, counts in by_rule.items():
         found = list(run_scores(counts, k))

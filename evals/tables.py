@@ -13,7 +13,7 @@ import typer
 
 from evals import paper_values
 from evals.cli import run
-from evals.io import data_hash, derived, read_metadata, read_table, write_table, write_text
+from evals.io import data_hash, derived, read_metadata, write_table, write_text
 from evals.outcomes import AT, STEPS, in_words
 
 ARMS = (
@@ -231,8 +231,9 @@ def main(
 ) -> None:
     """Write Table 1."""
     from evals.io import read_json
+    from evals.score import read_scores
 
-    table = table_1(read_table(scores))
+    table = table_1(read_scores(scores))
     extra = {path.stem: read_json(path) for path in metadata or []}
     origin = {"data_hash": data_hash(table), "paper": paper_values.SOURCE, **derived({"scores": read_metadata(scores)})}
     write_table(table, out, origin | extra)

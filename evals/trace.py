@@ -5,12 +5,13 @@
 
 table -> scores -> graded samples of every training seed -> samples -> checkpoint -> training run -> configuration, data, commit.
 A bundle has no tables, samples and weights: there the number is computed from the verdicts, and the manifest checks the files.
-Exit code 1 when something does not fit; the last lines name it.
+Exit code 1 when something does not fit (the last lines name it), 2 when the number that was asked for is not there.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,14 +21,17 @@ import pyarrow as pa
 import typer
 
 from evals.bundle_files import MANIFEST, is_bundle
-from evals.cells import count_cells, read_graded, read_selection, select_samples
+from evals.cells import Counts, check_ks, count_cells, read_graded, read_selection, select_samples
 from evals.cli import run
 from evals.compare_results import opened
-from evals.io import DataError, data_hash, read_json, read_metadata, read_table
+from evals.io import DataError, data_hash, read_json, read_metadata, read_object, read_table
 from evals.outcomes import finished, of_frame
 from evals.score import AVERAGE
 from evals.trace_run import BASE, Findings, check_run, check_samples
 
+METRICS = ("avg_at_n", "pass_at_k", "maj_at_k")
+COLUMNS = ("arm", "benchmark", "metric", "k", "selection", "model")
+FIELDS = ("estimate", "ci_low", "ci_high", "n_problems", "n_samples", "n_seeds")
 TOLERANCE = 1e-12
 """Between a stored estimate and the one computed again: sums in another order."""
 
@@ -41,6 +45,8 @@ def find_row(table: pa.Table, path: Path, wanted: dict[str, Any]) -> dict[str, A
     given = {key: value for key, value in wanted.items() if value is not None}
     if wanted["metric"] == "avg_at_n":
         given.pop("k", None)
+    for key, value in given.items():
+        choose(key, value, table[key].unique().to_pylist(), str(path))
     rows = [row for row in table.to_pylist() if all(row[key] == value for key, value in given.items())]
     told = ", ".join(f"{key} {value}" for key, value in given.items())
     if not rows:
@@ -51,14 +57,22 @@ def find_row(table: pa.Table, path: Path, wanted: dict[str, Any]) -> dict[str, A
     return rows[0]
 
 
+def choose(key: str, value: Any, known: Sequence[Any], place: str) -> None:
+    """Raise DataError, naming the known ones, unless `value` is one of them."""
+    if value not in known:
+        listed = ", ".join(map(str, sorted(set(known) - {None}))) or "none at all"
+        raise DataError(f"{place}: no row with {key} {value}; --{key} can be {listed}")
+
+
 def _choices(table: pa.Table) -> str:
-    columns = ("arm", "benchmark", "metric", "k", "selection", "model")
-    return "; ".join(f"{name}: {', '.join(map(str, table[name].unique().to_pylist()))}" for name in columns)
+    return "; ".join(f"{name}: {', '.join(map(str, table[name].unique().to_pylist()))}" for name in COLUMNS)
 
 
 def check_tables(findings: Findings, path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """The row of Table 1, after it was compared with scores.parquet beside it."""
     table, scores_path = read_table(path), path.parent / "scores.parquet"
+    read_table(path, (*COLUMNS, *FIELDS))
+    read_table(scores_path, (*COLUMNS, *FIELDS))
     row, about = find_row(table, path, wanted), read_metadata(path)
     for file, told in ((path, about), (scores_path, read_metadata(scores_path))):
         if not {"data_hash", "inputs"} <= told.keys():
@@ -87,8 +101,7 @@ def check_tables(findings: Findings, path: Path, wanted: dict[str, Any]) -> dict
     of_table = about["inputs"]["scores"]["data_hash"]
     findings.check(2, of_table == told["data_hash"], f"{path.name} was made from these scores", scores_path)
     same_row = find_row(scores, scores_path, {key: row[key] for key in wanted})
-    fields = ("estimate", "ci_low", "ci_high", "n_problems", "n_samples", "n_seeds")
-    findings.check(2, all(row[key] == same_row[key] for key in fields), "they hold the same row", scores_path)
+    findings.check(2, all(row[key] == same_row[key] for key in FIELDS), "they hold the same row", scores_path)
     findings.inputs = told["inputs"]
     return row
 
@@ -119,10 +132,8 @@ def check_number(findings: Findings, folder: Path, row: dict[str, Any], files: l
             return []
     graded = read_graded(files)
     samples = graded if row["arm"] == BASE else select_samples(graded, chosen)[row["selection"]]
-    counts = count_cells(samples, votes=row["metric"] == "maj_at_k")
-    names = sorted({key[2] for key in counts}) if row["benchmark"] == AVERAGE else [row["benchmark"]]
     k = None if row["metric"] == "avg_at_n" else row["k"]
-    values = [counts[row["model"], row["arm"], name].metric(row["metric"], k) for name in names]
+    values = [item.metric(row["metric"], k) for item in counts_of(samples, row, files[0].parent)]
     estimate = float(np.mean([block.mean() for block in values]))
     if row.get("estimate") is None:
         row["estimate"] = estimate
@@ -184,15 +195,40 @@ def _from_verdicts(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     Raises:
         DataError: there are several choices.
     """
-    config = read_json(folder / "config/study.json")["config"]
+    place = folder / "config/study.json"
+    config = read_object(place, ["config"])["config"]
     row = dict(wanted)
     for key, choices in (("model", config["study"]["models"]), ("selection", config["evaluation"]["selection"])):
         if row[key] is None and len(choices) > 1:
             raise DataError(f"several values of {key}: say which with --{key} {' or '.join(choices)}")
         row[key] = row[key] or choices[0]
-    if row["metric"] != "avg_at_n" and row["k"] is None:
-        raise DataError(f"{row['metric']} needs --k")
+        choose(key, row[key], choices, str(place))
+    graded = folder / "graded" / row["model"]
+    choose("arm", row["arm"], [path.name for path in graded.glob("*") if any(path.glob("seed*.parquet"))], str(graded))
+    choose("metric", row["metric"], METRICS, str(place))
+    if row["metric"] != "avg_at_n":
+        if row["k"] is None:
+            raise DataError(f"{row['metric']} needs --k")
+        check_ks([row["k"]])
     return row
+
+
+def counts_of(samples: pa.Table, row: Mapping[str, Any], place: Path) -> list[Counts]:
+    """The counts that a row's number is of: of one benchmark, or of all for the average.
+
+    Raises:
+        DataError: the benchmark is unknown there, or has fewer samples than the row's k.
+    """
+    by_name = {key[2]: item for key, item in count_cells(samples, votes=row["metric"] == "maj_at_k").items()}
+    choose("benchmark", row["benchmark"], [*by_name, *([AVERAGE] if len(by_name) > 1 else [])], str(place))
+    chosen = list(by_name.values()) if row["benchmark"] == AVERAGE else [by_name[row["benchmark"]]]
+    if row["metric"] != "avg_at_n":
+        smallest = min(int(item.n.min()) for item in chosen)
+        if row["k"] > smallest:
+            raise DataError(
+                f"{place}: {smallest} samples per problem cannot serve --k {row['k']}; give at most {smallest}"
+            )
+    return chosen
 
 
 def main(

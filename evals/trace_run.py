@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from asymgrpo.outcome import KEY as OUTCOME
 from asymgrpo.provenance import PRODUCER
-from evals.io import data_hash, read_json, read_metadata, read_table, sha256_file
+from evals.io import DataError, data_hash, read_json, read_metadata, read_object, read_table, sha256_file
 from evals.select import select_step
 
 BASE = "base"
@@ -74,7 +74,9 @@ class Findings:
 def check_samples(findings: Findings, folder: Path, graded: Path, step: int, benchmarks: list[str] | None) -> None:
     """Sample files against the graded ones, and the weights and problems that they were sampled from."""
     model, arm, seed = graded.parts[-3], graded.parts[-2], graded.stem
-    told = read_metadata(graded)["samples"]
+    told = read_metadata(graded).get("samples")
+    if told is None:
+        raise DataError(f"{graded}: it does not say what it was made from; grade the samples again with this version")
     table = read_table(graded)
     for name in benchmarks or sorted(set(table["benchmark"].to_pylist())):
         path = folder / f"samples/{model}/{arm}/{seed}/{name}.parquet"
@@ -118,7 +120,7 @@ def check_weights(findings: Findings, folder: Path, stated: list[dict[str, str]]
 def check_run(findings: Findings, folder: Path, model: str, arm: str, seed: int, step: int, rule: str) -> None:
     """The training run: its selection, its identity, and the model, data and configuration that it names."""
     place = folder / f"runs/{model}/{arm}/seed{seed}"
-    done = read_json(place / "done.json")
+    done = read_object(place / "done.json", ["sha256", "train", "model_sha256", "data_sha256"])
     evaluations = place / "eval.parquet"
     chosen = select_step(read_table(evaluations), rule)
     findings.check(2, chosen == step, f"{rule} picks step {chosen} of {evaluations.relative_to(folder)}", evaluations)
@@ -150,7 +152,7 @@ def _check_origin(findings: Findings, folder: Path, model: str, done: Mapping[st
         3, all(value in there for value in done["data_sha256"]), f"on data {', '.join(names)}", folder / "data"
     )
     study = folder / "config/study.json"
-    config = read_json(study)["config"]
+    config = read_object(study, ["config", "config_sha256"])["config"]
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
     findings.check(3, digest == read_json(study)["config_sha256"], f"configuration {digest[:12]}, as it hashes", study)
     train = config["train"] | config["models"][model].get("train", {})

@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from asymgrpo import settings
+from asymgrpo.errors import DataError
 from evals.cli import run
-from evals.errors import DataError
 from workflow.leaves import study_of_results
 
 

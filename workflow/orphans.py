@@ -37,7 +37,7 @@ def keys(jobs: Iterable[Any]) -> set[Key]:
 def left_behind(wanted: set[Key], results: Path) -> list[str]:
     """Numbers of this user's queued jobs that make one of the wanted jobs of the study with this results folder."""
     found = []
-    for line in _said("squeue", "--me", "--noheader", "--format=%A|%Z").splitlines():
+    for line in filter(None, _said("squeue", "--me", "--noheader", "--format=%A|%Z").split("\n")):
         number, place = line.split("|", 1)
         command = _said("scontrol", "write", "batch_script", number, "-").strip().rpartition("\n")[2]
         targets = [job_key(target) for target in option(command, "--target-jobs")]

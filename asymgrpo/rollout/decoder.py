@@ -6,11 +6,17 @@ need: projections are fused, the cache is written in place, and no logits are ma
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from asymgrpo.errors import ModelError
 
 SUPPORTED = ("llama", "qwen2", "qwen3")
 
@@ -38,22 +44,37 @@ class Cache:
         return Cache([k[rows] for k in self.keys], [v[rows] for v in self.values])
 
 
+def check_architecture(config: Mapping[str, Any], model: Path | str = "the model") -> None:
+    """Raise ModelError for the config.json of a model that this decoder would compute otherwise than its authors meant."""
+    family = config["model_type"]
+    if family not in SUPPORTED:
+        _unsupported(model, ", ".join(SUPPORTED), repr(family))
+    for rope in (config.get("rope_parameters") or {}, config.get("rope_scaling") or {}):
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind != "default":
+            _unsupported(model, "the default rotary embedding", repr(kind))
+    if config.get("hidden_act", "silu") != "silu":
+        _unsupported(model, "the activation 'silu'", repr(config["hidden_act"]))
+    if config.get("use_sliding_window"):
+        _unsupported(model, "attention to all tokens", "a sliding window")
+    if (family == "llama" and config.get("mlp_bias")) or (family != "qwen2" and config.get("attention_bias")):
+        _unsupported(model, "biases on queries, keys and values of qwen2 only", "others")
+
+
+def _unsupported(model: Path | str, known: str, found: str) -> None:
+    raise ModelError(f"{model}: the torch rollout engine knows {known}, not {found}; set rollout_engine: vllm")
+
+
 class Decoder:
     """Fused inference weights of one model."""
 
     def __init__(self, config, weights: dict[str, Tensor]):
-        if config.model_type not in SUPPORTED:
-            raise ValueError(
-                f"the torch rollout engine knows {', '.join(SUPPORTED)}, not {config.model_type!r}; set rollout_engine: vllm"
-            )
-        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        check_architecture(vars(config) if isinstance(config, SimpleNamespace) else config.to_dict())
+        self.heads = config.num_attention_heads
+        self.kv_heads = getattr(config, "num_key_value_heads", None) or self.heads
         self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.n_layers, self.eps = config.num_hidden_layers, config.rms_norm_eps
         rope = config.rope_parameters
-        if rope.get("rope_type", "default") != "default":
-            raise ValueError(
-                f"the torch rollout engine knows the default rotary embedding, not {rope['rope_type']!r}; use vllm"
-            )
         exponents = torch.arange(0, self.head_dim, 2, dtype=torch.float32) / self.head_dim
         self.inv_freq = 1.0 / rope["rope_theta"] ** exponents
         self.load(weights)

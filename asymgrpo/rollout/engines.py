@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from torch import Tensor
 
+from asymgrpo.model_checks import end_tokens
 from asymgrpo.models import Dtype
 from asymgrpo.rollout.base import EVALUATION_LIMITS, Limits, RolloutEngine
 
@@ -25,21 +25,14 @@ def make_engine(
     if name == "torch":
         from asymgrpo.rollout.torch_engine import TorchEngine
 
-        return TorchEngine(config, weights, end_token_ids(model, tokenizer))
+        return TorchEngine(config, weights, end_tokens(model, tokenizer, getattr(config, "vocab_size", None)))
     if name == "vllm":
         from asymgrpo.rollout.vllm_engine import VllmEngine
 
-        return VllmEngine(model, weights, end_token_ids(model, tokenizer), dtype, limits)
+        return VllmEngine(
+            model, weights, end_tokens(model, tokenizer, getattr(config, "vocab_size", None)), dtype, limits
+        )
     raise ValueError(f"rollout engine {name!r} is unknown; use torch or vllm.")
-
-
-def end_token_ids(model: Path, tokenizer) -> list[int]:
-    """End tokens of the model's generation config, else the tokenizer's one."""
-    path = model / "generation_config.json"
-    listed = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.exists() else None
-    if listed is None:
-        listed = tokenizer.eos_token_id
-    return sorted({listed} if isinstance(listed, int) else set(listed))
 
 
 def engine_from_directory(name: str, model: Path, tokenizer, dtype: Dtype) -> RolloutEngine:

@@ -14,7 +14,7 @@ import typer
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from asymgrpo.tasks.spec import DataError
+from asymgrpo.errors import DataError
 
 HEADER = """\
 # Data sets by content: number of rows, and sha256 over the sorted, blank-normalised (problem, gold) pairs after cleaning

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from asymgrpo.errors import InputError
+
 INSTRUCTION = "Please reason step by step, and put your final answer within \\boxed{}."
 
 
-class PromptError(ValueError):
+class PromptError(InputError):
     """A prompt cannot be made; the message names the template and the remedy."""
 
 
@@ -38,8 +40,15 @@ def _chat(turns: list[dict[str, str]], tokenizer: Any) -> str:
         raise PromptError(
             "the model's tokenizer has no chat template; use the prompt template 'plain' or 'plain_boxed' for it."
         )
-    # A template that does not know `enable_thinking` ignores it.
-    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+    try:
+        # A template that does not know `enable_thinking` ignores it.
+        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+    # A chat template is a program of the model's authors, and raises what it likes ("system role not supported").
+    except Exception as error:
+        raise PromptError(
+            f"the model's chat template fails ({type(error).__name__}: {str(error)[:160]}); use another prompt template, or "
+            "correct the model's chat template."
+        ) from None
 
 
 TEMPLATES: dict[str, Callable[[str, Any], str]] = {

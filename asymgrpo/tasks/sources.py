@@ -6,15 +6,18 @@ the locked revision. The check is over content, so it holds for every source: ro
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from asymgrpo.errors import DataError
+from asymgrpo.readers import Record, read_records, records
 from asymgrpo.tasks.cleaning import clean_answer
 from asymgrpo.tasks.lock import LockEntry, read_lock, write_revision
-from asymgrpo.tasks.spec import DataError, DatasetSpec, Hub, dataset_spec
+from asymgrpo.tasks.spec import DatasetSpec, Hub, dataset_spec
 from asymgrpo.tasks.table import Row, content_sha256
 
 Source = Literal["embedded", "directory", "hub"]
@@ -84,19 +87,34 @@ def _generated(spec: DatasetSpec, source: Source, lock: Path, embedded: Embedded
     return Loaded(made, [], None)
 
 
-def normalised(spec: DatasetSpec, raw: Iterable[dict[str, Any]]) -> Loaded:
-    """Rows of the problem table from raw rows: fields chosen, golds cleaned, identifiers kept or numbered."""
+def normalised(spec: DatasetSpec, raw: Iterable[Record]) -> Loaded:
+    """Rows of the problem table from raw rows: fields chosen, golds cleaned, identifiers kept or numbered.
+
+    Raises:
+        DataError: a row has no problem, no reference answer or an identifier of another row; the message names its place.
+    """
     rows: list[Row] = []
     patched: list[dict[str, str]] = []
-    for i, record in enumerate(raw):
-        problem = str(_first(spec, record, spec.problem)).strip()
-        before, _ = clean_answer("", spec.clean, problem, _first(spec, record, spec.answer))
-        answer, why = clean_answer(spec.name, spec.clean, problem, _first(spec, record, spec.answer))
-        problem_id = str(record.get("id") or f"{spec.name}/{i:05d}")
+    places: dict[str, str] = {}
+    for i, (place, record) in enumerate(raw):
+        problem = _text(_first(spec, place, record, spec.problem), place, "problem").strip()
+        given = _first(spec, place, record, spec.answer)
+        _check_answer(given, place, lists="only_element" in spec.clean)
+        before, _ = clean_answer("", spec.clean, problem, given)
+        answer, why = clean_answer(spec.name, spec.clean, problem, given)
+        problem_id = _identifier(record.get("id"), place) or f"{spec.name}/{i:05d}"
         if why is not None:
             patched.append({"problem_id": problem_id, "before": before, "after": answer, "why": why})
-        if not answer:
-            raise DataError(f"{spec.name}: {problem_id} has no gold; add a patch to asymgrpo/tasks/patches.yaml.")
+        if not answer or answer.lower() == "nan":
+            found = (
+                "no reference answer" if not answer else f"the reference answer {answer!r}, a number that is missing"
+            )
+            raise DataError(f"{place}: {problem_id} has {found}; add a patch to asymgrpo/tasks/patches.yaml.")
+        if problem_id in places:
+            raise DataError(
+                f"{place}: {problem_id!r} is also the id of {places[problem_id]}; give each problem its own."
+            )
+        places[problem_id] = place
         rows.append(
             {
                 "problem_id": problem_id,
@@ -109,22 +127,58 @@ def normalised(spec: DatasetSpec, raw: Iterable[dict[str, Any]]) -> Loaded:
     return Loaded(rows, patched, None)
 
 
+def _text(value: Any, place: str, what: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(f"{place}: the {what} is {_told(value)}, not a text with letters; correct the row.")
+    return value
+
+
+def _check_answer(value: Any, place: str, lists: bool) -> None:
+    """Texts and finite numbers are answers; a list of them is one where the data set's rules have `only_element`."""
+    parts = value if isinstance(value, list) and lists else [value]
+    for part in parts:
+        finite = isinstance(part, Decimal | float) and math.isfinite(part)
+        if not (isinstance(part, str) or finite or (isinstance(part, int) and not isinstance(part, bool))):
+            raise DataError(
+                f"{place}: the reference answer is {_told(value)}; write a text or a finite number, or leave the row out."
+            )
+
+
+def _identifier(value: Any, place: str) -> str | None:
+    """An id as text; None where there is none."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        raise DataError(f"{place}: the id is {_told(value)}; write a text or a whole number.")
+    return str(value)
+
+
+def _told(value: Any) -> str:
+    """A value as a message shows it, cut to a line.
+
+    >>> _told(["1", "2"])
+    "['1', '2'] (list)"
+    """
+    shown = repr(value)
+    return f"{shown[:60]}{'...' if len(shown) > 60 else ''} ({type(value).__name__})"
+
+
 def _level(spec: DatasetSpec, record: dict[str, Any], problem: str) -> str | None:
     if RELAY.search(problem):
         return RELAY_LEVEL
     return str(record[spec.level]) if spec.level and record.get(spec.level) is not None else None
 
 
-def _first(spec: DatasetSpec, record: dict[str, Any], fields: list[str]) -> Any:
+def _first(spec: DatasetSpec, place: str, record: dict[str, Any], fields: list[str]) -> Any:
     for field in fields:
         if record.get(field) is not None:
             return record[field]
-    raise DataError(
-        f"{spec.name}: a row has none of the fields {fields}; it has {sorted(record)}; is it the right file?"
-    )
+    null = [field for field in fields if field in record]
+    found = f"{null[0]!r} is null" if null else f"a row has none of the fields {fields}; it has {sorted(record)}"
+    raise DataError(f"{spec.name}: {place}: {found}; is it the right file?")
 
 
-def read_directory(spec: DatasetSpec, data_dir: Path | None) -> list[dict[str, Any]]:
+def read_directory(spec: DatasetSpec, data_dir: Path | None) -> list[Record]:
     """Raw rows of the data set's file (.jsonl or .parquet) in a local directory."""
     if data_dir is None:
         raise DataError(
@@ -133,24 +187,20 @@ def read_directory(spec: DatasetSpec, data_dir: Path | None) -> list[dict[str, A
     path = Path(data_dir) / str(spec.file)
     if not path.is_file():
         raise DataError(f"{path} is missing; put {spec.title} there, or set data.source to hub.")
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            return pq.read_table(path).to_pylist()
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path} cannot be read ({error}); fetch it again.") from None
+    return read_records(path)
 
 
-def read_hub(spec: DatasetSpec, revision: str | None) -> tuple[list[dict[str, Any]], str]:
+def read_hub(spec: DatasetSpec, revision: str | None) -> tuple[list[Record], str]:
     """Raw rows from the hub and the commit that they come from; revision null means the newest one."""
     if spec.hub is None:
         raise DataError(
             f"{spec.name}: no hub copy is known to hold the same rows; set data.source to directory for it."
         )
     commit = revision or _hub_call(spec, lambda hub: _newest_commit(hub))
-    return _hub_call(spec, lambda hub: _download(hub, commit)), commit
+    found = records(_hub_call(spec, lambda hub: _download(hub, commit)), f"{spec.hub.id} on the hub")
+    if not found:
+        raise DataError(f"{spec.name}: {spec.hub.id} on the hub has no rows; set data.source to directory for it.")
+    return found, commit
 
 
 def _newest_commit(hub: Hub) -> str:

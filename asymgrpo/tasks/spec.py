@@ -8,12 +8,10 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from asymgrpo.errors import DataError
+
 TRAINING_SETS = Path(__file__).parent / "training_sets"
 BENCHMARKS = Path(__file__).parents[2] / "evals" / "benchmarks"
-
-
-class DataError(ValueError):
-    """Data is missing, altered or unknown; the message names the file and the remedy."""
 
 
 class Hub(BaseModel):

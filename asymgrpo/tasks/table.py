@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asymgrpo.errors import DataError
 from asymgrpo.files import write_table
 
 if TYPE_CHECKING:
@@ -50,8 +51,27 @@ def write_problems(out: Path, rows: list[Row], metadata: dict[str, Any]) -> None
     write_table(problem_table(rows), out, metadata)
 
 
-def read_problems(path: Path) -> list[Row]:
-    """Rows of a problem table."""
-    import pyarrow.parquet as pq
+def read_problems(path: str | Path, columns: Sequence[str] = ("problem_id", "problem", "answer")) -> list[Row]:
+    """Rows of a problem table, or some of its columns.
 
-    return pq.read_table(path, columns=list(COLUMNS)).to_pylist()
+    Raises:
+        DataError: the file is missing or damaged or has no rows, a value is no text or empty, or an id stands twice.
+    """
+    from asymgrpo.readers import read_table
+
+    rows = read_table(path, columns, "write it again with python -m asymgrpo.tasks.prepare").to_pylist()
+    if not rows:
+        raise DataError(f"{path}: no problems in it; write it again with python -m asymgrpo.tasks.prepare")
+    seen: dict[str, int] = {}
+    for i, row in enumerate(rows, start=1):
+        for name, value in row.items():
+            if not (isinstance(value, str) and value.strip()) and not (name == "level" and value is None):
+                raise DataError(
+                    f"{path}, row {i} ({row.get('problem_id')}): {name} is {value!r}, not a text with letters; correct the "
+                    "table, or leave the row out"
+                )
+        if seen.setdefault(row["problem_id"], i) != i:
+            raise DataError(
+                f"{path}, row {i}: {row['problem_id']!r} is also the id of row {seen[row['problem_id']]}; keep one of them"
+            )
+    return rows

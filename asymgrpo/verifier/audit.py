@@ -6,7 +6,6 @@ r"""How good is the verifier? Labelled pairs under math-verify alone, the verifi
 `cases` has the fields gold, response, label; `golden` has gold, answer, label, section.
 """
 
-import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 import typer
 
+from asymgrpo.readers import read_json_lines
 from asymgrpo.verifier import mends
 from asymgrpo.verifier.api import CPU_SECONDS, MEMORY_BYTES, WALL_SECONDS, Verifier
 from asymgrpo.verifier.extract import extract_boxed
@@ -42,13 +42,13 @@ class Graded(NamedTuple):
 
 def read_cases(path: Path) -> list[Case]:
     """Cases of other projects' tests; a response without a box is put into one as a whole."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [record.fields for record in read_json_lines(path)]
     return [Case("cases", boxed(row["response"]), row["gold"], row["label"]) for row in rows]
 
 
 def read_golden(path: Path) -> list[Case]:
     """Our own pairs."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [record.fields for record in read_json_lines(path)]
     return [Case(row["section"], f"\\boxed{{{row['answer']}}}", row["gold"], row["label"]) for row in rows]
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import yaml
 from pydantic import Field
 
-from asymgrpo.tasks.spec import DataError, DatasetSpec, dataset_spec
+from asymgrpo.errors import DataError
+from asymgrpo.tasks.spec import DatasetSpec, dataset_spec
 
 FOLDER = Path(__file__).parent
 BENCHMARKS: tuple[str, ...] = tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 import typer
 
-from asymgrpo.settings import SettingsError
+from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
 from evals.cli import repeat_options, without_settings
-from evals.io import DataError
 
 SEPARATOR = "+"
 
@@ -46,9 +45,9 @@ def main() -> int:
     try:
         for name, *options in split(without_settings(sys.argv[1:])):
             draw(name, options)
-    except (DataError, SettingsError) as error:
+    except InputError as error:
         typer.echo(f"error: {name}: {error}", err=True)
-        return 1
+        return EXIT_WRONG_INPUT
     return 0
 
 

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from evals.figures import series
 from evals.figures.series import Band
 from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
-from evals.io import DataError, read_table
+from evals.io import DataError
 from evals.outcomes import of_files
+from evals.table_runs import read_run_scores
 from evals.tables import TITLES, describe_rule, untainted_rule
 
 CURVES = (("entropy", 1.0, "entropy (nats per token)"), ("reward_mean", 100.0, "training accuracy (%)"))
@@ -62,7 +63,7 @@ def draw(metrics: Sequence[Path], run_scores: Path, prefix: Path, arms: Sequence
     Raises:
         DataError: an arm of the figure has no runs.
     """
-    table, scores = series.read_runs(metrics, ["step", "entropy", "reward_mean"]), read_table(run_scores)
+    table, scores = series.read_runs(metrics, ["step", "entropy", "reward_mean"]), read_run_scores(run_scores)
     runs, frame = table.to_pandas(), scores.to_pandas()
     lost = of_files(metrics)
     if missing := [arm for arm in arms if arm not in {*runs["arm"], *(name for _, name in lost)}]:

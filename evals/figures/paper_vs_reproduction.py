@@ -24,6 +24,12 @@ from evals.tables import ARMS, TITLES, describe_rule, in_order, percent, untaint
 AGAINST = "grpo"
 
 
+NEEDED = (
+    *("selection", "model", "benchmark", "metric", "a", "b", "estimate", "ci_low", "ci_high"),
+    *("n_seeds_a", "n_seeds_b"),
+)
+
+
 def from_grpo(differences: pd.DataFrame) -> pd.DataFrame:
     """model, arm, estimate, ci_low, ci_high, n_seeds, paper: avg@n of each arm minus GRPO's (fractions), over all benchmarks.
 
@@ -99,6 +105,7 @@ def main(
     out_prefix: OutPrefix,
 ) -> None:
     """Draw the paper's differences from GRPO beside ours."""
+    read_table(differences, NEEDED)
     table = read_table(differences)
     frame = table.to_pandas()
     rule = untainted_rule(frame["selection"])

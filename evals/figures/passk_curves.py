@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from evals import paper_values
 from evals.cli import run
 from evals.figures.style import RC, look, panels, save
-from evals.io import DataError, read_table
+from evals.io import DataError
 from evals.outcomes import AT, in_words
-from evals.score import AVERAGE
+from evals.score import AVERAGE, read_scores
 from evals.tables import ARMS, TITLES, describe_rule, estimate_text, in_order, untainted_rule
 
 COLUMNS = 3
@@ -109,7 +109,7 @@ def main(
     selection: Annotated[str | None, typer.Option(help="checkpoint rule; default: an untainted one")] = None,
 ) -> None:
     """Draw pass@k curves."""
-    table = read_table(scores)
+    table = read_scores(scores)
     frame = table.to_pandas()
     frame = frame[frame["metric"] == "pass_at_k"].astype({"k": int})
     if frame.empty:

@@ -14,9 +14,10 @@ from evals.cli import run
 from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, OutPrefix, RunScores
 from evals.figures.style import NOTHING, RC, nothing_finished, panels, save
-from evals.io import DataError, read_table
+from evals.io import DataError
 from evals.outcomes import finished, of_frame
 from evals.score import AVERAGE
+from evals.table_runs import read_run_scores
 from evals.tables import TITLES, describe_rule, in_order, untainted_rule
 
 LOOKS = (("selected", "#D55E00", "o"), ("other", "#0072B2", "s"))
@@ -84,7 +85,7 @@ def finding(found: pd.DataFrame, tainted: str, untainted: str) -> str:
 
 def main(run_scores: RunScores, out_prefix: OutPrefix) -> None:
     """Draw what selecting on a benchmark does."""
-    table = read_table(run_scores)
+    table = read_run_scores(run_scores)
     scores = table.to_pandas()
     rules = sorted(set(scores["selection"]))
     tainted, untainted = next((rule for rule in rules if rule.startswith("best_on:")), None), untainted_rule(rules)

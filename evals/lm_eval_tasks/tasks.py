@@ -12,7 +12,8 @@ if (root := str(Path(__file__).parents[2])) not in sys.path:
     sys.path.insert(0, root)
 
 from asymgrpo.tasks.prompts import render
-from evals.io import DataError, read_table
+from asymgrpo.tasks.table import read_problems
+from evals.io import DataError
 from evals.lm_eval_tasks import passk_ks
 from evals.passk import avg_at_n, pass_at_k
 
@@ -31,7 +32,7 @@ def load_problems(
 
     if data is None or template is None:
         raise DataError('lm-eval task: give --metadata \'{"data": "FOLDER OF PROBLEM TABLES", "template": "plain"}\'')
-    rows = read_table(Path(data) / f"{benchmark}.parquet", ("problem_id", "problem", "answer")).to_pylist()
+    rows = read_problems(Path(data) / f"{benchmark}.parquet")
     tokenizer = None
     if pretrained is not None:
         from asymgrpo.models import load_tokenizer

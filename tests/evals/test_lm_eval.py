@@ -191,7 +191,7 @@ def test_errors_are_one_sentence(home: Path, tmp_path: Path) -> None:
         wrong["vLLM is not installed"] = ("--backend", "vllm")
     for words, change in wrong.items():
         done = harness(home, "greedy.json", *change, *out, check=False)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert words in done.stderr
         assert "Traceback" not in done.stderr
 
@@ -259,5 +259,5 @@ def test_template_control_refuses_trained_and_misnamed_arms(tmp_path: Path) -> N
     }
     for words, table in cases.items():
         done = run("controls", "--graded", *dict.fromkeys((base, table)), *target, check=False)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert words in done.stderr

@@ -248,7 +248,7 @@ def test_several_figures_stop_at_the_first_error_and_say_which(capsys, monkeypat
         "nothing",
     ]
     monkeypatch.setattr(sys, "argv", command)
-    assert several.main() == 1
+    assert several.main() == 2
     assert "passk_curves: missing.parquet: no such file" in capsys.readouterr().err
 
 

@@ -193,7 +193,7 @@ def test_a_folder_without_a_study_is_refused_in_a_sentence(copied, tmp_path, spo
     shutil.rmtree(copied / spoil)
     command = [sys.executable, "-m", "evals.report", "--results", copied, "--out", tmp_path / "r.html"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert sentence in done.stderr
     assert not (tmp_path / "r.html").exists()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from asymgrpo import base_model, models
 from asymgrpo.tasks.chain_sum import STYLES
@@ -92,6 +93,42 @@ def test_wrong_specifications_name_the_key():
         base_model.parse_spec(SPEC | {"layer": 2})
     with pytest.raises(base_model.SpecError, match="key 'error_rate'"):
         base_model.parse_spec(SPEC | {"error_rate": 1.5})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"learning_rate": float("nan")}, "key 'learning_rate'"),
+        ({"error_rate": float("inf")}, "key 'error_rate'"),
+        ({"seed": -1}, "key 'seed'"),
+        ({"heads": 3, "kv_heads": 2}, "3 heads cannot share 2 kv_heads"),
+        ({"head_dim": 15}, "head_dim 15 is odd"),
+        ({"styles": {}}, "no style has a weight above 0"),
+        ({"styles": dict.fromkeys(STYLES, 0.0)}, "no style has a weight above 0"),
+    ],
+)
+def test_specifications_that_no_model_can_have_are_refused(changes, words):
+    with pytest.raises(base_model.SpecError, match=f"tiny model: .*{words}.*; correct it"):
+        base_model.parse_spec(SPEC | changes)
+
+
+@pytest.mark.parametrize("spec", [None, [], "text", 7])
+def test_a_specification_that_is_no_mapping_is_refused(spec):
+    with pytest.raises(base_model.SpecError, match="not keys with values"):
+        base_model.parse_spec(spec)
+
+
+def test_a_specification_that_is_missing_or_no_yaml_is_one_sentence(tmp_path):
+    (tmp_path / "bad.yaml").write_text("{seed: 1\n- x")
+    for spec, words in (
+        (tmp_path / "none.yaml", "no such file"),
+        (tmp_path / "bad.yaml", "not YAML"),
+        ("{", "not YAML"),
+    ):
+        done = CliRunner().invoke(base_model.app, ["--spec", str(spec), "--out", str(tmp_path / "out")])
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+        assert words in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_failed_training_leaves_nothing(tmp_path):

@@ -46,7 +46,7 @@ def test_every_set_is_locked_and_nothing_else(lock):
 
 
 def raw_rows(data_dir: Path, name: str) -> list[dict]:
-    return sources.read_directory(spec.dataset_spec(name), data_dir)
+    return [record.fields for record in sources.read_directory(spec.dataset_spec(name), data_dir)]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ import runs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asymgrpo.seeds import derive
 from asymgrpo.train import longest_sequence
-from asymgrpo.trainer import Problem, Trainer, rollout_seed
+from asymgrpo.trainer import Problem, Trainer, control_seed
 
 SHARDED = {"zero_stage": 2, "ranks_per_node": 2, "micro_batch": 2, "steps": 4, "evaluate_every": 4, "rollouts_every": 4}
 BOUND = 300
@@ -107,23 +108,56 @@ def test_another_number_of_ranks_than_configured_is_refused(tmp_path, model_dire
 class Share:
     """What `Trainer.draw` needs of a trainer: one rank of a world."""
 
-    def __init__(self, train, rank: int, world_size: int, run_seed: int):
+    def __init__(self, train, rank: int, world_size: int, run_seed: int, n_problems: int):
         self.train, self.run_seed = train, run_seed
-        self.problems = [Problem(f"p{i}", (1,), "") for i in range(48)]
+        self.problems = [Problem(f"p{i}", (1,), "") for i in range(n_problems)]
+        self.sampler = Echo()
         self.engine = type("Engine", (), {"rank": rank, "world_size": world_size})
 
 
-@given(st.sampled_from([1, 2, 3, 4, 6, 12]), st.integers(1, 9), st.integers(0, 9))
-def test_the_seeds_of_a_step_are_distinct_for_any_number_of_ranks(world_size, step, run_seed):
-    """And they are the same seeds: which rank samples a prompt does not matter."""
-    train = type("Train", (), {"prompts_per_step": 24, "updates_per_rollout": 2, "group_size": 8})
+class Echo:
+    """A sampler that returns what it was asked for."""
 
-    def seeds(ranks: int) -> list[int]:
-        drawn = [p for rank in range(ranks) for p in Trainer.draw(Share(train, rank, ranks, run_seed), step)]
-        return [rollout_seed(run_seed, step, p.problem_id, g) for p in drawn for g in range(train.group_size)]
+    def wake(self):
+        pass
 
-    assert len(set(seeds(world_size))) == 24 * 8
-    assert sorted(seeds(world_size)) == sorted(seeds(1))
+    sleep = wake
+
+    def generate(self, requests, *_):
+        return requests
+
+
+@given(st.sampled_from([1, 2, 3, 4, 6, 12]), st.integers(1, 9), st.integers(0, 9), st.integers(1, 48))
+def test_the_seeds_of_a_step_are_distinct_for_any_number_of_ranks(world_size, step, run_seed, n_problems):
+    """And they are the same seeds: which rank samples a prompt does not matter, nor how often a step draws a problem."""
+    fields = {"prompts_per_step": 24, "updates_per_rollout": 2, "group_size": 8}
+    train = type("Train", (), fields | dict.fromkeys(("temperature", "top_p", "max_tokens")))
+
+    def seeds(ranks: int) -> list[tuple[list[int], int]]:
+        """Per prompt, in the order of updates and ranks: seeds of its rollouts and of its random rewards."""
+        found = []
+        for rank in range(ranks):
+            share = Share(train, rank, ranks, run_seed, n_problems)
+            drawn = Trainer.draw(share, step)
+            requests = Trainer.rollout(share, drawn, step)
+            found += [
+                (request.seeds, control_seed(run_seed, step, p.problem_id, p.occurrence))
+                for p, request in zip(drawn, requests, strict=True)
+            ]
+        return sorted(found)
+
+    assert seeds(world_size) == seeds(1)
+    assert len({seed for group, _ in seeds(1) for seed in group}) == 24 * 8
+    assert len({control for _, control in seeds(1)}) == 24
+
+
+def test_the_first_time_that_a_step_draws_a_problem_it_has_the_seeds_of_old():
+    train = type("Train", (), {"prompts_per_step": 5, "updates_per_rollout": 1, "group_size": 2})
+    drawn = Trainer.draw(Share(train, 0, 1, 0, 3), 1)
+    assert sorted(p.occurrence for p in drawn) == [0, 0, 0, 1, 1]
+    for p in drawn:
+        own = derive("control", 0, 1, p.problem_id, *([1] if p.occurrence else []))
+        assert control_seed(0, 1, p.problem_id, p.occurrence) == own
 
 
 def test_a_sequence_longer_than_the_model_is_refused():

@@ -30,7 +30,7 @@ from asymgrpo.rollout.torch_engine import TorchEngine
 from asymgrpo.stopwatch import Stopwatch
 from asymgrpo.tasks.tokenizer import build_tokenizer
 from asymgrpo.train import make_grader
-from asymgrpo.trainer import MismatchError, Problem
+from asymgrpo.trainer import MismatchError, Problem, rollout_seed
 from asymgrpo.verifier import Verdict
 
 OVERRIDES = {"grpo_adaptive_entropy": {"adaptive_entropy": {"target": 9.0, "delta": 0.005, "low": 0.0, "high": 1.0}}}
@@ -295,6 +295,22 @@ def test_each_step_uses_each_of_its_prompts_once():
     assert sorted(epoch) == sorted(p.problem_id for p in PROBLEMS)
     trainer.step(1, clock := Stopwatch())
     assert all(clock.seconds[phase] > 0 for phase in ("rollout", "reward", "score", "update", "sync", "other"))
+
+
+@pytest.mark.parametrize("problems", [PROBLEMS[:1], PROBLEMS[:3]])
+def test_a_problem_drawn_twice_in_a_step_is_sampled_anew(problems):
+    """Identical groups would count one group's gradient twice, as if it were more evidence."""
+    trainer = make_trainer(problems=problems)
+    drawn = trainer.draw(1)
+    assert len(drawn) == 4 > len(problems)
+    groups = trainer.step(1, Stopwatch())[1]
+    seeds = [[r.seed for r in group] for group in groups]
+    assert len({seed for group in seeds for seed in group}) == 16
+    for p, group in zip(drawn, seeds, strict=True):
+        first = 4 * p.occurrence
+        assert group == [rollout_seed(0, 1, p.problem_id, i) for i in range(first, first + 4)]
+    responses = {tuple(r.response_ids for r in group) for group in groups}
+    assert len(responses) == 4
 
 
 class Scripted:
