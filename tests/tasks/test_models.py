@@ -92,11 +92,14 @@ def test_wrong_specifications_name_the_key():
         base_model.parse_spec(SPEC | {"layer": 2})
     with pytest.raises(base_model.SpecError, match="key 'error_rate'"):
         base_model.parse_spec(SPEC | {"error_rate": 1.5})
+    with pytest.raises(base_model.SpecError, match="tiny model: styles has 'sideways'; choose among left"):
+        base_model.parse_spec(SPEC | {"styles": {"sideways": 1.0}})
 
 
 def test_failed_training_leaves_nothing(tmp_path):
+    spec = base_model.parse_spec(SPEC).model_copy(update={"styles": {"sideways": 1.0}})  # past its checks
     with pytest.raises(ValueError, match="unknown solution style"):
-        base_model.make(base_model.parse_spec(SPEC | {"styles": {"sideways": 1.0}}), tmp_path / "model")
+        base_model.make(spec, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 
