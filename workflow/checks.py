@@ -83,8 +83,11 @@ def _names(study: Study) -> Iterator[str]:
     for name in study.models:
         if not re.fullmatch(r"\w[\w-]*", name):
             yield f"config: models has the name {name!r}; use letters, digits, _ and - only."
-    if not re.fullmatch(r"\w[\w.-]*", study.name):
-        yield f"config: name = {study.name!r} names files; use letters, digits, _, - and . only."
+    if not re.fullmatch(r"[^\s.\-/\\{}\"$`]([^\n\r\t/\\{}\"$`]*[^\s/\\{}\"$`])?", study.name):
+        yield (
+            f"config: name = {study.name!r} names a file; leave out slashes, braces, double quotes, $, backquotes and line "
+            "breaks, and begin with a letter."
+        )
 
 
 def _models(study: Study) -> Iterator[str]:

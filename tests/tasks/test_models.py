@@ -93,6 +93,8 @@ def test_wrong_specifications_name_the_key():
         base_model.parse_spec(SPEC | {"layer": 2})
     with pytest.raises(base_model.SpecError, match="key 'error_rate'"):
         base_model.parse_spec(SPEC | {"error_rate": 1.5})
+    with pytest.raises(base_model.SpecError, match="tiny model: styles has 'sideways'; choose among left"):
+        base_model.parse_spec(SPEC | {"styles": {"sideways": 1.0}})
 
 
 @pytest.mark.parametrize(
@@ -132,8 +134,9 @@ def test_a_specification_that_is_missing_or_no_yaml_is_one_sentence(tmp_path):
 
 
 def test_failed_training_leaves_nothing(tmp_path):
+    spec = base_model.parse_spec(SPEC).model_copy(update={"styles": {"sideways": 1.0}})  # past its checks
     with pytest.raises(ValueError, match="unknown solution style"):
-        base_model.make(base_model.parse_spec(SPEC | {"styles": {"sideways": 1.0}}), tmp_path / "model")
+        base_model.make(spec, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 

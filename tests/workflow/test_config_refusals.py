@@ -95,7 +95,9 @@ def test_what_is_there_twice_is_named(entry, key, item):
         (['models={"big": {"kind": tiny, "template": plain}}'], ["'models.big.spec.seed' is missing"]),
         (['study={"arms": ["grpo/x"]}'], ["study.arms: arm 'grpo/x' is unknown"]),
         (['evaluation={"benchmarks": ["chain2 "]}'], ["evaluation.benchmarks names 'chain2 '"]),
-        (["name=a/b"], ["name = 'a/b'", "letters, digits"]),
+        (["name=a/b"], ["name = 'a/b'", "leave out slashes"]),
+        (["name=-n"], ["name = '-n'", "begin with a letter"]),
+        (["name=../x"], ["name = '../x'", "leave out slashes"]),
         (
             ['data={"validation_size": 2000}'],
             ["data.validation_size = 2000", "2000 problems of data.embedded.train_size"],
