@@ -1,9 +1,10 @@
 r"""How good is the verifier? Labelled pairs under math-verify alone, the verifier and the second grader.
 
     python -m asymgrpo.verifier.audit --cases verifier_cases.jsonl --golden tests/verifier/golden.jsonl \
-        --out docs/verifier.md
+        --forms tests/verifier/forms.yaml --out docs/verifier.md
 
-`cases` has the fields gold, response, label; `golden` has gold, answer, label, section.
+`cases` has the fields gold, response, label; `golden` has gold, answer, label, section; `forms` has the conventions on spelling.
+What every reference answer of the data sets parses to is listed by `python -m asymgrpo.verifier.references`.
 """
 
 import os
@@ -13,13 +14,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import typer
+import yaml
 
 from asymgrpo.readers import read_json_lines
 from asymgrpo.verifier import mends
 from asymgrpo.verifier.api import CPU_SECONDS, MEMORY_BYTES, WALL_SECONDS, Verifier
 from asymgrpo.verifier.extract import extract_boxed
+from asymgrpo.verifier.references import remainders
 from asymgrpo.verifier.second import second_correct
 from asymgrpo.verifier.verdict import MAX_ANSWER_CHARS, VERIFIER_VERSION
+
+WHOLE_AUDIT = """\
+The suite audits a fixed sample of 30 reference answers (about 10 s of processor time), `pytest -m long` all of
+them (about 12 minutes of processor time)."""
 
 
 class Case(NamedTuple):
@@ -116,7 +123,32 @@ def rules_table() -> str:
     return "\n".join(lines)
 
 
-def report(cases: Sequence[Graded], golden: Sequence[Graded]) -> str:
+def forms_table(forms: Sequence[dict]) -> str:
+    """Markdown: every form with its decision, the reason, and examples."""
+    lines = ["| form | decision | why | for | accepted | refused |", "|---|---|---|---|---|---|"]
+    for form in forms:
+        examples = [", ".join(map(_code, form[key][:5])) for key in ("accepted", "refused")]
+        lines.append(
+            f"| {form['form']} | {form['decision']} | {form['why']} | {_code(form['for'])} | {' | '.join(examples)} |"
+        )
+    return "\n".join(lines)
+
+
+def remainders_table() -> str:
+    """Markdown: what is accepted although it differs from the reference answer, and why."""
+    lines = ["| differs by | reference answers like | why it is accepted |", "|---|---|---|"]
+    for entry in remainders():
+        lines.append(f"| {entry['kind']} | {_code(entry.get('reference', entry.get('like', '')))} | {entry['why']} |")
+    return "\n".join(lines)
+
+
+def _code(text: str) -> str:
+    """A code span for a cell of a table."""
+    escaped = text.replace("|", "\\|")
+    return f"`` {escaped} ``" if "`" in text or text != text.strip() or text.endswith("\\") else f"`{escaped}`"
+
+
+def report(cases: Sequence[Graded], golden: Sequence[Graded], forms: Sequence[dict]) -> str:
     """The whole of docs/verifier.md."""
     pooled = [item._replace(case=item.case._replace(section="all of ours")) for item in golden]
     differ = sum(item.mended != item.second for item in golden)
@@ -141,12 +173,36 @@ The two graders disagree on {differ} of our {len(golden)} pairs, which were chos
 - The content of the last complete `\\boxed{{...}}` is the answer. Of nested boxes the inner one counts. If
   the gold is a list of values, boxes joined by a comma, "and" or "or" count together.
 - No box, an empty one, one of more than {MAX_ANSWER_CHARS} characters, or one without mathematics: unparsed.
+- A box that nothing closes ends at its first `\\}}` without a `\\{{`.
 - A response cut at the token limit is truncated, whatever it contains. Only correct is worth a reward of 1.
 - timeout: {CPU_SECONDS:g} s of processor time or {MEMORY_BYTES >> 30} GiB of memory. Wall time plays no part,
   except that after {WALL_SECONDS:g} s a silent worker is given up. A pair that needs almost exactly the limit
   can come out either way: processors differ in speed.
 - math-verify catches a failed allocation like any error: an answer that is too large may be called wrong or
   unparsed rather than timeout.
+
+## Reference answers are read whole
+
+math-verify takes what it can get: where a text does not parse it falls back to an equation, a fraction or a number inside. A
+reference answer is read from its first to its last sign or not at all, and then its text is compared, with spaces, sizes of
+brackets and spellings of an ellipsis made one. An equation is answered by its right-hand side only if it gives a value to a name.
+
+    python -m asymgrpo.verifier.references --data-dir FOLDER --out references.jsonl
+
+lists for every reference answer of every set in a folder what it parses to and which of these are accepted for it: a digit
+changed by one, another letter for a variable, a number that stands inside. Each has a reason (remainders.yaml), or the command
+and the test fail:
+
+{remainders_table()}
+
+{WHOLE_AUDIT}
+
+## Spellings
+
+`tests/verifier/forms.yaml`, every example of which is a test; here the first five of each. The rule is what a careful
+human would grade.
+
+{forms_table(forms)}
 
 ## Rules on top of math-verify
 
@@ -170,14 +226,18 @@ Ours:
 def main(
     cases: Path = typer.Option(..., help="JSON lines with gold, response, label"),
     golden: Path = typer.Option(..., help="JSON lines with gold, answer, label, section"),
+    forms: Path = typer.Option(..., help="YAML with the conventions on spelling"),
     out: Path = typer.Option(..., help="Markdown to write"),
     workers: int = typer.Option(2, help="worker processes"),
 ) -> None:
     """Grade labelled pairs and write the report."""
-    for path in (cases, golden):
+    for path in (cases, golden, forms):
         if not path.is_file():
-            raise typer.BadParameter(f"{path} does not exist; give the labelled pairs as a JSON lines file.")
-    text = report(grade(read_cases(cases), workers), grade(read_golden(golden), workers))
+            raise typer.BadParameter(
+                f"{path} does not exist; give the labelled pairs as JSON lines, the forms as YAML."
+            )
+    spellings = yaml.safe_load(forms.read_text(encoding="utf-8"))
+    text = report(grade(read_cases(cases), workers), grade(read_golden(golden), workers), spellings)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=out.parent, delete=False, encoding="utf-8") as file:
         file.write(text)

@@ -96,8 +96,10 @@ _WORD = re.compile(
 
 
 def _without_words(text: str) -> str:
-    text = re.sub(r"\\(?:text[a-z]*|mathrm|mbox)\s*\{[^{}]*\}|\$", " ", text)
-    return re.sub(r"(?<![\\a-zA-Z])(?:[A-Za-z']{2,}|[aAI](?=\s))(?![a-zA-Z])", " ", text).strip(" .,:;!?\n\t")
+    """What words surround; nothing where there is no word, since a stray comma is no prose."""
+    bare = re.sub(r"\\(?:text[a-z]*|mathrm|mbox)\s*\{[^{}]*\}", " ", text)
+    bare = re.sub(r"(?<![\\a-zA-Z])(?:[A-Za-z']{2,}|[aAI](?=\s))(?![a-zA-Z])", " ", bare)
+    return bare.replace("$", " ").strip(" .,:;!?\n\t") if bare != text else ""
 
 
 def folds(answer: str, gold: str) -> bool:
