@@ -10,7 +10,7 @@ sys.path.insert(0, workflow.basedir)
 from asymgrpo import settings
 from asymgrpo.config import ConfigError
 from evals.io import DataError
-from workflow import common, enter, frozen, launch, leaves, stale
+from workflow import common, enter, frozen, given, launch, leaves, stale
 from workflow.checks import load, read_once
 
 GIVEN = dict(config)  # on the command line
@@ -35,6 +35,7 @@ MAIN_RUNS = common.main_runs(STUDY)
 EVALUATED = common.with_base(STUDY, RUNS)
 MAIN_EVALUATED = common.with_base(STUDY, MAIN_RUNS)
 TABLES = common.tables(STUDY, PLAN, PATHS)  # file -> what it depends on
+GIVEN_SETTINGS = given.GivenSettings(PATHS.root)
 STALE = stale.Stale(workflow)
 
 

@@ -61,7 +61,7 @@ def contents(results: Path, leaves: list[str]) -> Iterator[tuple[str, bytes, dic
     extra = [COSTS] if (results / COSTS).exists() else []
     extra += [
         path.relative_to(results).as_posix()
-        for place in ("config", "proofs")
+        for place in ("config/images", "proofs")
         for path in (results / place).rglob("*.json")
     ]
     names = sorted({*leaves, *extra})

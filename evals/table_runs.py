@@ -102,7 +102,7 @@ def _rows(items: Sequence[Counts], ks: Sequence[int]) -> Iterator[dict[str, Any]
 def read_run_scores(path: Path, selection: str | None = None) -> pa.Table:
     """A table that this module wrote. Raises DataError when it is another one or empty, or knows no such checkpoint rule."""
     table = read_table(path)
-    check_table(table, path, SCHEMA, nullable=["k", "value", "sampling_sd"])
+    check_table(table, path, SCHEMA, nullable=["k", "value", "sampling_sd", AT])
     rules = sorted(set(table["selection"].to_pylist()))
     if selection is not None and selection not in rules:
         raise DataError(f"{path}: no selection {selection!r}; choose from {', '.join(rules)}")

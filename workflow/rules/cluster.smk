@@ -13,6 +13,7 @@ onstart:
     ready.check_data(STUDY, {job.rule.name for job in needed})
     if workflow.executor_plugin.name == "slurm":
         orphans.cancel(orphans.keys(needed), STUDY.results)
+    GIVEN_SETTINGS.write(needed)
     ready.write_operation(STUDY, PATHS.operation)
     if IMAGES.on:
         enter.make_bound_folders(STUDY)

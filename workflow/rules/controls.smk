@@ -29,7 +29,7 @@ rule control:
         mem_mb=growing(4000),
         runtime=growing(20),
     params:
-        settings=lambda w: settings.dumps(
+        settings=lambda w: GIVEN_SETTINGS.file(
             asked(f"{PATHS.controls}/templates.parquet".format(**dict(w.items())))[1]
         ),
         k=" ".join(map(str, STUDY.evaluation.k)),

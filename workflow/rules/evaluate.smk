@@ -66,7 +66,7 @@ rule sample:
         mem_mb=growing(SAMPLING.mem_mb),
         runtime=growing(SAMPLING.runtime),
     params:
-        settings=lambda w: settings.dumps(samples_of(w)),
+        settings=lambda w: GIVEN_SETTINGS.file(samples_of(w)),
         weights=lambda w: common.weights(PATHS, w.model, w.arm, w.seed),
         selection=lambda w, input: (
             f"--selection {shlex.quote(input.selection)}"
@@ -109,7 +109,7 @@ rule grade:
         mem_mb=growing(GRADING.mem_mb),
         runtime=growing(GRADING.runtime),
     params:
-        settings=lambda w: settings.dumps(graded_of(w)),
+        settings=lambda w: GIVEN_SETTINGS.file(graded_of(w)),
     shell:
         "{PYTHON_IN[evaluate]} evals.grade --settings {params.settings:q} --samples {input.samples:q} --problems {input.problems:q} --workers {threads}"
         " --out {output:q} > {log:q} 2>&1"

@@ -94,7 +94,7 @@ if BUNDLE:
                 mem_mb=growing(4000),
                 runtime=growing(20),
             params:
-                settings=settings.dumps(asked_of_figure({})),
+                settings=GIVEN_SETTINGS.file(asked_of_figure({})),
                 commands=" + ".join(
                     f"{name} {figures.options(FIGURE_INPUTS[name])} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
                     for name in names
@@ -126,7 +126,9 @@ else:
             mem_mb=growing(2000),
             runtime=growing(10),
         params:
-            settings=lambda w: settings.dumps(asked_of_figure(FIGURE_INPUTS[w.figure])),
+            settings=lambda w: GIVEN_SETTINGS.file(
+                asked_of_figure(FIGURE_INPUTS[w.figure])
+            ),
             options=lambda w: figures.options(FIGURE_INPUTS[w.figure]),
             prefix=f"{PATHS.figures}/{{figure}}",
         shell:

@@ -19,7 +19,7 @@ rule score:
         mem_mb=growing(8000),
         runtime=growing(30),
     params:
-        settings=settings.dumps(TABLES[PATHS.scores]),
+        settings=GIVEN_SETTINGS.file(TABLES[PATHS.scores]),
         k=" ".join(map(str, STUDY.evaluation.k)),
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,
@@ -46,7 +46,7 @@ rule table1:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        settings=settings.dumps(TABLES[f"{PATHS.table1}.parquet"]),
+        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.table1}.parquet"]),
     shell:
         "{PYTHON_IN[report]} evals.tables --settings {params.settings:q} --scores {input.scores:q}"
         " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
@@ -70,7 +70,7 @@ rule differences:
         mem_mb=growing(8000),
         runtime=growing(30),
     params:
-        settings=settings.dumps(TABLES[f"{PATHS.root}/differences.parquet"]),
+        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/differences.parquet"]),
         k=" ".join(map(str, STUDY.evaluation.k)),
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,
@@ -105,7 +105,7 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
             mem_mb=growing(8000),
             runtime=growing(30),
         params:
-            settings=settings.dumps(TABLES[ANALYSIS_TABLES[0]]),
+            settings=GIVEN_SETTINGS.file(TABLES[ANALYSIS_TABLES[0]]),
             k=" ".join(map(str, STUDY.evaluation.k)),
             draws=STUDY.evaluation.bootstrap_draws,
             seed=STUDY.evaluation.bootstrap_seed,
@@ -131,7 +131,7 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
             mem_mb=growing(8000),
             runtime=growing(30),
         params:
-            settings=settings.dumps(TABLES[ANALYSIS_TABLES[1]]),
+            settings=GIVEN_SETTINGS.file(TABLES[ANALYSIS_TABLES[1]]),
             k=" ".join(map(str, STUDY.evaluation.k)),
             draws=STUDY.evaluation.bootstrap_draws,
             seed=STUDY.evaluation.bootstrap_seed,
@@ -161,7 +161,7 @@ rule run_scores:
         mem_mb=growing(8000),
         runtime=growing(10),
     params:
-        settings=settings.dumps(TABLES[f"{PATHS.root}/run_scores.parquet"]),
+        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/run_scores.parquet"]),
         k=" ".join(map(str, STUDY.evaluation.k)),
     shell:
         "{PYTHON_IN[report]} evals.table_runs --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
@@ -187,7 +187,7 @@ rule claims:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        settings=settings.dumps(TABLES[f"{PATHS.root}/claims.parquet"]),
+        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/claims.parquet"]),
     shell:
         "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics {input.metrics:q} --measures {output.measures:q}"
         " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
@@ -211,7 +211,7 @@ rule contamination:
         mem_mb=growing(4000),
         runtime=growing(10),
     params:
-        settings=settings.dumps(TABLES[f"{PATHS.root}/contamination.parquet"]),
+        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/contamination.parquet"]),
     shell:
         "{PYTHON_IN[report]} evals.contamination --settings {params.settings:q} --train {input.train:q} --benchmarks {input.benchmarks:q}"
         " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"

@@ -47,7 +47,7 @@ rule train:
         mem_mb=lambda w, attempt: ASKS[w.model]["mem_mb"] * (3 + attempt) // 4,
         runtime=lambda w: ASKS[w.model]["runtime"],
     params:
-        settings=lambda w: settings.dumps(
+        settings=lambda w: GIVEN_SETTINGS.file(
             settings.run(PLAN, w.model, w.arm, int(w.seed))
         ),
         operation=PATHS.operation,
