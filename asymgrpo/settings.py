@@ -102,6 +102,22 @@ def part(plan: Plan, models: Iterable[str], arms: Iterable[str], benchmarks: Ite
     }
 
 
+def of_training(plan: Plan) -> Plan:
+    """The part of a plan that training runs depend on: without evaluation after training."""
+    sets = [*TRAINING_SETS, *selection_benchmarks(plan["selection"])]
+    models = {
+        name: {key: value for key, value in model.items() if key != "evaluation"}
+        for name, model in plan["models"].items()
+    }
+    problems = {name: plan["problems"][name] for name in sets}
+    return plan | {"models": models, "problems": problems, "n_samples": {}}
+
+
+def of_problems(plan: Plan) -> Plan:
+    """The part of a plan that problem tables depend on."""
+    return {"models": {}, "arms": {}, "problems": plan["problems"], "n_samples": {}, "selection": []}
+
+
 # --- settings of one result ------------------------------------------------------------------------------------------------
 
 

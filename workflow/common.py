@@ -12,7 +12,7 @@ from typing import Any
 
 from asymgrpo.config import NO_EFFECT_ON_RESULTS, Study
 from asymgrpo.provenance import COMMIT_VARIABLE, commit_of_code
-from asymgrpo.settings import BASE, Plan, Settings, dumps, is_base, part, selection_benchmarks, table
+from asymgrpo.settings import BASE, Plan, Settings, dumps, is_base, of_problems, part, selection_benchmarks, table
 
 LOCK = "config/data.lock.yaml"
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,7 +102,7 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
     }
     models, benchmarks = study.study.models, evaluation.benchmarks
     found = {name: table(part(plan, models, arms, benchmarks), **options) for name, (arms, options) in made.items()}
-    found["contamination"] = table(part(plan, [], [], benchmarks))
+    found["contamination"] = table(of_problems(plan))
     for model in models:
         found[f"controls/{model}/templates"] = table(part(plan, [model], [BASE], benchmarks), **k, **draws)
     return {f"{layout.root}/{name}.parquet": settings for name, settings in found.items()}

@@ -1,28 +1,151 @@
 """Every key of a configuration, and exactly the jobs that a change of it must plan: no more and no fewer."""
 
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import dry
 import pytest
 import snakemake.cli  # noqa: F401 - imported here, once for every forked call
+from pydantic import BaseModel
+
+from asymgrpo.config import Study
 
 pytestmark = pytest.mark.slow
 
-# What the mini study has: two arms with one seed, two benchmarks, the base model beside them.
-CONTAMINATION = {"contamination": 1}
-TABLES = {"score": 1, "table1": 1, "differences": 1, "run_scores": 1, "claims": 1, "figure": 4}
-SCORED_AGAIN = {"grade": 3, **TABLES}
-TRAINED_AGAIN = {"train": 2, "select": 2, "sample": 4, "grade": 2, **TABLES}
-BASE_TOO = {**TRAINED_AGAIN, "sample": 6, "grade": 3}
+# What the mini study has: two arms with one seed, two benchmarks, the base model beside them. Beside what is said here, every
+# change plans `study`, which writes the configuration down for readers.
 NOTHING: dict[str, int] = {}
+ESTIMATES = {"score": 1, "table1": 1, "differences": 1}
+TABLES = {**ESTIMATES, "run_scores": 1, "claims": 1, "figure": 3}  # the curves of training stay
+TRAINED = {"train": 2, "select": 2, "sample": 4, "grade": 2, **TABLES, "figure": 4}
+ONE_MORE = {**TRAINED, "train": 1, "select": 1, "sample": 2, "grade": 1}
+ALL_TRAINED = {**TRAINED, "sample": 6, "grade": 3}  # the base model is sampled again, too
+SAMPLED = {"sample": 6, "grade": 3, **TABLES}
+OVERLAP = {"contamination": 1}
+SECOND = {"second": {"kind": "gguf", "template": "chat_boxed"}}
 
-CHANGES: dict[str, tuple[object, dict[str, int]]] = {
-    # key: (another value, jobs that it plans beside `study`, which writes the configuration down)
-    "name": ("other", NOTHING),
-    "arms": (
-        {"asymgrpo_clip_higher": {"clip_high": 0.3}},
-        {**TRAINED_AGAIN, "train": 1, "select": 1, "sample": 2, "grade": 1},
+# key -> (changes that give it another value, jobs that they plan)
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
+    "name": ({"name": "other"}, NOTHING),
+    "checkpoints": ({"checkpoints": "elsewhere-checkpoints"}, NOTHING),
+    "arms": ({"arms": {"asymgrpo_clip_higher": {"clip_high": 0.3}}}, ONE_MORE),
+    "study.models": (
+        {"study": {"models": ["tiny", "second"]}, "models": SECOND},
+        {"base_model": 1, **ALL_TRAINED},
     ),
-    "study.models": (["tiny", "second"], NOTHING),
-    "study.arms": (["grpo"], NOTHING),
-    "study.seeds": ([0, 1], NOTHING),
-    "study.analyses": (["positive_only"], NOTHING),
-    "study.analysis_seeds": ([7], NOTHING),
+    "study.arms": ({"study": {"arms": ["grpo", "asymgrpo_clip_higher", "asymgrpo"]}}, ONE_MORE),
+    "study.seeds": ({"study": {"seeds": [0, 1]}}, TRAINED),
+    "study.analyses": (
+        {"study": {"analyses": ["positive_only"], "analysis_seeds": [0]}},
+        {
+            **{"train": 1, "select": 1, "sample": 2, "grade": 1, "figure": 1},
+            **{"run_scores": 1, "claims": 1, "analyses": 1, "analysis_differences": 1},
+        },
+    ),
+    "study.analysis_seeds": ({"study": {"analysis_seeds": [7]}}, NOTHING),
+    "data.dir": ({"data": {"dir": "docs"}}, NOTHING),  # where files lie decides nothing: their content is checked
+    "data.train_limit": ({"data": {"train_limit": 20}}, {"problems": 1, **OVERLAP, **TRAINED}),
+    "data.validation_size": ({"data": {"validation_size": 9}}, {"problems": 2, **OVERLAP, **TRAINED}),
+    "data.embedded.train_size": ({"data": {"embedded": {"train_size": 65}}}, {"problems": 2, **OVERLAP, **TRAINED}),
+    # training looks at chain4, because a rule selects on it
+    "data.embedded.benchmark_size": (
+        {"data": {"embedded": {"benchmark_size": 9}}},
+        {"problems": 2, **OVERLAP, **ALL_TRAINED},
+    ),
+    "data.embedded.seed": ({"data": {"embedded": {"seed": 2}}}, {"problems": 4, **OVERLAP, **ALL_TRAINED}),
+    "models.kind": ({"study": {"models": ["second"]}, "models": SECOND}, {"base_model": 1, **ALL_TRAINED}),
+    "models.template": ({"models": {"tiny": {"template": "plain_boxed"}}}, ALL_TRAINED),
+    "models.hub_id": ({"models": {"tiny": {"hub_id": "x/y"}}}, NOTHING),  # this model does not come from there
+    "models.spec": ({"models": {"tiny": {"spec": {"seed": 1}}}}, {"base_model": 1, **ALL_TRAINED}),
+    "models.train": ({"models": {"tiny": {"train": {"steps": 3}}}}, TRAINED),
+    "models.evaluation": ({"models": {"tiny": {"evaluation": {"temperature": 0.5}}}}, SAMPLED),
+    "evaluation.benchmarks": (
+        {"evaluation": {"benchmarks": ["chain2", "chain4", "chain3"]}},
+        {"problems": 1, **OVERLAP, **SAMPLED, "sample": 3},
+    ),
+    "evaluation.limit": ({"evaluation": {"limit": 4}}, {"problems": 2, **OVERLAP, **ALL_TRAINED}),
+    "evaluation.samples": ({"evaluation": {"samples": {"chain2": 8}}}, {**SAMPLED, "sample": 3}),
+    "evaluation.k": ({"evaluation": {"k": [1]}}, TABLES),
+    "evaluation.temperature": ({"evaluation": {"temperature": 0.9}}, SAMPLED),
+    "evaluation.top_p": ({"evaluation": {"top_p": 0.9}}, SAMPLED),
+    "evaluation.max_tokens": ({"evaluation": {"max_tokens": 50}}, SAMPLED),
+    # candidates are then measured on other sets; one figure needs both kinds of rule
+    "evaluation.selection": ({"evaluation": {"selection": ["validation"]}}, {**TRAINED, "figure": 3}),
+    "evaluation.control_templates": (
+        {"evaluation": {"control_templates": ["plain_boxed"]}},
+        {"sample": 2, "grade": 1, "control": 1},
+    ),
+    "evaluation.engine": ({"evaluation": {"engine": "vllm"}}, SAMPLED),
+    "evaluation.batch": ({"evaluation": {"batch": 39}}, SAMPLED),
+    "evaluation.bootstrap_draws": ({"evaluation": {"bootstrap_draws": 400}}, {**ESTIMATES, "figure": 2}),
+    "evaluation.bootstrap_seed": ({"evaluation": {"bootstrap_seed": 1}}, {**ESTIMATES, "figure": 2}),
+    "evaluation.seed_variance": ({"evaluation": {"seed_variance": "own"}}, {**ESTIMATES, "figure": 2}),
+    "machine.kind": ({"machine": {"kind": "h100-80gb"}}, NOTHING),
+    "machine.cpus_per_rank": ({"machine": {"cpus_per_rank": 2}}, NOTHING),
+    "machine.memory_gb": ({"machine": {"memory_gb": 9}}, NOTHING),
+    "machine.hours": ({"machine": {"hours": 5}}, NOTHING),
 }
+WITHOUT_EFFECT = {
+    **{"checkpoint_every": 5, "keep_checkpoints": 3, "candidates": "selectable", "verify_weights_every": 1},
+    **{"nodes": 2, "ranks_per_node": 2},
+}
+TRAINING = {
+    **{"steps": 3, "prompts_per_step": 8, "group_size": 8, "updates_per_rollout": 4, "learning_rate": 1e-3},
+    **{"warmup_updates": 1, "adam_beta1": 0.8, "adam_beta2": 0.99, "adam_eps": 1e-7, "weight_decay": 0.1},
+    **{"max_grad_norm": 0.5, "temperature": 0.9, "max_prompt_tokens": 31, "max_tokens": 40, "truncated": "mask"},
+    **{"importance_cap": 2.0, "mismatch_gate": 1.02, "rollout_engine": "vllm", "engine_memory_fraction": 0.3},
+    **{"micro_batch": 2, "logits_chunk": 64, "gradient_checkpointing": True, "zero_stage": 1, "evaluate_every": 2},
+    **{"evaluate_samples": 3, "evaluate_temperature": 0.5, "evaluate_max_tokens": 40, "displacement_every": 2},
+    **{"rollouts_every": 2},
+}
+CHANGES |= {f"train.{key}": ({"train": {key: value}}, NOTHING) for key, value in WITHOUT_EFFECT.items()}
+CHANGES |= {f"train.{key}": ({"train": {key: value}}, TRAINED) for key, value in TRAINING.items()}
+CHANGES["train.dtype"] = (
+    {"train": {"dtype": "bfloat16", "zero_stage": 1}},
+    ALL_TRAINED,
+)  # samples are drawn in it, too
+CHANGES["train.offload"] = ({"train": {"offload": True, "zero_stage": 1}}, TRAINED)
+CHANGES["train.top_p"] = ({"train": {"top_p": 1}}, NOTHING)  # no other value is allowed
+
+ELSEWHERE = {
+    "results": "another folder has no results yet",
+    "artifacts": "a bundle takes the place of the jobs: tests/artifacts",
+    "containers": "they need Apptainer: tests/containers",
+    "data.source": "the other sources have other data sets: tests/workflow/test_smollm2.py",
+    "data.train": "there is one embedded training set",
+}
+
+
+def keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every key of a configuration; those of a model, of which there may be several, once."""
+    for name, field in section.model_fields.items():
+        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if inner and name != "containers":
+            yield from keys(inner[0], f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def test_every_key_is_walked():
+    assert sorted([*CHANGES, *ELSEWHERE]) == sorted(keys(Study))
+
+
+def test_a_change_of_a_key_plans_what_depends_on_it(results, tmp_path):
+    """The whole table; two dry runs at a time, each in a process of its own."""
+
+    def planned(key: str) -> dict[str, int]:
+        changes, _ = CHANGES[key]
+        words = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in changes.items()]
+        said = dry.said(tmp_path / key, "-n", "all", *dry.arguments(Path(results), *words))
+        found = dry.planned(said)
+        assert found.pop("study", 0) == (key != "train.top_p"), f"{key}: the configuration is written down again"
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        found = dict(zip(CHANGES, pool.map(planned, CHANGES), strict=True))
+    wrong = {key: (found[key], jobs) for key, (_, jobs) in CHANGES.items() if found[key] != jobs}
+    assert not wrong, "\n".join(f"{key}: plans {got}, should plan {jobs}" for key, (got, jobs) in wrong.items())

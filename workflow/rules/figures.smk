@@ -50,14 +50,15 @@ FIGURES = figures.drawable(FIGURE_INPUTS)
 
 def asked_of_figure(inputs):
     """The settings that the inputs of a figure must state: those of the arms whose metrics it draws, else of every arm."""
-    arms = (
-        METRICS.arms(inputs.get("metrics", []))
-        or STUDY.study.arms + STUDY.study.analyses
+    arms = METRICS.arms(inputs.get("metrics", [])) or [
+        *STUDY.study.arms,
+        *STUDY.study.analyses,
+    ]
+    drawn = settings.part(
+        PLAN, STUDY.study.models, [common.BASE, *arms], STUDY.evaluation.benchmarks
     )
     return settings.table(
-        settings.part(
-            PLAN, STUDY.study.models, [common.BASE, *arms], STUDY.evaluation.benchmarks
-        )
+        settings.of_training(drawn) if set(inputs) == {"metrics"} else drawn
     )
 
 
