@@ -14,7 +14,7 @@ from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy, no
 from math_verify import parse
 from math_verify.grader import should_treat_as_complex
 from math_verify.parser import LatexExtractionConfig, get_last_eq
-from sympy import Basic, Eq, MatrixBase, nan, zoo
+from sympy import Basic, Derivative, Eq, MatrixBase, Symbol, nan, zoo
 
 # Units are ours (`units`): math-verify's own list takes the s of 2s and the c of a+b+c for units.
 _NORMAL = replace(LatexExtractionConfig().normalization_config, boxed="none", units=False)
@@ -49,8 +49,23 @@ def read(text: str, fold: bool) -> Reading:
         )
     except Exception:  # the parser raises bare exceptions, and any kind on nonsense
         return None
+    if isinstance(found, Basic):
+        found = found.replace(_is_unevaluable, _as_symbol)
     # What has no value equals everything of its kind; a misread function is the usual reason.
     return None if isinstance(found, Basic) and found.has(nan, zoo) else found
+
+
+def _is_unevaluable(part: Basic) -> bool:
+    """The derivative of a letter that stands for an unknown function: sympy takes dv/dt for 0."""
+    return (
+        isinstance(part, Derivative)
+        and not part.expr.free_symbols & set(part.variables)
+        and bool(part.expr.free_symbols)
+    )
+
+
+def _as_symbol(derivative: Derivative) -> Symbol:
+    return Symbol(str(derivative), real=True)
 
 
 def _letters_apart(text: str) -> str:

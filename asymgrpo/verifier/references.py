@@ -139,10 +139,11 @@ def audit(found: Sequence[Reference], workers: int) -> list[Finding]:
 
 def _reading(text: str) -> str:
     """What it parses to, in sympy's words."""
-    from asymgrpo.verifier.mends import rewrite
+    from asymgrpo.verifier.mends import readings, rewrite
     from asymgrpo.verifier.reading import folds, read_reference
 
     wanted = rewrite(_key("", text)[1])
+    wanted = readings("", wanted)[0][1]  # without a sign for percent
     found = read_reference(wanted, folds(wanted, wanted))
     return "" if found is None else str(found)
 

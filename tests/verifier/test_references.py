@@ -43,6 +43,11 @@ IN_PART = [
     (r"3\text{ cm} + 2x\text{ cm}", "3"),
     (r"-37_8", "-37_9"),
     (r"6\text{ million}", "6"),
+    (r"m \frac{d v}{d t}+b v=f", r"q \frac{d v}{d t}+b v=f"),
+    (r"\frac{dM}{dt}=\frac{10^{5} L_{\odot}}{c^{2}} M^{6}", r"\frac{dM}{dt}=\frac{10^{5} L_{\odot}}{c^{3}} M^{6}"),
+    (r"\frac{d x}{d t}=k x-a", "k x-a"),
+    ("x^2=-1", "x^2=-2"),
+    (r"\lfloor\frac{2 n-1}{5}\rfloor", r"\lfloor\frac{2 n-1}{4}\rfloor"),
 ]
 
 
