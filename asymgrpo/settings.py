@@ -303,6 +303,27 @@ def _only(stated: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]
     return {name: value for name, value in stated.items() if name in asked}
 
 
+def require_within(stated: Settings | None, plan: Plan, name: str | Path) -> None:
+    """The same of a file that lies beside the results of a plan: a table may be of a part of it only."""
+    if stated is not None and stated["of"] == "table":
+        asked = {key: _shaped(plan[key], told) for key, told in stated["plan"].items()}
+        require(stated, stated | {"plan": asked}, name)
+    else:
+        require_for_table(stated, table(plan), name)
+
+
+def _shaped(asked: Any, stated: Any) -> Any:
+    """What is asked for, without models, arms and data sets (or all rules) that are not stated."""
+    if isinstance(asked, Mapping) and isinstance(stated, Mapping):
+        return {name: _common(asked[name], stated[name]) for name in asked if name in stated}
+    return asked if stated else stated
+
+
+def _common(asked: Any, stated: Any) -> Any:
+    both = isinstance(asked, Mapping) and isinstance(stated, Mapping)
+    return {key: value for key, value in asked.items() if key in stated} if both else asked
+
+
 # --- as text ---------------------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from asymgrpo.settings import SettingsError, plan_of, require_for_table, table
+from asymgrpo.settings import SettingsError, plan_of, require_within
 from evals.io import DataError, read_json, read_metadata
 
 
@@ -17,7 +17,7 @@ def refuse_other_settings(results: Path, names: Iterable[str]) -> None:
     """
     from workflow.leaves import study_of_results
 
-    asked = table(plan_of(study_of_results(results)))
+    plan = plan_of(study_of_results(results))
     for name in names:
         path = results / name
         stated = None
@@ -26,6 +26,6 @@ def refuse_other_settings(results: Path, names: Iterable[str]) -> None:
         elif path.name == "done.json":
             stated = read_json(path).get("settings")
         try:
-            require_for_table(stated, asked, path)
+            require_within(stated, plan, path)
         except SettingsError as error:
             raise DataError(f"{error} (asked for by {results / 'config/study.json'})") from None

@@ -259,7 +259,7 @@ def main(
     about = {"data_hash": data_hash(by_run), **origin}
     write_table(by_run, measures, about)
     decided = pa.Table.from_pylist(list(claim_rows(CLAIMS, by_run.to_pandas())), SCHEMA)
-    derived_from = {"inputs": {measures.name: {"data_hash": about["data_hash"]}}, "produced_by": origin["produced_by"]}
+    derived_from = origin | {"inputs": {measures.name: {"data_hash": about["data_hash"]}}}
     write_table(decided, out, {"data_hash": data_hash(decided), **derived_from})
     write_text(render(decided.to_pylist()), markdown)
 

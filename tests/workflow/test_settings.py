@@ -214,10 +214,11 @@ def test_a_bundle_and_a_report_refuse_runs_of_another_configuration(results, tmp
             "evals.report": ["--results", results],
             "evals.crate": ["--results", results],
         }.items():
-            done = call(module, *options, "--out", tmp_path / "out")
+            out = results / "ro-crate-metadata.json" if module == "evals.crate" else tmp_path / "out"
+            done = call(module, *options, "--out", out)
             assert done.returncode != 0, module
             assert "learning_rate is 0.0006, not 0.123" in done.stderr, (module, done.stderr)
-            assert not (tmp_path / "out").exists()
+            assert not out.exists()
     finally:
         path.write_bytes(before)
 

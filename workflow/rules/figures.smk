@@ -49,11 +49,10 @@ FIGURES = figures.drawable(FIGURE_INPUTS)
 
 
 def asked_of_figure(inputs):
-    """The settings that the inputs of a figure must state: those of the arms whose metrics it draws, else of every arm."""
-    arms = METRICS.arms(inputs.get("metrics", [])) or [
-        *STUDY.study.arms,
-        *STUDY.study.analyses,
-    ]
+    """The settings that the inputs of a figure must state: of the arms that it draws, as far as its inputs tell which."""
+    arms = METRICS.arms(inputs.get("metrics", [])) or STUDY.study.arms
+    if "run-scores" in inputs or not inputs:
+        arms = [*STUDY.study.arms, *STUDY.study.analyses]
     drawn = settings.part(
         PLAN, STUDY.study.models, [common.BASE, *arms], STUDY.evaluation.benchmarks
     )
