@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from cluster import PATIENCE, Cluster, Snakemake, digests, wait_for
+from cluster import PATIENCE, ROOT, STUDY, Cluster, Snakemake, digests, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -47,13 +47,14 @@ class Storm:
     slurm: Cluster
     results: Path
 
-    def start(self, name: str, *options: str, log: str = "") -> Snakemake:
+    def start(self, name: str, *options: str, log: str = "", study: str = STUDY) -> Snakemake:
         return Snakemake(
             f"{self.results}/{folder_of(name)}/done.json",
             *(*PROFILE, *options),
             results=self.results,
             environment=self.slurm.environment,
             log=self.results.parent / f"{log or name}.log",
+            study=study,
         )
 
     def job(self, name: str) -> str:
@@ -66,9 +67,16 @@ class Storm:
         return self.slurm.job(comment_of(name))
 
     def requeued(self) -> str:
-        """As after a preemption: SLURM ends the job and queues it again under the same number."""
-        call = self.start("requeued", *AWAY_FROM_NODE_2)
-        self.slurm.run("scontrol", "requeue", self.job("requeued"))
+        """As after a preemption: SLURM ends the job and queues it again under the same number.
+
+        Meanwhile somebody edits the configuration file for another study: the job reads it again and must not take it.
+        """
+        study = self.results.parent / "study.yaml"
+        study.write_text((ROOT / STUDY).read_text())
+        call = self.start("requeued", *AWAY_FROM_NODE_2, study=str(study))
+        number = self.job("requeued")
+        study.write_text(study.read_text().replace("  steps: 30", "  steps: 29\n  learning_rate: 0.5"))
+        self.slurm.run("scontrol", "requeue", number)
         self.release(call)
         return call.ended()
 

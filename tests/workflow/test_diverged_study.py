@@ -7,7 +7,7 @@ import sys
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from test_workflow import ROOT, snakemake
+from dry import ROOT, run_mini
 
 from asymgrpo.outcome import read
 from evals.bundle import make
@@ -26,7 +26,7 @@ LOST = "runs/tiny/reinforce/seed0"
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("diverged") / "results"
-    snakemake("all", "report", results=folder, changes=CHANGES)
+    run_mini("all", "report", results=folder, changes=CHANGES)
     return folder
 
 
@@ -78,7 +78,7 @@ def test_the_report_has_it(results):
 
 
 def test_it_is_done(results):
-    again = snakemake("all", results=results, changes=CHANGES)
+    again = run_mini("all", results=results, changes=CHANGES)
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
