@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from asymgrpo.settings import Settings, SettingsError, plan_of, require_within
 from evals.bundle_files import MANIFEST, is_bundle
 from evals.cells import Counts, check_ks, count_cells, read_graded, read_selection, select_samples
 from evals.cli import run
@@ -88,9 +89,9 @@ def check_tables(findings: Findings, path: Path, wanted: dict[str, Any]) -> dict
         1, data_hash(table) == about["data_hash"], f"{path.name}: its values have the hash that it states", path
     )
     study = path.parent / "config/study.json"
-    if "study" in about and study.exists():
-        same = about["study"] == read_json(study)
-        findings.check(2, same, f"made for configuration {about['study']['config_sha256'][:12]}", study)
+    if "settings" in about and study.exists():
+        digest = read_json(study)["config_sha256"]
+        findings.check(2, _is_within(about["settings"], path), f"made for configuration {digest[:12]}", study)
     scores, told = read_table(scores_path), read_metadata(scores_path)
     findings.check(
         1,
@@ -104,6 +105,17 @@ def check_tables(findings: Findings, path: Path, wanted: dict[str, Any]) -> dict
     findings.check(2, all(row[key] == same_row[key] for key in FIELDS), "they hold the same row", scores_path)
     findings.inputs = told["inputs"]
     return row
+
+
+def _is_within(stated: Settings, table: Path) -> bool:
+    """Whether a table's settings are those of the configuration beside it."""
+    from workflow.leaves import study_of_results
+
+    try:
+        require_within(stated, plan_of(study_of_results(table.parent)), table)
+    except SettingsError:
+        return False
+    return True
 
 
 def check_number(findings: Findings, folder: Path, row: dict[str, Any], files: list[Path]) -> list[dict[str, Any]]:

@@ -1,19 +1,22 @@
-"""`python -m workflow.document --text TEXT --out FILE`: write a text as a file, whole or not at all."""
+"""`python -m workflow.document --settings FILE --out FILE`: the configuration of a study as a file for readers (rule study)."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from asymgrpo.files import write_text
+from workflow.common import document
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--text", required=True)
+    parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     found = parser.parse_args()
-    write_text(found.text, found.out)
+    told = json.loads(found.settings.read_text(encoding="utf-8"))
+    write_text(document({key: value for key, value in told.items() if key != "of"}), found.out)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def settings(place: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_data_are_made_there(checkout):
-    snakemake(checkout, f"{RESULTS}/data/chain4.parquet", *settings(checkout))
+    snakemake(checkout, f"{RESULTS}/data/chain4.parquet", "study", *settings(checkout))
     assert pq.read_table(checkout / RESULTS / "data/chain4.parquet").num_rows == 8
     study = json.loads((checkout / RESULTS / "config/study.json").read_text(encoding="utf-8"))
     assert study["config"]["results"] == RESULTS

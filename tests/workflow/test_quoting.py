@@ -1,5 +1,6 @@
 """Every path in a command is one word, whatever letters are in it."""
 
+import json
 import re
 import shlex
 import sys
@@ -34,9 +35,12 @@ def test_commands_made_of_the_configuration_keep_their_words():
     study = parse(by_command() | {"results": STRANGE, "checkpoints": f"{STRANGE}-2"})
     study = study.model_copy(update={"data": study.data.model_copy(update={"dir": Path(STRANGE)})})
     layout = common.Layout(study)
-    words = shlex.split(common.prepare_options(study, "train"))
-    assert words[words.index("--data-dir") + 1] == STRANGE
-    assert shlex.split(common.base_model_command(study, layout, "tiny"))[-1] == f"{STRANGE}/config/models/tiny.json"
+    words = shlex.split(common.prepare_options({"of": "problems", "dataset": STRANGE}))
+    assert words[words.index("--dataset") + 1] == STRANGE
+    spec = {"seed": 1, "styles": {STRANGE: 1.0}}
+    words = shlex.split(common.base_model_command({"of": "base model", "kind": "tiny", "spec": spec}))
+    assert json.loads(words[-1]) == spec
+    assert layout.operation.startswith(STRANGE)
     assert shlex.split(figures.options({"metrics": [f"{STRANGE}/a", "b"]})) == ["--metrics", f"{STRANGE}/a", "b"]
 
 

@@ -1,5 +1,5 @@
 # The whole configuration beside the results, for readers: no result depends on it.
-CONFIGURATION = common.document(common.configuration(STUDY))
+CONFIGURATION = common.configuration(STUDY)
 
 
 localrules:
@@ -8,13 +8,13 @@ localrules:
 
 rule study:
     input:
-        again=lambda w: STALE.check_text(PATHS.study, CONFIGURATION),
+        again=lambda w: STALE.check_text(PATHS.study, common.document(CONFIGURATION)),
     output:
         PATHS.study,
     log:
         PATHS.log("study"),
     threads: 1
     params:
-        text=CONFIGURATION,
+        settings=GIVEN_SETTINGS.file({"of": "study"} | CONFIGURATION),
     shell:
-        "{PYTHON} workflow.document --text {params.text:q} --out {output:q} > {log:q} 2>&1"
+        "{PYTHON} workflow.document --settings {params.settings:q} --out {output:q} > {log:q} 2>&1"
