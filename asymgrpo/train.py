@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from asymgrpo.arms import Arm
     from asymgrpo.config import Train
     from asymgrpo.rollout import Rollout
-    from asymgrpo.run import TimeLimit
     from asymgrpo.settings import Settings
+    from asymgrpo.time_limit import TimeLimit
     from asymgrpo.trainer import Problem
     from asymgrpo.verifier import Verdict
 
@@ -65,8 +65,9 @@ def main(
     from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
     from asymgrpo.rendezvous import RendezvousError
     from asymgrpo.rollout.base import SamplerError
-    from asymgrpo.run import EXIT_PREEMPTED, Preempted, TimeLimit
+    from asymgrpo.run import EXIT_PREEMPTED, Preempted
     from asymgrpo.settings import loads
+    from asymgrpo.time_limit import TimeLimit
     from asymgrpo.trainer import MismatchError
 
     try:

@@ -20,8 +20,6 @@ from asymgrpo.files import write_text
 from workflow import common
 from workflow.enter import Images, documents
 
-LOCK = Path("config/data.lock.yaml")
-
 
 def wanted(images: Images, commands: Iterable[str]) -> list[str]:
     """Image files that some command enters, and that are missing or older than what they are made from."""
@@ -68,9 +66,10 @@ def check_data(study: Study, needed: Iterable[str]) -> None:
         return
     from asymgrpo.tasks.sources import load_dataset_rows
 
+    lock = Path(common.of_project(common.LOCK))
     for name in [study.data.train, *study.evaluation.benchmarks]:
         try:
-            load_dataset_rows(name, "directory", study.data.dir, LOCK, None)
+            load_dataset_rows(name, "directory", study.data.dir, lock, None)
         except ValueError as error:
             raise RuntimeError(f"{error} No job was started.") from None
 
@@ -82,16 +81,18 @@ def write_operation(study: Study, pattern: str) -> None:
 
 
 def forget_accepted(runs: Iterable[Mapping[str, str]], done: str, checkpoints: Path) -> None:
-    """Delete what training keeps until Snakemake has accepted its outputs, of each run whose outputs are there.
+    """Delete what training keeps until Snakemake has accepted its outputs.
 
     Args:
-        runs: wildcards of the runs. done: pattern of their done.json. checkpoints: folder of everything unfinished.
+        runs: wildcards of the runs whose outputs were accepted, now or before.
+        done: pattern of their done.json. checkpoints: folder of everything unfinished.
     """
     for run in runs:
-        path = Path(done.format(**run))
-        if path.exists():
-            sha256 = json.loads(path.read_text(encoding="utf-8"))["sha256"]
-            forget(workspace_of(checkpoints, run["model"], run["arm"], int(run["seed"]), sha256))
+        try:
+            sha256 = json.loads(Path(done.format(**run)).read_text(encoding="utf-8"))["sha256"]
+        except (OSError, ValueError, KeyError):  # whoever reads it next says what is wrong
+            continue
+        forget(workspace_of(checkpoints, run["model"], run["arm"], int(run["seed"]), sha256))
 
 
 def make(images: Images, commands: Iterable[str], config: Mapping[str, Any], arguments: Sequence[str]) -> None:

@@ -14,7 +14,8 @@ onstart:
     if workflow.executor_plugin.name == "slurm":
         orphans.cancel(orphans.keys(needed), STUDY.results)
     GIVEN_SETTINGS.write(needed)
-    ready.write_operation(STUDY, PATHS.operation)
+    if any(job.rule.name == "train" for job in needed):
+        ready.write_operation(STUDY, PATHS.operation)
     if IMAGES.on:
         enter.make_bound_folders(STUDY)
         ready.make(
@@ -25,10 +26,21 @@ onstart:
         )
 
 
-# Outputs that are there now were accepted.
+def accepted():
+    """Runs whose outputs Snakemake took, in this call or before."""
+    pending = {
+        tuple(map(str, (job.wildcards.model, job.wildcards.arm, job.wildcards.seed)))
+        for job in workflow.dag.needrun_jobs()
+        if job.rule.name == "train"
+    }
+    return [
+        run for run in RUNS if (run["model"], run["arm"], run["seed"]) not in pending
+    ]
+
+
 onsuccess:
-    ready.forget_accepted(RUNS, PATHS.done, STUDY.checkpoints)
+    ready.forget_accepted(accepted(), PATHS.done, STUDY.checkpoints)
 
 
 onerror:
-    ready.forget_accepted(RUNS, PATHS.done, STUDY.checkpoints)
+    ready.forget_accepted(accepted(), PATHS.done, STUDY.checkpoints)
