@@ -37,13 +37,6 @@ MAIN_EVALUATED = common.with_base(STUDY, MAIN_RUNS)
 TABLES = common.tables(STUDY, PLAN, PATHS)  # file -> what it depends on
 GIVEN_SETTINGS = given.GivenSettings(PATHS.root)
 STALE = stale.Stale(workflow)
-
-
-def asked(table):
-    """A table of the study and the settings that it must state."""
-    return table, TABLES[table]
-
-
 IMAGES = enter.Images(STUDY)
 PYTHON = common.python()  # on the host: only for what must be there
 PYTHON_IN = enter.prefixes(STUDY, IMAGES)  # in an image, if there are containers

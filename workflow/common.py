@@ -12,7 +12,19 @@ from typing import Any
 
 from asymgrpo.config import NO_EFFECT_ON_RESULTS, Study
 from asymgrpo.provenance import COMMIT_VARIABLE, commit_of_code
-from asymgrpo.settings import BASE, Plan, Settings, dumps, is_base, of_problems, part, selection_benchmarks, table
+from asymgrpo.settings import (
+    BASE,
+    Plan,
+    Settings,
+    dumps,
+    graded,
+    is_base,
+    of_problems,
+    part,
+    samples,
+    selection_benchmarks,
+    table,
+)
 
 LOCK = "config/data.lock.yaml"
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,6 +118,16 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
     for model in models:
         found[f"controls/{model}/templates"] = table(part(plan, [model], [BASE], benchmarks), **k, **draws)
     return {f"{layout.root}/{name}.parquet": settings for name, settings in found.items()}
+
+
+def graded_of(plan: Plan, wildcards: Any) -> Settings:
+    """Settings of all graded samples of a run, for a job with the wildcards model, arm and seed."""
+    return graded(plan, wildcards.model, wildcards.arm, int(wildcards.seed))
+
+
+def samples_of(plan: Plan, wildcards: Any) -> Settings:
+    """Settings of a run's samples of the benchmark among the wildcards."""
+    return samples(graded_of(plan, wildcards), wildcards.benchmark)
 
 
 def selection_sets(study: Study) -> list[str]:

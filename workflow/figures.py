@@ -1,9 +1,12 @@
-"""Inputs of figures: which files, under which option of the figure's command; nothing else."""
+"""Inputs of figures: which files, under which option of the figure's command, and the settings that they must state."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+
+from asymgrpo.config import Study
+from asymgrpo.settings import BASE, Plan, Settings, of_training, part, table
 
 Inputs = Mapping[str, Sequence[str]]
 """Option of a figure's command (`metrics`, `run-scores`, ...) -> files."""
@@ -70,3 +73,13 @@ def options(inputs: Inputs) -> str:
     '--metrics a b --run-scores c'
     """
     return " ".join(f"--{name} {shlex.join(paths)}" for name, paths in inputs.items())
+
+
+def settings_of(study: Study, plan: Plan, metrics: Metrics, inputs: Inputs) -> Settings:
+    """The settings that the inputs of a figure must state: of the arms that it draws, as far as its inputs tell which."""
+    main = study.study.arms
+    arms = metrics.arms(inputs.get("metrics", [])) or main
+    if "run-scores" in inputs or not inputs:
+        arms = [*main, *study.study.analyses]
+    drawn = part(plan, study.study.models, [BASE, *arms], study.evaluation.benchmarks)
+    return table(of_training(drawn) if set(inputs) == {"metrics"} else drawn)

@@ -80,14 +80,17 @@ def write_operation(study: Study, pattern: str) -> None:
         write_text(common.document(common.operation(study, model)), pattern.format(model=model))
 
 
-def forget_accepted(runs: Iterable[Mapping[str, str]], done: str, checkpoints: Path) -> None:
-    """Delete what training keeps until Snakemake has accepted its outputs.
+def forget_accepted(dag: Any, runs: Iterable[Mapping[str, str]], done: str, checkpoints: Path) -> None:
+    """Delete what training keeps until Snakemake has accepted its outputs, of runs whose outputs it took, now or before.
 
     Args:
-        runs: wildcards of the runs whose outputs were accepted, now or before.
+        dag: Snakemake's graph of jobs. runs: wildcards of the study's runs.
         done: pattern of their done.json. checkpoints: folder of everything unfinished.
     """
+    pending = [dict(job.wildcards.items()) for job in dag.needrun_jobs() if job.rule.name == "train"]
     for run in runs:
+        if run in pending:
+            continue
         try:
             sha256 = json.loads(Path(done.format(**run)).read_text(encoding="utf-8"))["sha256"]
         except (OSError, ValueError, KeyError):  # whoever reads it next says what is wrong

@@ -7,7 +7,7 @@ whose records are lost, would pass for those of any configuration; what a result
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,10 @@ class Stale:
         if found := differences(told, asked):
             self._again(path, [phrase for phrase in found if not phrase.startswith(OF_INPUTS)])
         return []
+
+    def check_table(self, tables: Mapping[str, Settings], path: str) -> list[str]:
+        """The same of one of a study's tables (workflow.common.tables)."""
+        return self.check(path, tables[path])
 
     def check_text(self, path: str, text: str) -> list[str]:
         """Have a file that holds nothing but settings made again if it is not this text."""

@@ -26,21 +26,9 @@ onstart:
         )
 
 
-def accepted():
-    """Runs whose outputs Snakemake took, in this call or before."""
-    pending = {
-        tuple(map(str, (job.wildcards.model, job.wildcards.arm, job.wildcards.seed)))
-        for job in workflow.dag.needrun_jobs()
-        if job.rule.name == "train"
-    }
-    return [
-        run for run in RUNS if (run["model"], run["arm"], run["seed"]) not in pending
-    ]
-
-
 onsuccess:
-    ready.forget_accepted(accepted(), PATHS.done, STUDY.checkpoints)
+    ready.forget_accepted(workflow.dag, RUNS, PATHS.done, STUDY.checkpoints)
 
 
 onerror:
-    ready.forget_accepted(accepted(), PATHS.done, STUDY.checkpoints)
+    ready.forget_accepted(workflow.dag, RUNS, PATHS.done, STUDY.checkpoints)

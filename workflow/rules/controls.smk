@@ -6,12 +6,12 @@ TEMPLATE_ARMS = [
     *(f"{common.BASE}@{t}" for t in STUDY.evaluation.control_templates),
 ]
 
+TEMPLATES = f"{PATHS.controls}/templates.parquet"
+
 
 rule control:
     input:
-        again=lambda w: STALE.check(
-            *asked(f"{PATHS.controls}/templates.parquet".format(**dict(w.items())))
-        ),
+        again=lambda w: STALE.check_table(TABLES, TEMPLATES.format(model=w.model)),
         image=IMAGE["report"],
         graded=[
             PATHS.graded.format(model="{model}", arm=arm, seed=0)
@@ -29,9 +29,7 @@ rule control:
         mem_mb=growing(4000),
         runtime=growing(20),
     params:
-        settings=lambda w: GIVEN_SETTINGS.file(
-            asked(f"{PATHS.controls}/templates.parquet".format(**dict(w.items())))[1]
-        ),
+        settings=lambda w: GIVEN_SETTINGS.file(TABLES[TEMPLATES.format(model=w.model)]),
         k=" ".join(map(str, STUDY.evaluation.k)),
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,

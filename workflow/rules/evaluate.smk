@@ -6,16 +6,6 @@ from workflow.resources import grading, growing, sampling
 SAMPLING, GRADING = sampling(STUDY), grading(STUDY)
 
 
-def graded_of(w):
-    """Settings of all graded samples of a run."""
-    return settings.graded(PLAN, w.model, w.arm, int(w.seed))
-
-
-def samples_of(w):
-    """Settings of a run's samples of one benchmark."""
-    return settings.samples(graded_of(w), w.benchmark)
-
-
 # A second of one CPU: not worth a place in a queue.
 localrules:
     select,
@@ -49,7 +39,7 @@ rule sample:
             PATHS.samples.format(
                 model=w.model, arm=w.arm, seed=w.seed, benchmark=w.benchmark
             ),
-            samples_of(w),
+            common.samples_of(PLAN, w),
         ),
         image=IMAGE["evaluate"],
         problems=lambda w: PATHS.problems.format(dataset=w.benchmark),
@@ -66,7 +56,7 @@ rule sample:
         mem_mb=growing(SAMPLING.mem_mb),
         runtime=growing(SAMPLING.runtime),
     params:
-        settings=lambda w: GIVEN_SETTINGS.file(samples_of(w)),
+        settings=lambda w: GIVEN_SETTINGS.file(common.samples_of(PLAN, w)),
         weights=lambda w: common.weights(PATHS, w.model, w.arm, w.seed),
         selection=lambda w, input: (
             f"--selection {shlex.quote(input.selection)}"
@@ -90,7 +80,8 @@ rule samples:
 rule grade:
     input:
         again=lambda w: STALE.check(
-            PATHS.graded.format(model=w.model, arm=w.arm, seed=w.seed), graded_of(w)
+            PATHS.graded.format(model=w.model, arm=w.arm, seed=w.seed),
+            common.graded_of(PLAN, w),
         ),
         image=IMAGE["evaluate"],
         samples=expand(
@@ -109,7 +100,7 @@ rule grade:
         mem_mb=growing(GRADING.mem_mb),
         runtime=growing(GRADING.runtime),
     params:
-        settings=lambda w: GIVEN_SETTINGS.file(graded_of(w)),
+        settings=lambda w: GIVEN_SETTINGS.file(common.graded_of(PLAN, w)),
     shell:
         "{PYTHON_IN[evaluate]} evals.grade --settings {params.settings:q} --samples {input.samples:q} --problems {input.problems:q} --workers {threads}"
         " --out {output:q} > {log:q} 2>&1"

@@ -46,21 +46,10 @@ FIGURE_INPUTS = {
     },
 }
 FIGURES = figures.drawable(FIGURE_INPUTS)
-
-
-def asked_of_figure(inputs):
-    """The settings that the inputs of a figure must state: of the arms that it draws, as far as its inputs tell which."""
-    arms = METRICS.arms(inputs.get("metrics", [])) or STUDY.study.arms
-    if "run-scores" in inputs or not inputs:
-        arms = [*STUDY.study.arms, *STUDY.study.analyses]
-    drawn = settings.part(
-        PLAN, STUDY.study.models, [common.BASE, *arms], STUDY.evaluation.benchmarks
-    )
-    return settings.table(
-        settings.of_training(drawn) if set(inputs) == {"metrics"} else drawn
-    )
-
-
+FIGURE_SETTINGS = {
+    name: figures.settings_of(STUDY, PLAN, METRICS, FIGURE_INPUTS[name])
+    for name in FIGURES
+}
 FIGURE_FILES = [
     f"{PATHS.figures}/{{figure}}.{ending}" for ending in ("pdf", "svg", "json", "png")
 ]
@@ -94,7 +83,9 @@ if BUNDLE:
                 mem_mb=growing(4000),
                 runtime=growing(20),
             params:
-                settings=GIVEN_SETTINGS.file(asked_of_figure({})),
+                settings=GIVEN_SETTINGS.file(
+                    figures.settings_of(STUDY, PLAN, METRICS, {})
+                ),
                 commands=" + ".join(
                     f"{name} {figures.options(FIGURE_INPUTS[name])} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
                     for name in names
@@ -108,7 +99,7 @@ else:
         input:
             again=lambda w: STALE.check(
                 f"{PATHS.figures}/{w.figure}.json",
-                asked_of_figure(FIGURE_INPUTS[w.figure]),
+                FIGURE_SETTINGS[w.figure],
             ),
             image=IMAGE["report"],
             data=lambda w: figures.files(FIGURE_INPUTS[w.figure]),
@@ -126,9 +117,7 @@ else:
             mem_mb=growing(2000),
             runtime=growing(10),
         params:
-            settings=lambda w: GIVEN_SETTINGS.file(
-                asked_of_figure(FIGURE_INPUTS[w.figure])
-            ),
+            settings=lambda w: GIVEN_SETTINGS.file(FIGURE_SETTINGS[w.figure]),
             options=lambda w: figures.options(FIGURE_INPUTS[w.figure]),
             prefix=f"{PATHS.figures}/{{figure}}",
         shell:

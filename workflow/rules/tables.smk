@@ -4,7 +4,7 @@ from workflow.resources import growing
 
 rule score:
     input:
-        again=lambda w: STALE.check(*asked(PATHS.scores)),
+        again=lambda w: STALE.check_table(TABLES, PATHS.scores),
         image=IMAGE["report"],
         graded=[PATHS.graded.format(**run) for run in MAIN_EVALUATED],
         selection=[PATHS.selection.format(**run) for run in MAIN_RUNS],
@@ -31,7 +31,7 @@ rule score:
 
 rule table1:
     input:
-        again=lambda w: STALE.check(*asked(f"{PATHS.table1}.parquet")),
+        again=lambda w: STALE.check_table(TABLES, f"{PATHS.table1}.parquet"),
         image=IMAGE["report"],
         scores=PATHS.scores,
     output:
@@ -54,7 +54,7 @@ rule table1:
 
 rule differences:
     input:
-        again=lambda w: STALE.check(*asked(f"{PATHS.root}/differences.parquet")),
+        again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/differences.parquet"),
         image=IMAGE["report"],
         graded=[PATHS.graded.format(**run) for run in MAIN_EVALUATED],
         selection=[PATHS.selection.format(**run) for run in MAIN_RUNS],
@@ -90,7 +90,7 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
 
     rule analyses:
         input:
-            again=lambda w: STALE.check(*asked(ANALYSIS_TABLES[0])),
+            again=lambda w: STALE.check_table(TABLES, ANALYSIS_TABLES[0]),
             image=IMAGE["report"],
             graded=[PATHS.graded.format(**run) for run in EVALUATED],
             selection=[PATHS.selection.format(**run) for run in RUNS],
@@ -116,7 +116,7 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
 
     rule analysis_differences:
         input:
-            again=lambda w: STALE.check(*asked(ANALYSIS_TABLES[1])),
+            again=lambda w: STALE.check_table(TABLES, ANALYSIS_TABLES[1]),
             image=IMAGE["report"],
             graded=[PATHS.graded.format(**run) for run in EVALUATED],
             selection=[PATHS.selection.format(**run) for run in RUNS],
@@ -145,7 +145,7 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
 # Training seeds are the unit of replication: one row per run.
 rule run_scores:
     input:
-        again=lambda w: STALE.check(*asked(f"{PATHS.root}/run_scores.parquet")),
+        again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/run_scores.parquet"),
         image=IMAGE["report"],
         graded=[PATHS.graded.format(**run) for run in EVALUATED],
         selection=[PATHS.selection.format(**run) for run in RUNS],
@@ -170,7 +170,7 @@ rule run_scores:
 
 rule claims:
     input:
-        again=lambda w: STALE.check(*asked(f"{PATHS.root}/claims.parquet")),
+        again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/claims.parquet"),
         image=IMAGE["report"],
         runs=rules.run_scores.output,
         metrics=[PATHS.metrics.format(**run) for run in RUNS],
@@ -195,7 +195,7 @@ rule claims:
 
 rule contamination:
     input:
-        again=lambda w: STALE.check(*asked(f"{PATHS.root}/contamination.parquet")),
+        again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/contamination.parquet"),
         image=IMAGE["report"],
         train=PATHS.problems.format(dataset="train"),
         benchmarks=expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks),

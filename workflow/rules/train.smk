@@ -51,7 +51,7 @@ rule train:
             settings.run(PLAN, w.model, w.arm, int(w.seed))
         ),
         operation=PATHS.operation,
-        model=PATHS.base_model,
+        model=lambda w: PATHS.base_model.format(model=w.model),
         sets=" ".join(
             f"--evaluate {shlex.quote(f'{name}={path}')}"
             for name, path in SELECTION_SETS.items()
