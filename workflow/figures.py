@@ -79,7 +79,7 @@ def settings_of(study: Study, plan: Plan, metrics: Metrics, inputs: Inputs) -> S
     """The settings that the inputs of a figure must state: of the arms that it draws, as far as its inputs tell which."""
     main = study.study.arms
     arms = metrics.arms(inputs.get("metrics", [])) or main
-    if "run-scores" in inputs or not inputs:
+    if "run-scores" in inputs:
         arms = [*main, *study.study.analyses]
     drawn = part(plan, study.study.models, [BASE, *arms], study.evaluation.benchmarks)
     return table(of_training(drawn) if set(inputs) == {"metrics"} else drawn)

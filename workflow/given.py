@@ -38,6 +38,7 @@ class GivenSettings:
     def write(self, jobs: Iterable[Any]) -> None:
         """Write the files that the commands of these jobs name."""
         for job in jobs:
-            path = job.params.get("settings")
-            if path in self.named and not Path(path).exists():
-                write_json(self.named[path], path)
+            named = job.params.get("settings") or []
+            for path in [named] if isinstance(named, str) else named:
+                if not Path(path).exists():
+                    write_json(self.named[path], path)

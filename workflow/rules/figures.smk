@@ -83,15 +83,14 @@ if BUNDLE:
                 mem_mb=growing(4000),
                 runtime=growing(20),
             params:
-                settings=GIVEN_SETTINGS.file(
-                    figures.settings_of(STUDY, PLAN, METRICS, {})
-                ),
+                settings=[GIVEN_SETTINGS.file(FIGURE_SETTINGS[name]) for name in names],
                 commands=" + ".join(
-                    f"{name} {figures.options(FIGURE_INPUTS[name])} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
+                    f"{name} --settings {shlex.quote(GIVEN_SETTINGS.file(FIGURE_SETTINGS[name]))}"
+                    f" {figures.options(FIGURE_INPUTS[name])} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
                     for name in names
                 ),
             shell:
-                "{PYTHON_IN[report]} evals.figures --settings {params.settings:q} {params.commands} > {log:q} 2>&1"
+                "{PYTHON_IN[report]} evals.figures {params.commands} > {log:q} 2>&1"
 
 else:
 
