@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 LONG = {"train", "sample", "grade", "base_model"}
 """Rules whose jobs are worth a place of their own in the queue."""
-LOCAL = {"problems", "select", "all"}
+LOCAL = {"study", "problems", "select", "all"}
 """Rules that run on the head node."""
 
 

@@ -19,24 +19,28 @@ if STUDY.containers.build == "local":
 
 # What images are made from, beside them: studies share both.
 DOCUMENTS = enter.documents(IMAGES)
-ABOUT_IMAGES = common.document(enter.settings_of(IMAGES))
+ABOUT_IMAGES = settings.dumps(enter.settings_of(IMAGES))
+BUILT_HERE = f"{enter.DEFINITIONS}/built"
 
 
 rule image_document:
     input:
-        again=lambda w: [
-            STALE.check_text(path, text) for path, text in DOCUMENTS.items()
-        ],
+        again=lambda w: STALE.check_text(
+            f"{BUILT_HERE}/{w.document}", DOCUMENTS[f"{BUILT_HERE}/{w.document}"]
+        ),
     output:
-        "containers/built/{document}",
+        f"{BUILT_HERE}/{{document}}",
     log:
         PATHS.log("image_document", "document"),
     wildcard_constraints:
         document=r".*\.recipe\.json|wheels/[^/]*\.txt",
     priority: 100
     threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
-        digest=lambda w: enter.digest(DOCUMENTS[f"containers/built/{w.document}"]),
+        digest=lambda w: enter.digest(DOCUMENTS[f"{BUILT_HERE}/{w.document}"]),
     shell:
         "{PYTHON} workflow.images document --settings {ABOUT_IMAGES:q} --out {output:q} > {log:q} 2>&1"
 
@@ -56,6 +60,9 @@ rule image_content:
         image="|".join(enter.IMAGES),
     priority: 100
     threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
     shell:
         "{PYTHON} workflow.images content --settings {ABOUT_IMAGES:q} --image {wildcards.image} --out {output:q} > {log:q} 2>&1"
 

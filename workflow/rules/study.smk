@@ -14,6 +14,9 @@ rule study:
     log:
         PATHS.log("study"),
     threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         settings=GIVEN_SETTINGS.file({"of": "study"} | CONFIGURATION),
     shell:
