@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 """Of one result; the key `of` says which kind it is."""
 Plan = dict[str, Any]
-"""{models, arms, problems, n_samples, selection}: everything that the results of a study depend on."""
+"""{models, arms, seeds, problems, n_samples, selection}: everything that the results of a study depend on."""
 
 BASE = "base"
 """The name under which the untrained model appears among the arms; `base@TEMPLATE` is the same under another prompt template."""
@@ -48,6 +48,8 @@ def plan_of(study: Study) -> Plan:
         "arms": {
             name: get_arm(name, study.arms.get(name)).model_dump(mode="json", exclude={"about"}) for name in named
         },
+        "seeds": dict.fromkeys(study.study.analyses, sorted(study.study.analysis_seeds))
+        | dict.fromkeys(study.study.arms, sorted(study.study.seeds)),
         "problems": {name: _problems(study, name) for name in (*TRAINING_SETS, *study.evaluation.benchmarks)},
         "n_samples": {name: study.evaluation.n_samples(name) for name in study.evaluation.benchmarks},
         "selection": list(study.evaluation.selection),
@@ -92,10 +94,11 @@ def _problems(study: Study, name: str) -> Settings:
 
 def part(plan: Plan, models: Iterable[str], arms: Iterable[str], benchmarks: Iterable[str]) -> Plan:
     """The plan of some models, arms (`base` may be among them) and benchmarks: what a table of these depends on."""
-    named = list(benchmarks)
+    named, trained = list(benchmarks), [name for name in dict.fromkeys(arms) if not is_base(name)]
     return {
         "models": {name: plan["models"][name] for name in dict.fromkeys(models)},
-        "arms": {name: plan["arms"][name] for name in dict.fromkeys(arms) if not is_base(name)},
+        "arms": {name: plan["arms"][name] for name in trained},
+        "seeds": {name: plan["seeds"][name] for name in trained},
         "problems": {name: plan["problems"][name] for name in (*TRAINING_SETS, *named)},
         "n_samples": {name: plan["n_samples"][name] for name in named},
         "selection": plan["selection"],
@@ -115,7 +118,7 @@ def of_training(plan: Plan) -> Plan:
 
 def of_problems(plan: Plan) -> Plan:
     """The part of a plan that problem tables depend on."""
-    return {"models": {}, "arms": {}, "problems": plan["problems"], "n_samples": {}, "selection": []}
+    return {"models": {}, "arms": {}, "seeds": {}, "problems": plan["problems"], "n_samples": {}, "selection": []}
 
 
 # --- settings of one result ------------------------------------------------------------------------------------------------
@@ -207,9 +210,11 @@ def expected(asked: Settings, stated: Settings) -> Settings:
     """What a table of settings `asked` needs of a file that states `stated`: a result of its plan, or another table.
 
     Raises:
-        KeyError: the plan does not have the model, arm or data set that the file is of.
+        KeyError: the plan does not have the model, arm, seed or data set that the file is of.
     """
     plan = asked["plan"]
+    if stated["of"] in ("run", "graded"):
+        _need_seed(plan, stated)
     match stated["of"]:
         case "run":
             return run(plan, stated["model"], stated["arm"]["name"], stated["seed"])
@@ -221,6 +226,13 @@ def expected(asked: Settings, stated: Settings) -> Settings:
             return table(plan, **{key: asked["options"].get(key, value) for key, value in stated["options"].items()})
         case other:
             raise KeyError(other)
+
+
+def _need_seed(plan: Plan, stated: Settings) -> None:
+    """Raises KeyError when the plan does not train the arm of a run, or of its samples, with this seed."""
+    arm = stated["arm"]["name"] if stated["of"] == "run" else stated["arm"]
+    if not is_base(arm) and stated["seed"] not in plan["seeds"][arm]:
+        raise KeyError(f"{arm} seed {stated['seed']}")
 
 
 # --- comparing -------------------------------------------------------------------------------------------------------------
@@ -288,7 +300,8 @@ def require_for_table(stated: Settings | None, asked: Settings, name: str | Path
         return
     if stated["of"] == "table":
         plan = stated["plan"]
-        parts = {key: _only(plan[key], asked["plan"][key]) for key in ("models", "arms", "problems", "n_samples")}
+        named = ("models", "arms", "seeds", "problems", "n_samples")
+        parts = {key: _only(plan.get(key, {}), asked["plan"][key]) for key in named}
         stated = stated | {"plan": plan | parts}
     try:
         wanted = expected(asked, stated)

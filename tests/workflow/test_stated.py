@@ -94,6 +94,22 @@ def test_a_part_of_a_plan_asks_for_its_own_results_only():
         settings.require_for_table(settings.run(PLAN, "tiny", "asymgrpo", 0), part, "metrics.parquet")
 
 
+def test_seeds_are_part_of_what_a_table_is_of():
+    """A table of two training seeds is none of one seed, and a run of a seed that is not named is in no table."""
+    fewer = settings.plan_of(parse(STUDY.model_dump() | {"study": STUDY.study.model_dump() | {"seeds": [0]}}))
+    both, one = settings.table(PLAN, k=[1]), settings.table(fewer, k=[1])
+    for stated, asked, words in [
+        (both, one, r"seeds.grpo is \[0, 1\], not \[0\]"),
+        (one, both, r"seeds.grpo is \[0\], not"),
+        (RESULTS["run"], one, "grpo seed 1"),
+        (RESULTS["graded"], one, "grpo seed 1"),
+    ]:
+        with pytest.raises(settings.SettingsError, match=words):
+            settings.require_for_table(stated, asked, "x.parquet")
+    settings.require_for_table(settings.run(PLAN, "tiny", "positive_only", 0), both, "an analysis of its own seed")
+    assert settings.of_problems(PLAN) == settings.of_problems(fewer)
+
+
 def test_a_key_that_a_later_version_adds_does_not_refuse_what_was_made_before():
     before, now = copy.deepcopy(RESULTS["run"]), RESULTS["run"]
     del before["arm"]["kl_coef"], before["train"]["logits_chunk"]
