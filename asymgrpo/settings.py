@@ -264,6 +264,23 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def selection_differences(rows: Any, rules: Iterable[str], run_sha256: str | None = None) -> list[str]:
+    """Where the rows of a selection.json are not of these rules, or of another training of their run than `run_sha256`.
+
+    >>> selection_differences([{"selection": "last", "step": 2}], ["last"])
+    []
+    >>> selection_differences([{"selection": "last", "step": 2}], ["validation"])
+    ['selection is ["last"], not ["validation"]']
+    """
+    if not (isinstance(rows, list) and rows and all(isinstance(row, Mapping) for row in rows)):
+        return ["it is no list of selected checkpoints"]
+    found = differences(list(dict.fromkeys(row.get("selection") for row in rows)), list(rules), "selection")
+    sums = [row["run_sha256"] for row in rows if row.get("run_sha256")]
+    if run_sha256 is not None and any(told != run_sha256 for told in sums):
+        found.append("it is of another training of its run")
+    return found
+
+
 def stated(path: Path) -> Settings | None:
     """The settings that a result (Parquet or JSON) states; None if it states none, is not there or cannot be read."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from asymgrpo.settings import SettingsError, plan_of, require_within
+from asymgrpo.settings import SettingsError, plan_of, require_within, selection_differences
 from evals.io import DataError, read_json, read_metadata
 
 
@@ -25,7 +25,17 @@ def refuse_other_settings(results: Path, names: Iterable[str]) -> None:
             stated = read_metadata(path).get("settings")
         elif path.name == "done.json":
             stated = read_json(path).get("settings")
+        elif path.name == "selection.json":
+            _refuse_other_selection(path, plan["selection"])
         try:
             require_within(stated, plan, path)
         except SettingsError as error:
             raise DataError(f"{error} (asked for by {results / 'config/study.json'})") from None
+
+
+def _refuse_other_selection(path: Path, rules: Iterable[str]) -> None:
+    """Raises DataError when a run's selected checkpoints are of other rules, or of another training than the run beside them."""
+    done = path.with_name("done.json")
+    run_sha256 = read_json(done).get("sha256") if done.exists() else None
+    if found := selection_differences(read_json(path), rules, run_sha256):
+        raise DataError(f"{path}: {'; '.join(found)}; select again: delete it and run snakemake")

@@ -6,12 +6,13 @@ whose records are lost, would pass for those of any configuration; what a result
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from asymgrpo.settings import Settings, differences, stated
+from asymgrpo.settings import Settings, differences, selection_differences, stated
 
 OF_INPUTS = ("plan.", "source.", "base.", "problems.", "benchmarks.")
 """Keys of settings that an input states as well: of these the input is named."""
@@ -29,6 +30,16 @@ class Stale:
             return []
         if found := differences(told, asked):
             self._again(path, [phrase for phrase in found if not phrase.startswith(OF_INPUTS)])
+        return []
+
+    def check_selection(self, path: str, rules: list[str], done: str) -> list[str]:
+        """Have a run's selection made again if it is of other rules, or not of the training that `done` tells of."""
+        if self.workflow.remote_exec or not Path(path).exists():
+            return []
+        told = json_of(done)
+        run_sha256 = told.get("sha256") if isinstance(told, dict) else None
+        if selection_differences(json_of(path), rules, run_sha256):
+            self._again(path, [])
         return []
 
     def check_text(self, path: str, text: str) -> list[str]:
@@ -50,3 +61,11 @@ class Stale:
             self.say(
                 f"{path} states other settings than the configuration: {phrase}. It is made again when it is needed."
             )
+
+
+def json_of(path: str) -> Any:
+    """What a file holds; None if it cannot be read."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
