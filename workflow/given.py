@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from asymgrpo.files import write_json
 from asymgrpo.settings import Settings, dumps
+from workflow import stale
 
 
 class GivenSettings:
@@ -36,8 +36,9 @@ class GivenSettings:
         return path
 
     def write(self, jobs: Iterable[Any]) -> None:
-        """Write the files that the commands of these jobs name."""
+        """Write the files that the commands of these jobs name, in the place of files of that name with another content."""
         for job in jobs:
-            path = job.params.get("settings")
-            if path in self.named and not Path(path).exists():
-                write_json(self.named[path], path)
+            named = job.params.get("settings") or []
+            for path in [named] if isinstance(named, str) else named:
+                if path in self.named and stale.json_of(path) != self.named[path]:
+                    write_json(self.named[path], path)

@@ -1,6 +1,6 @@
 """Several figures in one process, which spares most of the time of a figure: starting Python and its libraries.
 
-`--settings` may come first, for all of them (evals.asked).
+Each may have its own `--settings` (evals.asked): the tables of a study are of different arms.
 
 python -m evals.figures training_curves --metrics M.parquet ... --out-prefix F + passk_curves --scores S.parquet --out-prefix G
 """
@@ -41,10 +41,10 @@ def draw(name: str, options: Sequence[str]) -> None:
 
 
 def main() -> int:
-    name = "settings"
+    name = ""
     try:
-        for name, *options in split(without_settings(sys.argv[1:])):
-            draw(name, options)
+        for name, *options in split(sys.argv[1:]):
+            draw(name, without_settings(options))
     except InputError as error:
         typer.echo(f"error: {name}: {error}", err=True)
         return EXIT_WRONG_INPUT

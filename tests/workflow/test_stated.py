@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from asymgrpo import settings
 from asymgrpo.config import NO_EFFECT_ON_RESULTS, parse
 from workflow import common
+from workflow.given import GivenSettings
 from workflow.leaves import merged, study_of_results
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +98,7 @@ def test_a_part_of_a_plan_asks_for_its_own_results_only():
 
 def test_seeds_are_part_of_what_a_table_is_of():
     """A table of two training seeds is none of one seed, and a run of a seed that is not named is in no table."""
-    fewer = settings.plan_of(parse(STUDY.model_dump() | {"study": STUDY.study.model_dump() | {"seeds": [0]}}))
+    fewer = settings.plan_of(STUDY.model_copy(update={"study": STUDY.study.model_copy(update={"seeds": [0]})}))
     both, one = settings.table(PLAN, k=[1]), settings.table(fewer, k=[1])
     for stated, asked, words in [
         (both, one, r"seeds.grpo is \[0, 1\], not \[0\]"),
@@ -116,6 +118,18 @@ def test_a_key_that_a_later_version_adds_does_not_refuse_what_was_made_before():
     assert settings.differences(before, now) == []
     del before["base"]["spec"]["layers"]
     assert settings.differences(before, now) == ["base.spec.layers is null, not 2"], "a specification has no such keys"
+
+
+def test_files_of_settings_hold_what_their_names_say(tmp_path):
+    """Of every job that is about to start, whether it names one or several; what somebody made of one is written again."""
+    given = GivenSettings(str(tmp_path))
+    one, other = given.file({"of": "run", "seed": 0}), given.file({"of": "run", "seed": 1})
+    jobs = [SimpleNamespace(params=params) for params in ({"settings": one}, {"settings": [one, other]}, {})]
+    given.write(jobs)
+    for text in ("{}", "[{"):
+        Path(one).write_text(text)
+        given.write(jobs)
+        assert [settings.loads(path)["seed"] for path in (one, other)] == [0, 1]
 
 
 def call(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
