@@ -12,7 +12,7 @@ from typing import Any
 
 from asymgrpo.files import write_json
 from asymgrpo.settings import Settings, dumps
-from workflow import stale
+from workflow.stale import json_of
 
 
 class GivenSettings:
@@ -36,9 +36,9 @@ class GivenSettings:
         return path
 
     def write(self, jobs: Iterable[Any]) -> None:
-        """Write the files that the commands of these jobs name, in the place of files of that name with another content."""
+        """Write the files that the commands of these jobs name, also over one that holds something else."""
         for job in jobs:
             named = job.params.get("settings") or []
             for path in [named] if isinstance(named, str) else named:
-                if path in self.named and stale.json_of(path) != self.named[path]:
+                if json_of(path) != self.named[path]:
                     write_json(self.named[path], path)

@@ -1,7 +1,5 @@
 """Several figures in one process, which spares most of the time of a figure: starting Python and its libraries.
 
-Each may have its own `--settings` (evals.asked): the tables of a study are of different arms.
-
 python -m evals.figures training_curves --metrics M.parquet ... --out-prefix F + passk_curves --scores S.parquet --out-prefix G
 """
 

@@ -51,7 +51,7 @@ FIGURES = figures.drawable(FIGURE_INPUTS)
 def asked_of_figure(inputs):
     """The settings that the inputs of a figure must state: of the arms that it draws, as far as its inputs tell which."""
     arms = METRICS.arms(inputs.get("metrics", [])) or STUDY.study.arms
-    if "run-scores" in inputs:
+    if "run-scores" in inputs or not inputs:
         arms = [*STUDY.study.arms, *STUDY.study.analyses]
     drawn = settings.part(
         PLAN, STUDY.study.models, [common.BASE, *arms], STUDY.evaluation.benchmarks
@@ -59,11 +59,6 @@ def asked_of_figure(inputs):
     return settings.table(
         settings.of_training(drawn) if set(inputs) == {"metrics"} else drawn
     )
-
-
-def settings_of_figure(name):
-    """The file with them."""
-    return GIVEN_SETTINGS.file(asked_of_figure(FIGURE_INPUTS[name]))
 
 
 FIGURE_FILES = [
@@ -99,14 +94,13 @@ if BUNDLE:
                 mem_mb=growing(4000),
                 runtime=growing(20),
             params:
-                settings=[settings_of_figure(name) for name in names],
+                settings=GIVEN_SETTINGS.file(asked_of_figure({})),
                 commands=" + ".join(
-                    f"{name} --settings {shlex.quote(settings_of_figure(name))} {figures.options(FIGURE_INPUTS[name])}"
-                    f" --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
+                    f"{name} {figures.options(FIGURE_INPUTS[name])} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
                     for name in names
                 ),
             shell:
-                "{PYTHON_IN[report]} evals.figures {params.commands} > {log:q} 2>&1"
+                "{PYTHON_IN[report]} evals.figures --settings {params.settings:q} {params.commands} > {log:q} 2>&1"
 
 else:
 
@@ -132,7 +126,9 @@ else:
             mem_mb=growing(2000),
             runtime=growing(10),
         params:
-            settings=lambda w: settings_of_figure(w.figure),
+            settings=lambda w: GIVEN_SETTINGS.file(
+                asked_of_figure(FIGURE_INPUTS[w.figure])
+            ),
             options=lambda w: figures.options(FIGURE_INPUTS[w.figure]),
             prefix=f"{PATHS.figures}/{{figure}}",
         shell:
