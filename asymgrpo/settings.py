@@ -342,6 +342,17 @@ def require_within(stated: Settings | None, plan: Plan, name: str | Path) -> Non
         require_for_table(stated, table(plan), name)
 
 
+def require_trained(done: Mapping[str, Any], plan: Plan, name: str | Path) -> None:
+    """The same of a done.json that states no settings, by what every version wrote into it. Raises SettingsError."""
+    keys = {"arm": "arm_fields", "train": "train", "template": "template"}
+    told = {key: done[written] for key, written in keys.items() if written in done}
+    try:
+        wanted = run(plan, done["model"], done["arm"], done["train_seed"])
+    except KeyError as unknown:
+        raise SettingsError(f"{name} is of {unknown.args[0]!r}, which the configuration does not name.") from None
+    require(told, {key: wanted[key] for key in told}, name)
+
+
 def _shaped(asked: Any, stated: Any) -> Any:
     """What is asked for, without models, arms and data sets (or all rules) that are not stated."""
     if isinstance(asked, Mapping) and isinstance(stated, Mapping):

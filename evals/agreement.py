@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from asymgrpo.settings import SettingsError, plan_of, require_within, selection_differences
-from evals.io import DataError, read_json, read_metadata
+from asymgrpo.settings import SettingsError, plan_of, require_trained, require_within, selection_differences
+from evals.io import DataError, read_json, read_metadata, read_object
+from evals.outcomes import RUN
 
 
 def refuse_other_settings(results: Path, names: Iterable[str]) -> None:
@@ -25,12 +27,18 @@ def refuse_other_settings(results: Path, names: Iterable[str]) -> None:
             stated = read_metadata(path).get("settings")
         elif path.name == "done.json":
             stated = read_json(path).get("settings")
+            if stated is None:
+                _as_refusal(results, require_trained, read_object(path, RUN), plan, path)
         elif path.name == "selection.json":
             _refuse_other_selection(path, plan["selection"])
-        try:
-            require_within(stated, plan, path)
-        except SettingsError as error:
-            raise DataError(f"{error} (asked for by {results / 'config/study.json'})") from None
+        _as_refusal(results, require_within, stated, plan, path)
+
+
+def _as_refusal(results: Path, compare: Callable[..., None], *arguments: Any) -> None:
+    try:
+        compare(*arguments)
+    except SettingsError as error:
+        raise DataError(f"{error} (asked for by {results / 'config/study.json'})") from None
 
 
 def _refuse_other_selection(path: Path, rules: Iterable[str]) -> None:

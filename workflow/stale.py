@@ -25,10 +25,12 @@ class Stale:
         self.workflow, self.say, self.said = workflow, say, set[str]()
 
     def check(self, path: str, asked: Settings) -> list[str]:
-        """Have `path` made again if it states other settings than `asked`."""
-        if self.workflow.remote_exec or (told := stated(Path(path))) is None:
+        """Have `path` made again if it states other settings than `asked`, or none, so that nobody can tell."""
+        if self.workflow.remote_exec or not Path(path).exists():
             return []
-        if found := differences(told, asked):
+        if (told := stated(Path(path))) is None:
+            self._again(path, ["it states none"])
+        elif found := differences(told, asked):
             self._again(path, [phrase for phrase in found if not phrase.startswith(OF_INPUTS)])
         return []
 

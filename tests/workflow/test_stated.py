@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 
 from asymgrpo import settings
 from asymgrpo.config import NO_EFFECT_ON_RESULTS, parse
+from asymgrpo.errors import DataError
+from evals.agreement import refuse_other_settings
 from workflow import common
 from workflow.given import GivenSettings
 from workflow.leaves import merged, study_of_results
+from workflow.stale import Stale
 
 ROOT = Path(__file__).parents[2]
 STUDY = parse(
@@ -249,6 +252,43 @@ def test_a_bundle_and_a_report_refuse_runs_of_another_configuration(results, tmp
             assert done.returncode != 0, module
             assert "learning_rate is 0.0006, not 0.123" in done.stderr, (module, done.stderr)
             assert not out.exists()
+    finally:
+        path.write_bytes(before)
+
+
+def test_a_result_that_states_no_settings_is_made_again(tmp_path):
+    """Of an earlier version, or cut short: without Snakemake's records nothing tells of which configuration it is."""
+    asked, forced = settings.run(PLAN, "tiny", "grpo", 0), set()
+    stale = Stale(SimpleNamespace(remote_exec=False, dag=SimpleNamespace(forcefiles=forced)), say=lambda text: None)
+    path = tmp_path / "done.json"
+    stale.check(str(path), asked)
+    path.write_text(json.dumps({"settings": asked}))
+    stale.check(str(path), asked)
+    assert not forced
+    for text in ('{"sha256": "a"}', "[]", '{"settings"'):
+        path.write_text(text)
+        stale.check(str(path), asked)
+        assert forced == {str(path)}
+        forced.clear()
+
+
+def test_a_run_of_an_earlier_version_is_compared_by_what_it_says_of_its_training(results):
+    """A bundle of it, or a page about it, cannot be made under another configuration either."""
+    name = "runs/tiny/grpo/seed0/done.json"
+    path = results / name
+    before = path.read_bytes()
+    old = json.loads(before)
+    del old["settings"]
+    try:
+        path.write_text(json.dumps(old), encoding="utf-8")
+        refuse_other_settings(results, [name])
+        for key, change in {
+            "train": {"learning_rate": 0.5},
+            "arm_fields": {"clip_high": 0.5},
+        }.items():
+            path.write_text(json.dumps(old | {key: old[key] | change}), encoding="utf-8")
+            with pytest.raises(DataError, match=f"{next(iter(change))} is 0.5, not"):
+                refuse_other_settings(results, [name])
     finally:
         path.write_bytes(before)
 
