@@ -116,8 +116,7 @@ def read_results(folder: Path) -> Results:
     if not done:
         raise DataError(f"{folder}: no finished run yet; a report needs at least one (snakemake trained)")
     found = Results(folder, written["config"], written["config_sha256"], done, len(runs))
-    of_run = ("done.json", "metrics.parquet", "eval.parquet", "selection.json")
-    files = [run.folder / name for run in done for name in of_run]
+    files = [run.folder / name for run in done for name in ("done.json", "metrics.parquet", "eval.parquet")]
     files += [*found.graded(), *(folder / "data").glob("*.parquet"), *folder.glob("*.parquet")]
     refuse_other_settings(folder, [path.relative_to(folder).as_posix() for path in files if path.exists()])
     return found

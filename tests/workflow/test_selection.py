@@ -72,7 +72,7 @@ def test_estimates_refuse_it(run):
     assert len(read_selection([path])) == 1, "by hand, nothing is asked for"
 
 
-def test_a_bundle_and_a_report_refuse_it(results):
+def test_a_bundle_and_a_crate_refuse_it(results):
     """On the finished study, whose file is put back."""
     name = "runs/tiny/grpo/seed0/selection.json"
     path = results / name
