@@ -94,10 +94,16 @@ def steps_to_sample(
 
     Raises:
         SettingsError: base model or run was made with other settings than those asked for.
+        ModelError: the base model's files are not those of its manifest.
         DataError: the selection is of other rules, or of another training of this run.
     """
+    from asymgrpo.models import read_manifest
+
     if selection is None:
-        require(stated(checkpoints / "manifest.json"), asked["source"], checkpoints, "snakemake --forcerun base_model")
+        manifest = checkpoints / "manifest.json"
+        require(stated(manifest), asked["source"], checkpoints, "snakemake --forcerun base_model")
+        if manifest.exists():
+            read_manifest(checkpoints, verify=True)
         return {0: checkpoints}
     done = checkpoints.parent / "done.json"
     require(stated(done), asked["source"], done, "train it again: snakemake --forcerun train")

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -222,6 +223,34 @@ def test_each_step_of_evaluation_refuses_what_was_not_asked_for(results, tmp_pat
     assert done.returncode != 0
     assert "metrics.parquet" in done.stderr
     assert "train.steps" in done.stderr
+
+
+def test_weights_that_are_not_those_of_the_manifest_are_refused(results, tmp_path):
+    """Copied under the manifest of another model: what the manifest states is not of them."""
+    plan, base = settings.plan_of(study_of_results(results)), tmp_path / "base"
+    shutil.copytree(results / "models/tiny/base", base)
+    weights = base / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    problems = {name: results / f"data/{name}.parquet" for name in ("train", "validation", "chain4", "chain2")}
+    evaluated = [f"{name}={problems[name]}" for name in ("validation", "chain4")]
+    out = tmp_path / "out"
+    done = [
+        call(
+            *("asymgrpo.train", "--settings", settings.dumps(settings.run(plan, "tiny", "grpo", 0)), "--model", base),
+            *("--operation", results / "config/operation/tiny.json", "--problems", problems["train"]),
+            *("--evaluate", evaluated[0], "--evaluate", evaluated[1], "--checkpoints", tmp_path / "c", "--out", out),
+        ),
+        call(
+            "evals.sample",
+            *("--settings", settings.dumps(settings.samples(settings.graded(plan, "tiny", "base", 0), "chain2"))),
+            *("--problems", problems["chain2"], "--checkpoints", base, "--out", out),
+        ),
+    ]
+    for said in done:
+        assert said.returncode == 2, said.stderr
+        assert "base/model.safetensors is missing or altered" in said.stderr
+        assert "Traceback" not in said.stderr
+    assert not out.exists()
 
 
 def test_samples_of_other_problems_are_not_graded(results, tmp_path):
