@@ -188,6 +188,22 @@ def selection_benchmarks(rules: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(rule.split(":", 1)[1] for rule in rules if rule.startswith("best_on:")))
 
 
+def place(stated: Settings) -> str | None:
+    """Where, below the folder of results, a result of these settings lies: a run's folder, else a file; None of other kinds.
+
+    >>> place({"of": "graded", "model": "tiny", "arm": "base", "seed": 0})
+    'graded/tiny/base/seed0.parquet'
+    """
+    match stated["of"]:
+        case "run":
+            return f"runs/{stated['model']}/{stated['arm']['name']}/seed{stated['seed']}"
+        case "graded":
+            return f"graded/{stated['model']}/{stated['arm']}/seed{stated['seed']}.parquet"
+        case "problems":
+            return f"data/{stated.get('split') or stated['dataset']}.parquet"
+    return None
+
+
 def is_base(arm: str) -> bool:
     """Whether an arm's name means the untrained model.
 
@@ -315,6 +331,7 @@ def require_for_table(stated: Settings | None, asked: Settings, name: str | Path
     """The same of a file that a table of settings `asked` is made from. Another table may hold more than is asked for."""
     if stated is None:
         return
+    _need_kind(stated, name)
     if stated["of"] == "table":
         plan = stated["plan"]
         named = ("models", "arms", "seeds", "problems", "n_samples")
@@ -329,13 +346,20 @@ def require_for_table(stated: Settings | None, asked: Settings, name: str | Path
     require(stated, wanted, name)
 
 
+def _need_kind(stated: Any, name: str | Path) -> str:
+    """The kind of result that settings are of. Raises SettingsError when they are no settings."""
+    if not (isinstance(stated, Mapping) and isinstance(kind := stated.get("of"), str)):
+        raise SettingsError(f"{name} states no settings that can be read: {_short(stated)}; make it again.")
+    return kind
+
+
 def _only(stated: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in stated.items() if name in asked}
 
 
 def require_within(stated: Settings | None, plan: Plan, name: str | Path) -> None:
     """The same of a file that lies beside the results of a plan: a table may be of a part of it only."""
-    if stated is not None and stated["of"] == "table":
+    if stated is not None and _need_kind(stated, name) == "table":
         asked = {key: _shaped(plan[key], told) for key, told in stated["plan"].items()}
         require(stated, stated | {"plan": asked}, name)
     else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asymgrpo.settings import SettingsError, plan_of, require_trained, require_within, selection_differences
+from asymgrpo.settings import place as place_of
 from evals.io import DataError, read_json, read_metadata, read_object
 from evals.outcomes import RUN
 
@@ -32,6 +33,10 @@ def refuse_other_settings(results: Path, names: Iterable[str]) -> None:
         elif path.name == "selection.json":
             _refuse_other_selection(path, plan["selection"])
         _as_refusal(results, require_within, stated, plan, path)
+        if stated is not None and (place := place_of(stated)) and name != place and not name.startswith(f"{place}/"):
+            raise DataError(
+                f"{path} is what {results / place} should be; copy it there, delete it here and run snakemake"
+            )
 
 
 def _as_refusal(results: Path, compare: Callable[..., None], *arguments: Any) -> None:

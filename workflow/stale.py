@@ -46,7 +46,7 @@ class Stale:
 
     def check_text(self, path: str, text: str) -> list[str]:
         """Have a file that holds nothing but settings made again if it is not this text."""
-        if not self.workflow.remote_exec and Path(path).exists() and Path(path).read_text(encoding="utf-8") != text:
+        if not self.workflow.remote_exec and Path(path).exists() and Path(path).read_bytes() != text.encode():
             self._again(path, [])
         return []
 

@@ -301,6 +301,40 @@ def test_a_result_that_states_no_settings_is_made_again(tmp_path):
         forced.clear()
 
 
+def test_a_file_in_the_place_of_another_is_refused(results, tmp_path):
+    """Each is of the configuration, but one of them is there twice, and the other one is not."""
+    copy = tmp_path / "copy"
+    shutil.copytree(results, copy)
+    for name, other in {
+        "graded/tiny/grpo/seed0.parquet": "graded/tiny/asymgrpo_clip_higher/seed0.parquet",
+        "runs/tiny/grpo/seed0/metrics.parquet": "runs/tiny/asymgrpo_clip_higher/seed0/metrics.parquet",
+        "data/chain2.parquet": "data/chain4.parquet",
+        "data/train.parquet": "data/validation.parquet",
+    }.items():
+        refuse_other_settings(copy, [name, other])
+        shutil.copy(copy / name, copy / other)
+        with pytest.raises(DataError, match=f"{other} is what .*{Path(name).parent}"):
+            refuse_other_settings(copy, [name, other])
+
+
+@pytest.mark.parametrize("stated", ["text", ["of"], {}, {"of": 1}], ids=str)
+def test_settings_that_are_none_are_refused_in_a_sentence(stated):
+    for compare in (settings.require_for_table, settings.require_within):
+        with pytest.raises(settings.SettingsError, match=r"x\.parquet states no settings that can be read"):
+            compare(stated, settings.table(PLAN) if compare is settings.require_for_table else PLAN, "x.parquet")
+
+
+def test_a_damaged_configuration_is_written_again(tmp_path):
+    path, forced = tmp_path / "study.json", set()
+    stale = Stale(SimpleNamespace(remote_exec=False, dag=SimpleNamespace(forcefiles=forced)))
+    path.write_bytes("{ü}\n".encode())
+    stale.check_text(str(path), "{ü}\n")
+    assert not forced
+    path.write_bytes(b"\xff\xfe{")
+    stale.check_text(str(path), "{ü}\n")
+    assert forced == {str(path)}
+
+
 def test_a_run_of_an_earlier_version_is_compared_by_what_it_says_of_its_training(results):
     """A bundle of it, or a page about it, cannot be made under another configuration either."""
     name = "runs/tiny/grpo/seed0/done.json"
