@@ -7,6 +7,7 @@ transformers; hub: the Hugging Face hub at a locked revision. Each directory car
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,12 +53,19 @@ def read_manifest(directory: Path, *, verify: bool) -> dict[str, Any]:
             f"{directory} is not a finished model: {MANIFEST} is missing; make it with python -m asymgrpo.models."
         )
     manifest = read_object(path, ["files"])
-    for name, expected in manifest["files"].items() if verify else ():
-        if not (directory / name).is_file() or sha256_file(directory / name) != expected:
+    if verify:
+        check_files(directory, manifest)
+    return manifest
+
+
+def check_files(directory: Path, manifest: Mapping[str, Any], known: Mapping[str, str] | None = None) -> None:
+    """Compare the files of a model with its manifest; `known`: sha256 of some of them. Raises ModelError."""
+    for name, expected in manifest["files"].items():
+        digest = (known or {}).get(name) or (sha256_file(directory / name) if (directory / name).is_file() else None)
+        if digest != expected:
             raise ModelError(
                 f"{directory / name} is missing or altered since it was made; delete {directory} and make it again."
             )
-    return manifest
 
 
 LOADING_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 """Of one result; the key `of` says which kind it is."""
 Plan = dict[str, Any]
-"""{models, arms, problems, n_samples, selection}: everything that the results of a study depend on."""
+"""{models, arms, seeds, problems, n_samples, selection}: everything that the results of a study depend on."""
 
 BASE = "base"
 """The name under which the untrained model appears among the arms; `base@TEMPLATE` is the same under another prompt template."""
@@ -48,6 +48,8 @@ def plan_of(study: Study) -> Plan:
         "arms": {
             name: get_arm(name, study.arms.get(name)).model_dump(mode="json", exclude={"about"}) for name in named
         },
+        "seeds": dict.fromkeys(study.study.analyses, sorted(study.study.analysis_seeds))
+        | dict.fromkeys(study.study.arms, sorted(study.study.seeds)),
         "problems": {name: _problems(study, name) for name in (*TRAINING_SETS, *study.evaluation.benchmarks)},
         "n_samples": {name: study.evaluation.n_samples(name) for name in study.evaluation.benchmarks},
         "selection": list(study.evaluation.selection),
@@ -92,10 +94,11 @@ def _problems(study: Study, name: str) -> Settings:
 
 def part(plan: Plan, models: Iterable[str], arms: Iterable[str], benchmarks: Iterable[str]) -> Plan:
     """The plan of some models, arms (`base` may be among them) and benchmarks: what a table of these depends on."""
-    named = list(benchmarks)
+    named, trained = list(benchmarks), [name for name in dict.fromkeys(arms) if not is_base(name)]
     return {
         "models": {name: plan["models"][name] for name in dict.fromkeys(models)},
-        "arms": {name: plan["arms"][name] for name in dict.fromkeys(arms) if not is_base(name)},
+        "arms": {name: plan["arms"][name] for name in trained},
+        "seeds": {name: plan["seeds"][name] for name in trained},
         "problems": {name: plan["problems"][name] for name in (*TRAINING_SETS, *named)},
         "n_samples": {name: plan["n_samples"][name] for name in named},
         "selection": plan["selection"],
@@ -115,7 +118,7 @@ def of_training(plan: Plan) -> Plan:
 
 def of_problems(plan: Plan) -> Plan:
     """The part of a plan that problem tables depend on."""
-    return {"models": {}, "arms": {}, "problems": plan["problems"], "n_samples": {}, "selection": []}
+    return {"models": {}, "arms": {}, "seeds": {}, "problems": plan["problems"], "n_samples": {}, "selection": []}
 
 
 # --- settings of one result ------------------------------------------------------------------------------------------------
@@ -185,6 +188,22 @@ def selection_benchmarks(rules: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(rule.split(":", 1)[1] for rule in rules if rule.startswith("best_on:")))
 
 
+def place(stated: Settings) -> str | None:
+    """Where, below the folder of results, a result of these settings lies: a run's folder, else a file; None of other kinds.
+
+    >>> place({"of": "graded", "model": "tiny", "arm": "base", "seed": 0})
+    'graded/tiny/base/seed0.parquet'
+    """
+    match stated["of"]:
+        case "run":
+            return f"runs/{stated['model']}/{stated['arm']['name']}/seed{stated['seed']}"
+        case "graded":
+            return f"graded/{stated['model']}/{stated['arm']}/seed{stated['seed']}.parquet"
+        case "problems":
+            return f"data/{stated.get('split') or stated['dataset']}.parquet"
+    return None
+
+
 def is_base(arm: str) -> bool:
     """Whether an arm's name means the untrained model.
 
@@ -207,9 +226,11 @@ def expected(asked: Settings, stated: Settings) -> Settings:
     """What a table of settings `asked` needs of a file that states `stated`: a result of its plan, or another table.
 
     Raises:
-        KeyError: the plan does not have the model, arm or data set that the file is of.
+        KeyError: the plan does not have the model, arm, seed or data set that the file is of.
     """
     plan = asked["plan"]
+    if stated["of"] in ("run", "graded"):
+        _need_seed(plan, stated)
     match stated["of"]:
         case "run":
             return run(plan, stated["model"], stated["arm"]["name"], stated["seed"])
@@ -221,6 +242,13 @@ def expected(asked: Settings, stated: Settings) -> Settings:
             return table(plan, **{key: asked["options"].get(key, value) for key, value in stated["options"].items()})
         case other:
             raise KeyError(other)
+
+
+def _need_seed(plan: Plan, stated: Settings) -> None:
+    """Raises KeyError when the plan does not train the arm of a run, or of its samples, with this seed."""
+    arm = stated["arm"]["name"] if stated["of"] == "run" else stated["arm"]
+    if not is_base(arm) and stated["seed"] not in plan["seeds"][arm]:
+        raise KeyError(f"{arm} seed {stated['seed']}")
 
 
 # --- comparing -------------------------------------------------------------------------------------------------------------
@@ -250,6 +278,23 @@ def _differences(stated: Any, asked: Any, key: str, whole: bool) -> Iterator[str
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def selection_differences(rows: Any, rules: Iterable[str], run_sha256: str | None = None) -> list[str]:
+    """Where the rows of a selection.json are not of these rules, or of another training of their run than `run_sha256`.
+
+    >>> selection_differences([{"selection": "last", "step": 2}], ["last"])
+    []
+    >>> selection_differences([{"selection": "last", "step": 2}], ["validation"])
+    ['selection is ["last"], not ["validation"]']
+    """
+    if not (isinstance(rows, list) and rows and all(isinstance(row, Mapping) for row in rows)):
+        return ["it is no list of selected checkpoints"]
+    found = differences(list(dict.fromkeys(row.get("selection") for row in rows)), list(rules), "selection")
+    sums = [row["run_sha256"] for row in rows if row.get("run_sha256")]
+    if run_sha256 is not None and any(told != run_sha256 for told in sums):
+        found.append("it is of another training of its run")
+    return found
 
 
 def stated(path: Path) -> Settings | None:
@@ -286,9 +331,11 @@ def require_for_table(stated: Settings | None, asked: Settings, name: str | Path
     """The same of a file that a table of settings `asked` is made from. Another table may hold more than is asked for."""
     if stated is None:
         return
+    _need_kind(stated, name)
     if stated["of"] == "table":
         plan = stated["plan"]
-        parts = {key: _only(plan[key], asked["plan"][key]) for key in ("models", "arms", "problems", "n_samples")}
+        named = ("models", "arms", "seeds", "problems", "n_samples")
+        parts = {key: _only(plan.get(key, {}), asked["plan"][key]) for key in named}
         stated = stated | {"plan": plan | parts}
     try:
         wanted = expected(asked, stated)
@@ -299,17 +346,35 @@ def require_for_table(stated: Settings | None, asked: Settings, name: str | Path
     require(stated, wanted, name)
 
 
+def _need_kind(stated: Any, name: str | Path) -> str:
+    """The kind of result that settings are of. Raises SettingsError when they are no settings."""
+    if not (isinstance(stated, Mapping) and isinstance(kind := stated.get("of"), str)):
+        raise SettingsError(f"{name} states no settings that can be read: {_short(stated)}; make it again.")
+    return kind
+
+
 def _only(stated: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in stated.items() if name in asked}
 
 
 def require_within(stated: Settings | None, plan: Plan, name: str | Path) -> None:
     """The same of a file that lies beside the results of a plan: a table may be of a part of it only."""
-    if stated is not None and stated["of"] == "table":
+    if stated is not None and _need_kind(stated, name) == "table":
         asked = {key: _shaped(plan[key], told) for key, told in stated["plan"].items()}
         require(stated, stated | {"plan": asked}, name)
     else:
         require_for_table(stated, table(plan), name)
+
+
+def require_trained(done: Mapping[str, Any], plan: Plan, name: str | Path) -> None:
+    """The same of a done.json that states no settings, by what every version wrote into it. Raises SettingsError."""
+    keys = {"arm": "arm_fields", "train": "train", "template": "template"}
+    told = {key: done[written] for key, written in keys.items() if written in done}
+    try:
+        wanted = run(plan, done["model"], done["arm"], done["train_seed"])
+    except KeyError as unknown:
+        raise SettingsError(f"{name} is of {unknown.args[0]!r}, which the configuration does not name.") from None
+    require(told, {key: wanted[key] for key in told}, name)
 
 
 def _shaped(asked: Any, stated: Any) -> Any:

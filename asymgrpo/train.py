@@ -109,6 +109,13 @@ class Inputs:
         for name, path in self.problems.items():
             require(stated(path), asked["problems"][name], path, "make it again: snakemake --forcerun problems")
 
+    def require_whole(self, weights_sha256: Mapping[str, str]) -> None:
+        """Refuse a base model whose files are not those of its manifest, by their sha256. Raises ModelError."""
+        from asymgrpo.models import MANIFEST, check_files, read_manifest
+
+        if (self.model / MANIFEST).exists():
+            check_files(self.model, read_manifest(self.model, verify=False), weights_sha256)
+
 
 def run_training(
     arm: Arm,
@@ -151,6 +158,7 @@ def run_training(
     check_model(model, template, train.rollout_engine)
     tokenizer = load_tokenizer(model)
     identity = run_identity(arm, train, asked, model, list(inputs.problems.values()))
+    inputs.require_whole(identity["model_sha256"])
     problems = dict(inputs.problems)
     training_set = read_problems(problems.pop("train"), template, tokenizer, train.max_prompt_tokens)
     sets = {name: read_problems(path, template, tokenizer, None) for name, path in problems.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from asymgrpo.errors import DataError
-from asymgrpo.settings import Settings, SettingsError, require_for_table
+from asymgrpo.settings import Settings, SettingsError, require_for_table, selection_differences
 
 _asked: Settings | None = None
 
@@ -34,6 +34,12 @@ def check(path: str | Path, metadata: Mapping[str, Any]) -> None:
         require_for_table(metadata.get("settings"), _asked, path)
     except SettingsError as error:
         raise DataError(str(error)) from None
+
+
+def check_selection(path: str | Path, rows: Any) -> None:
+    """Refuse selected checkpoints of other rules than those asked for. Raises DataError."""
+    if _asked is not None and (found := selection_differences(rows, _asked["plan"]["selection"])):
+        raise DataError(f"{path}: {'; '.join(found)}; select again: delete it and run snakemake")
 
 
 def statement() -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from evals import asked
 from evals.io import DataError, check_table, read_json, read_table, read_tables
 from evals.outcomes import AT, finished, outcome_of
 from evals.passk import avg_at_n, maj_at_k, normalise_answer, pass_at_k
@@ -106,6 +107,7 @@ def read_selection(paths: Sequence[str | Path]) -> pd.DataFrame:
 
 def _selections(path: str | Path) -> pd.DataFrame:
     rows = read_table(path).to_pylist() if str(path).endswith(".parquet") else _read_rows(path)
+    asked.check_selection(path, rows)
     ends = [outcome_of(path, row) for row in rows]
     for row, ended in zip(rows, ends, strict=True):
         if row.get("step") is None and ended is None and "step" in row:

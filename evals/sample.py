@@ -15,7 +15,7 @@ import pyarrow as pa
 import typer
 
 from asymgrpo import outcome
-from asymgrpo.settings import Settings, loads, require, stated
+from asymgrpo.settings import Settings, loads, require, selection_differences, stated
 from evals.cli import run
 from evals.io import DataError, provenance, read_json, sha256_file, write_table
 from evals.outcomes import outcome_of
@@ -94,16 +94,24 @@ def steps_to_sample(
 
     Raises:
         SettingsError: base model or run was made with other settings than those asked for.
-        DataError: the selection is of another training of this run.
+        ModelError: the base model's files are not those of its manifest.
+        DataError: the selection is of other rules, or of another training of this run.
     """
+    from asymgrpo.models import read_manifest
+
     if selection is None:
-        require(stated(checkpoints / "manifest.json"), asked["source"], checkpoints, "snakemake --forcerun base_model")
+        manifest = checkpoints / "manifest.json"
+        require(stated(manifest), asked["source"], checkpoints, "snakemake --forcerun base_model")
+        if manifest.exists():
+            read_manifest(checkpoints, verify=True)
         return {0: checkpoints}
     done = checkpoints.parent / "done.json"
     require(stated(done), asked["source"], done, "train it again: snakemake --forcerun train")
-    run_sha256 = read_json(done).get("sha256")
-    if any(row.get("run_sha256", run_sha256) != run_sha256 for row in chosen):
-        raise DataError(f"{selection} is not of the run in {done}; select again: delete it and run snakemake")
+    if found := selection_differences(chosen, asked["selection"], read_json(done).get("sha256")):
+        raise DataError(
+            f"{selection} is not what was asked for of the run in {done}: {'; '.join(found)}; select again: delete it and run "
+            "snakemake"
+        )
     return {step: checkpoints / f"step{step:06d}" for step in sorted({row["step"] for row in chosen} - {None})}
 
 

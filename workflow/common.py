@@ -115,8 +115,9 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
     models, benchmarks = study.study.models, evaluation.benchmarks
     found = {name: table(part(plan, models, arms, benchmarks), **options) for name, (arms, options) in made.items()}
     found["contamination"] = table(of_problems(plan))
+    templates = {"templates": evaluation.control_templates}
     for model in models:
-        found[f"controls/{model}/templates"] = table(part(plan, [model], [BASE], benchmarks), **k, **draws)
+        found[f"controls/{model}/templates"] = table(part(plan, [model], [BASE], benchmarks), **k, **draws, **templates)
     return {f"{layout.root}/{name}.parquet": settings for name, settings in found.items()}
 
 

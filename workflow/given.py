@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from asymgrpo.files import write_json
 from asymgrpo.settings import Settings, dumps
+from workflow.stale import json_of
 
 
 class GivenSettings:
@@ -36,9 +36,9 @@ class GivenSettings:
         return path
 
     def write(self, jobs: Iterable[Any]) -> None:
-        """Write the files that the commands of these jobs name."""
+        """Write the files that the commands of these jobs name, also over one that holds something else."""
         for job in jobs:
             named = job.params.get("settings") or []
             for path in [named] if isinstance(named, str) else named:
-                if not Path(path).exists():
+                if json_of(path) != self.named[path]:
                     write_json(self.named[path], path)

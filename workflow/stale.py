@@ -6,12 +6,13 @@ whose records are lost, would pass for those of any configuration; what a result
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from asymgrpo.settings import Settings, differences, stated
+from asymgrpo.settings import Settings, differences, selection_differences, stated
 
 OF_INPUTS = ("plan.", "source.", "base.", "problems.", "benchmarks.")
 """Keys of settings that an input states as well: of these the input is named."""
@@ -24,10 +25,12 @@ class Stale:
         self.workflow, self.say, self.said = workflow, say, set[str]()
 
     def check(self, path: str, asked: Settings) -> list[str]:
-        """Have `path` made again if it states other settings than `asked`."""
-        if self.workflow.remote_exec or (told := stated(Path(path))) is None:
+        """Have `path` made again if it states other settings than `asked`, or none, so that nobody can tell."""
+        if self.workflow.remote_exec or not Path(path).exists():
             return []
-        if found := differences(told, asked):
+        if (told := stated(Path(path))) is None:
+            self._again(path, ["it states none"])
+        elif found := differences(told, asked):
             self._again(path, [phrase for phrase in found if not phrase.startswith(OF_INPUTS)])
         return []
 
@@ -35,9 +38,19 @@ class Stale:
         """The same of one of a study's tables (workflow.common.tables)."""
         return self.check(path, tables[path])
 
+    def check_selection(self, path: str, rules: list[str], done: str) -> list[str]:
+        """Have a run's selection made again if it is of other rules, or not of the training that `done` tells of."""
+        if self.workflow.remote_exec or not Path(path).exists():
+            return []
+        told = json_of(done)
+        run_sha256 = told.get("sha256") if isinstance(told, dict) else None
+        if selection_differences(json_of(path), rules, run_sha256):
+            self._again(path, [])
+        return []
+
     def check_text(self, path: str, text: str) -> list[str]:
         """Have a file that holds nothing but settings made again if it is not this text."""
-        if not self.workflow.remote_exec and Path(path).exists() and Path(path).read_text(encoding="utf-8") != text:
+        if not self.workflow.remote_exec and Path(path).exists() and Path(path).read_bytes() != text.encode():
             self._again(path, [])
         return []
 
@@ -54,3 +67,11 @@ class Stale:
             self.say(
                 f"{path} states other settings than the configuration: {phrase}. It is made again when it is needed."
             )
+
+
+def json_of(path: str) -> Any:
+    """What a file holds; None if it cannot be read."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -1,6 +1,7 @@
 """Figures of a made-up study of every arm: what is drawn is what the data say, and the bytes depend on the data alone."""
 
 import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from made_up import EVERY_ARM, MAIN, SEEDS
 from scipy.stats import t
 
-from evals import results_page
+from evals import asked, results_page
 from evals.claims_table import BETA_NEG, BETA_POS, BONUSES
 from evals.figures import __main__ as several
 from evals.figures import covariance, displacement, none_solved, paper_vs_reproduction, selection_bias, series, style
@@ -250,6 +251,25 @@ def test_several_figures_stop_at_the_first_error_and_say_which(capsys, monkeypat
     monkeypatch.setattr(sys, "argv", command)
     assert several.main() == 2
     assert "passk_curves: missing.parquet: no such file" in capsys.readouterr().err
+
+
+def test_each_of_several_figures_has_its_own_settings(capsys, monkeypatch, tmp_path: Path) -> None:
+    """The tables of a study are of different arms: what one figure asks for is not asked of the next one's inputs."""
+    seen = []
+    monkeypatch.setattr(several, "draw", lambda name, options: seen.append((name, options, asked.statement())))
+    wanted = [{"of": "table", "plan": {"arms": {name: {}}}, "options": {}} for name in ("grpo", "asymgrpo")]
+    command = ["evals.figures"]
+    for i, settings in enumerate(wanted):
+        path = tmp_path / f"{i}.json"
+        path.write_text(json.dumps(settings))
+        command += [f"figure{i}", "--settings", str(path), "--out-prefix", "x", "+"]
+    monkeypatch.setattr(sys, "argv", [*command, "last"])
+    try:
+        assert several.main() == 0, capsys.readouterr().err
+    finally:
+        asked.ask(None)
+    drawn = [(f"figure{i}", ["--out-prefix", "x"], {"settings": settings}) for i, settings in enumerate(wanted)]
+    assert seen == [*drawn, ("last", [], {})]
 
 
 def test_a_figure_without_one_of_its_arms_is_not_drawn() -> None:

@@ -2,9 +2,11 @@
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,8 +16,12 @@ from hypothesis import strategies as st
 
 from asymgrpo import settings
 from asymgrpo.config import NO_EFFECT_ON_RESULTS, parse
+from asymgrpo.errors import DataError
+from evals.agreement import refuse_other_settings
 from workflow import common
+from workflow.given import GivenSettings
 from workflow.leaves import merged, study_of_results
+from workflow.stale import Stale
 
 ROOT = Path(__file__).parents[2]
 STUDY = parse(
@@ -94,12 +100,40 @@ def test_a_part_of_a_plan_asks_for_its_own_results_only():
         settings.require_for_table(settings.run(PLAN, "tiny", "asymgrpo", 0), part, "metrics.parquet")
 
 
+def test_seeds_are_part_of_what_a_table_is_of():
+    """A table of two training seeds is none of one seed, and a run of a seed that is not named is in no table."""
+    fewer = settings.plan_of(STUDY.model_copy(update={"study": STUDY.study.model_copy(update={"seeds": [0]})}))
+    both, one = settings.table(PLAN, k=[1]), settings.table(fewer, k=[1])
+    for stated, asked, words in [
+        (both, one, r"seeds.grpo is \[0, 1\], not \[0\]"),
+        (one, both, r"seeds.grpo is \[0\], not"),
+        (RESULTS["run"], one, "grpo seed 1"),
+        (RESULTS["graded"], one, "grpo seed 1"),
+    ]:
+        with pytest.raises(settings.SettingsError, match=words):
+            settings.require_for_table(stated, asked, "x.parquet")
+    settings.require_for_table(settings.run(PLAN, "tiny", "positive_only", 0), both, "an analysis of its own seed")
+    assert settings.of_problems(PLAN) == settings.of_problems(fewer)
+
+
 def test_a_key_that_a_later_version_adds_does_not_refuse_what_was_made_before():
     before, now = copy.deepcopy(RESULTS["run"]), RESULTS["run"]
     del before["arm"]["kl_coef"], before["train"]["logits_chunk"]
     assert settings.differences(before, now) == []
     del before["base"]["spec"]["layers"]
     assert settings.differences(before, now) == ["base.spec.layers is null, not 2"], "a specification has no such keys"
+
+
+def test_files_of_settings_hold_what_their_names_say(tmp_path):
+    """Of every job that is about to start, whether it names one or several; what somebody made of one is written again."""
+    given = GivenSettings(str(tmp_path))
+    one, other = given.file({"of": "run", "seed": 0}), given.file({"of": "run", "seed": 1})
+    jobs = [SimpleNamespace(params=params) for params in ({"settings": one}, {"settings": [one, other]}, {})]
+    given.write(jobs)
+    for text in ("{}", "[{"):
+        Path(one).write_text(text)
+        given.write(jobs)
+        assert [settings.loads(path)["seed"] for path in (one, other)] == [0, 1]
 
 
 def call(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -191,6 +225,34 @@ def test_each_step_of_evaluation_refuses_what_was_not_asked_for(results, tmp_pat
     assert "train.steps" in done.stderr
 
 
+def test_weights_that_are_not_those_of_the_manifest_are_refused(results, tmp_path):
+    """Copied under the manifest of another model: what the manifest states is not of them."""
+    plan, base = settings.plan_of(study_of_results(results)), tmp_path / "base"
+    shutil.copytree(results / "models/tiny/base", base)
+    weights = base / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    problems = {name: results / f"data/{name}.parquet" for name in ("train", "validation", "chain4", "chain2")}
+    evaluated = [f"{name}={problems[name]}" for name in ("validation", "chain4")]
+    out = tmp_path / "out"
+    done = [
+        call(
+            *("asymgrpo.train", "--settings", settings.dumps(settings.run(plan, "tiny", "grpo", 0)), "--model", base),
+            *("--operation", results / "config/operation/tiny.json", "--problems", problems["train"]),
+            *("--evaluate", evaluated[0], "--evaluate", evaluated[1], "--checkpoints", tmp_path / "c", "--out", out),
+        ),
+        call(
+            "evals.sample",
+            *("--settings", settings.dumps(settings.samples(settings.graded(plan, "tiny", "base", 0), "chain2"))),
+            *("--problems", problems["chain2"], "--checkpoints", base, "--out", out),
+        ),
+    ]
+    for said in done:
+        assert said.returncode == 2, said.stderr
+        assert "base/model.safetensors is missing or altered" in said.stderr
+        assert "Traceback" not in said.stderr
+    assert not out.exists()
+
+
 def test_samples_of_other_problems_are_not_graded(results, tmp_path):
     """By content: the same benchmark, generated from another seed."""
     samples = results / "samples/tiny/base/seed0/chain2.parquet"
@@ -219,6 +281,77 @@ def test_a_bundle_and_a_report_refuse_runs_of_another_configuration(results, tmp
             assert done.returncode != 0, module
             assert "learning_rate is 0.0006, not 0.123" in done.stderr, (module, done.stderr)
             assert not out.exists()
+    finally:
+        path.write_bytes(before)
+
+
+def test_a_result_that_states_no_settings_is_made_again(tmp_path):
+    """Of an earlier version, or cut short: without Snakemake's records nothing tells of which configuration it is."""
+    asked, forced = settings.run(PLAN, "tiny", "grpo", 0), set()
+    stale = Stale(SimpleNamespace(remote_exec=False, dag=SimpleNamespace(forcefiles=forced)), say=lambda text: None)
+    path = tmp_path / "done.json"
+    stale.check(str(path), asked)
+    path.write_text(json.dumps({"settings": asked}))
+    stale.check(str(path), asked)
+    assert not forced
+    for text in ('{"sha256": "a"}', "[]", '{"settings"'):
+        path.write_text(text)
+        stale.check(str(path), asked)
+        assert forced == {str(path)}
+        forced.clear()
+
+
+def test_a_file_in_the_place_of_another_is_refused(results, tmp_path):
+    """Each is of the configuration, but one of them is there twice, and the other one is not."""
+    copy = tmp_path / "copy"
+    shutil.copytree(results, copy)
+    for name, other in {
+        "graded/tiny/grpo/seed0.parquet": "graded/tiny/asymgrpo_clip_higher/seed0.parquet",
+        "runs/tiny/grpo/seed0/metrics.parquet": "runs/tiny/asymgrpo_clip_higher/seed0/metrics.parquet",
+        "data/chain2.parquet": "data/chain4.parquet",
+        "data/train.parquet": "data/validation.parquet",
+    }.items():
+        refuse_other_settings(copy, [name, other])
+        shutil.copy(copy / name, copy / other)
+        with pytest.raises(DataError, match=f"{other} is what .*{Path(name).parent}"):
+            refuse_other_settings(copy, [name, other])
+
+
+@pytest.mark.parametrize("stated", ["text", ["of"], {}, {"of": 1}], ids=str)
+def test_settings_that_are_none_are_refused_in_a_sentence(stated):
+    for compare in (settings.require_for_table, settings.require_within):
+        with pytest.raises(settings.SettingsError, match=r"x\.parquet states no settings that can be read"):
+            compare(stated, settings.table(PLAN) if compare is settings.require_for_table else PLAN, "x.parquet")
+
+
+def test_a_damaged_configuration_is_written_again(tmp_path):
+    path, forced = tmp_path / "study.json", set()
+    stale = Stale(SimpleNamespace(remote_exec=False, dag=SimpleNamespace(forcefiles=forced)))
+    path.write_bytes("{ü}\n".encode())
+    stale.check_text(str(path), "{ü}\n")
+    assert not forced
+    path.write_bytes(b"\xff\xfe{")
+    stale.check_text(str(path), "{ü}\n")
+    assert forced == {str(path)}
+
+
+def test_a_run_of_an_earlier_version_is_compared_by_what_it_says_of_its_training(results):
+    """A bundle of it, or a page about it, cannot be made under another configuration either."""
+    name = "runs/tiny/grpo/seed0/done.json"
+    path = results / name
+    before = path.read_bytes()
+    old = json.loads(before)
+    del old["settings"]
+    try:
+        path.write_text(json.dumps(old), encoding="utf-8")
+        refuse_other_settings(results, [name])
+        for key, change in {
+            "train": {"learning_rate": 0.5},
+            "arm_fields": {"clip_high": 0.5},
+        }.items():
+            path.write_text(json.dumps(old | {key: old[key] | change}), encoding="utf-8")
+            with pytest.raises(DataError, match=f"{next(iter(change))} is 0.5, not"):
+                refuse_other_settings(results, [name])
     finally:
         path.write_bytes(before)
 

@@ -117,6 +117,14 @@ def test_results_whose_records_are_lost_are_judged_by_what_they_state(results, t
     counts = dry.planned(run_mini("all", "-n", results=copy, changes=('evaluation={"k":[1]}',)).stdout)
     assert {"score", "table1", "differences", "run_scores", "claims"} <= set(counts)
     assert "sample" not in counts
+    counts = dry.planned(run_mini("all", "-n", results=copy, changes=("study={seeds: [0, 1]}",)).stdout)
+    assert counts["train"] == 2, "finished tables do not hide runs that are new"
+    counts = dry.planned(run_mini("all", "-n", results=copy, changes=("study={seeds: [1]}",)).stdout)
+    assert counts["train"] == 2
+    assert counts["table1"] == 1
+    counts = dry.planned(run_mini("all", "-n", results=copy, changes=("evaluation={selection: [last]}",)).stdout)
+    assert counts["select"] == 2
+    assert counts["sample"] == 4
 
 
 SMALL = ("study={arms: [grpo]}", "evaluation={selection: [validation], benchmarks: [chain2]}")

@@ -13,6 +13,11 @@ localrules:
 
 rule select:
     input:
+        again=lambda w: STALE.check_selection(
+            PATHS.selection.format(model=w.model, arm=w.arm, seed=w.seed),
+            STUDY.evaluation.selection,
+            PATHS.done.format(model=w.model, arm=w.arm, seed=w.seed),
+        ),
         evaluations=PATHS.evaluations,
         image=IMAGE["evaluate"],  # not report: sampling follows, and must not be made again for a plot's sake
     output:
