@@ -61,7 +61,11 @@ def files_by_step(results: Path, leaves: Sequence[str]) -> dict[str, list[str]]:
         raise DataError(
             f"{results / missing[0]} is missing (and {len(missing) - 1} more): the study is not finished; run it on"
         )
-    derived = {p.relative_to(results).as_posix() for pattern in DERIVED for p in results.glob(pattern) if p.is_file()}
+    from workflow.leaves import of_study, study_of_results
+
+    study = study_of_results(results)
+    there = {p.relative_to(results).as_posix() for pattern in DERIVED for p in results.glob(pattern) if p.is_file()}
+    derived = {name for name in there if of_study(study, name)}
     found: dict[str, list[str]] = {}
     for name in sorted({*leaves, *derived}):
         found.setdefault(origin_rule(name) if name in leaves else "derive", []).append(name)

@@ -37,6 +37,20 @@ def leaves(study: Study) -> list[str]:
     return [path.removeprefix("./") for path in files]
 
 
+def of_study(study: Study, name: str) -> bool:
+    """Whether a file, by its path below the folder of results, is one that the study makes: not left there by a configuration
+    with analyses, benchmarks or templates that have been taken out since."""
+    folder, _, rest = name.rpartition("/")
+    stem = rest.partition(".")[0]
+    if folder == "data":
+        return stem in ("train", "validation", *study.evaluation.benchmarks)
+    if folder.startswith("controls"):
+        return bool(study.evaluation.control_templates) and Path(folder).name in study.study.models
+    if not folder and stem in ("analyses", "analysis_differences"):
+        return bool(study.study.analyses) and "grpo" in study.study.arms
+    return True
+
+
 def study_of_results(results: Path) -> Study:
     """The study whose results lie in a folder, as config/study.json there tells it.
 

@@ -16,6 +16,7 @@ from evals.agreement import refuse_other_settings
 from evals.io import DataError, read_json, read_metadata, read_table
 from evals.outcomes import outcome_of
 from evals.tables import ARMS, TITLES, in_order
+from workflow.leaves import of_study, parse_stored
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ class Results:
         return f"{model}{self.title(run.arm)}, seed {run.seed}"
 
     def table(self, name: str) -> pa.Table | None:
-        """A table directly below the folder, or None."""
+        """A table directly below the folder, or None; also if it is of no study with this configuration."""
         path = self.folder / f"{name}.parquet"
-        return read_table(path) if path.exists() else None
+        return read_table(path) if path.exists() and of_study(parse_stored(self.study), path.name) else None
 
     def title(self, name: str) -> str:
         """Of an arm or a benchmark, in words."""
@@ -118,7 +119,8 @@ def read_results(folder: Path) -> Results:
     found = Results(folder, written["config"], written["config_sha256"], done, len(runs))
     files = [run.folder / name for run in done for name in ("done.json", "metrics.parquet", "eval.parquet")]
     files += [*found.graded(), *(folder / "data").glob("*.parquet"), *folder.glob("*.parquet")]
-    refuse_other_settings(folder, [path.relative_to(folder).as_posix() for path in files if path.exists()])
+    study, names = parse_stored(written["config"]), [path.relative_to(folder).as_posix() for path in files if path.exists()]
+    refuse_other_settings(folder, [name for name in names if of_study(study, name)])
     return found
 
 

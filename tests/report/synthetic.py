@@ -42,7 +42,12 @@ def make_study(folder: Path) -> Path:
         "analyses": [*ANALYSES],
         "analysis_seeds": [0],
     }
-    mapping["evaluation"] |= {"benchmarks": [*BENCHMARKS], "samples": {"default": 4}, "k": [1, 2]}
+    mapping["evaluation"] |= {
+        "benchmarks": [*BENCHMARKS],
+        "samples": {"default": 4},
+        "k": [1, 2],
+        "selection": ["validation"],
+    }
     mapping["train"] |= {"steps": STEPS}
     study = load(mapping)
     layout = common.Layout(study)

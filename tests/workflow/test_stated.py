@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from asymgrpo import settings
 from asymgrpo.config import NO_EFFECT_ON_RESULTS, parse
 from asymgrpo.errors import DataError
+from asymgrpo.files import write_table
 from evals.agreement import refuse_other_settings
 from workflow import common
 from workflow.given import GivenSettings
@@ -333,6 +334,24 @@ def test_a_damaged_configuration_is_written_again(tmp_path):
     path.write_bytes(b"\xff\xfe{")
     stale.check_text(str(path), "{ü}\n")
     assert forced == {str(path)}
+
+
+def test_what_an_earlier_configuration_left_is_in_no_page_and_no_crate(results, tmp_path):
+    """A benchmark and analyses that were taken out again: their files stay, and stop nobody."""
+    copy = tmp_path / "copy"
+    shutil.copytree(results, copy)
+    shutil.copy(copy / "data/chain4.parquet", copy / "data/chain9.parquet")
+    told = settings.stated(copy / "scores.parquet")
+    more = changed(told, ("plan", "arms", "positive_only"))
+    write_table(pq.read_table(copy / "scores.parquet"), copy / "analyses.parquet", {"settings": more})
+    for module, out in {"evals.report": tmp_path / "page.html", "evals.crate": copy / "ro-crate-metadata.json"}.items():
+        done = call(module, "--results", copy, "--out", out)
+        assert done.returncode == 0, done.stderr
+        said = out.read_text(encoding="utf-8")
+        assert "analyses.parquet" not in said
+        assert "chain9" not in said
+    with pytest.raises(DataError, match="positive_only"):
+        refuse_other_settings(copy, ["analyses.parquet"])
 
 
 def test_a_run_of_an_earlier_version_is_compared_by_what_it_says_of_its_training(results):
