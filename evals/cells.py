@@ -200,10 +200,10 @@ def check_ks(ks: Sequence[int], name: str = "k") -> None:
 
 
 def need_samples(ks: Sequence[int], counts: Iterable[Counts]) -> None:
-    """Refuse a k that none of `counts` has the samples for. Raises DataError."""
-    largest = max((int(item.n.min()) for item in counts), default=0)
-    for k in ks:
-        if k > largest:
+    """Refuse a k that none of `counts` has the samples for; where every run diverged there are none. Raises DataError."""
+    most = [int(item.n.min()) for item in counts]
+    for k in ks if most else ():
+        if k > (largest := max(most)):
             raise DataError(f"k = {k}: no benchmark has that many samples per problem (largest n = {largest})")
 
 
