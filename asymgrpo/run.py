@@ -102,9 +102,13 @@ class Run:
         One that is whole and cannot be loaded is named and skipped, too. Raises CheckpointError when no other one can.
         """
         if (concluded := self.workspace / ck.CONCLUDED).exists():
-            told = json.loads(concluded.read_text(encoding="utf-8"))
-            self.history, self.outcome, self.metadata = History(**told["history"]), read(told), told["metadata"]
-            return self.train.steps
+            try:
+                told = json.loads(concluded.read_text(encoding="utf-8"))
+                self.history, self.outcome, self.metadata = History(**told["history"]), read(told), told["metadata"]
+                return self.train.steps
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                warn(f"{concluded} is skipped, it cannot be read ({error}); the run goes on from its last checkpoint.")
+                self.history, self.outcome, self.metadata = History(), None, None
         folder = self.workspace / "checkpoints"
         failure: ck.CheckpointError | None = None
         for directory, info in ck.whole_ones(folder, self.engine.world_size, warn):
