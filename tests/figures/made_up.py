@@ -12,6 +12,7 @@ import yaml
 from asymgrpo.arms import ARMS, conventions
 from asymgrpo.files import METADATA_KEY
 from asymgrpo.outcome import Diverged, stated
+from asymgrpo.stopwatch import PHASES
 from evals.claims_table import BETA_NEG, BETA_POS, BONUSES
 from evals.io import write_json, write_table
 from evals.select import selection_rows
@@ -114,7 +115,9 @@ def write_study(home: Path, lost: Mapping[tuple[str, int], int]) -> None:
             write_table(measured, folder / "metrics.parquet", about)
             write_table(samples, home / f"graded/tiny/{arm}/seed{seed}.parquet", about)
             write_table(
-                pa.table({"step": [1], "response_tokens": [9], "rollout": [0.5]}), folder / "timings.parquet", about
+                pa.table({"step": [1], "response_tokens": [9], **{phase: [0.5] for phase in PHASES}}),
+                folder / "timings.parquet",
+                about,
             )
             write_table(EVALUATIONS, folder / "eval.parquet", about)
             write_json({"arm": conventions(ARMS[arm]), "train": {}}, folder / "conventions.json")
