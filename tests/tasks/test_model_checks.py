@@ -247,16 +247,9 @@ def test_training_and_sampling_end_with_code_2(model, tmp_path, words):
     FAULTS[words](model)
     assert words in refused(runs.prepare(tmp_path / "study", model))
     write_problems(tmp_path / "p.parquet", [{"problem_id": "p", "problem": "1+1", "answer": "2", "source": "s"}], {})
-    section = json.loads(json.dumps(runs.yaml.safe_load((runs.ROOT / "config/default.yaml").read_text())["evaluation"]))
-    (tmp_path / "evaluation.json").write_text(json.dumps(section))
     options = {
-        "config": tmp_path / "evaluation.json",
+        "settings": runs.asked_of_samples(model),
         "problems": tmp_path / "p.parquet",
-        "benchmark": "chain2",
-        "template": "plain",
-        "model": "tiny",
-        "arm": "base",
-        "train-seed": 0,
         "checkpoints": model,
         "out": tmp_path / "s.parquet",
     }

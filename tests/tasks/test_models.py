@@ -103,10 +103,10 @@ def test_wrong_specifications_name_the_key():
         ({"learning_rate": float("nan")}, "key 'learning_rate'"),
         ({"error_rate": float("inf")}, "key 'error_rate'"),
         ({"seed": -1}, "key 'seed'"),
-        ({"heads": 3, "kv_heads": 2}, "3 heads cannot share 2 kv_heads"),
-        ({"head_dim": 15}, "head_dim 15 is odd"),
-        ({"styles": {}}, "no style has a weight above 0"),
-        ({"styles": dict.fromkeys(STYLES, 0.0)}, "no style has a weight above 0"),
+        ({"heads": 3, "kv_heads": 2}, "heads = 3 must be a multiple of kv_heads = 2"),
+        ({"head_dim": 15}, "head_dim = 15 must be even"),
+        ({"styles": {}}, "styles needs a weight above 0"),
+        ({"styles": dict.fromkeys(STYLES, 0.0)}, "styles needs a weight above 0"),
     ],
 )
 def test_specifications_that_no_model_can_have_are_refused(changes, words):

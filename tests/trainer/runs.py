@@ -69,6 +69,17 @@ def prepare(folder: Path, model: Path, arm: str = "grpo", changes: dict | None =
     return [sys.executable, "-W", "ignore", "-m", "asymgrpo.train", *(f"--{k}={v}" for k, v in options.items())]
 
 
+def asked_of_samples(base: Path, **evaluation) -> str:
+    """Settings, as text, of samples of chain2 from a base model: those of the default study, with changes to `evaluation`."""
+    from asymgrpo.config import parse
+    from asymgrpo.settings import dumps, graded, plan_of, samples, stated
+
+    study = yaml.safe_load((ROOT / "config/default.yaml").read_text())
+    plan = plan_of(parse(study | {"evaluation": study["evaluation"] | evaluation}))
+    asked = samples(graded(plan, "tiny", "base", 0), "chain2")
+    return dumps(asked | {"source": stated(Path(base) / "manifest.json") or {}, "problems": {}})
+
+
 def start(command: list[str]) -> subprocess.Popen:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)

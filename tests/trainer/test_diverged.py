@@ -263,7 +263,9 @@ def test_a_run_that_diverges_late_goes_on_from_its_checkpoint_to_the_same_end(tm
 @pytest.mark.slow
 def test_both_ranks_end_where_one_diverges(tmp_path, model_directory, monkeypatch):
     command = spoilt_late(monkeypatch, tmp_path, model_directory, ranks_per_node=2, micro_batch=2, zero_stage=2)
-    config = next(part.split("=", 1)[1] for part in command if part.startswith("--config="))
-    runs.finish([sys.executable, "-m", "workflow.launch", "--config", config, "--cpus-per-rank", "1", "--", *command])
+    operation = next(part.split("=", 1)[1] for part in command if part.startswith("--operation="))
+    runs.finish(
+        [sys.executable, "-m", "workflow.launch", "--operation", operation, "--cpus-per-rank", "1", "--", *command]
+    )
     ended = outcome.read(json.loads((runs.out_of(command) / "done.json").read_text()))
     assert ended == Diverged(4, "the entropy is not finite in step 4 (on rank 1)")

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 import asymgrpo.run
-from asymgrpo.files import remove_partial, write_table
+from asymgrpo.checkpoint import forget
+from asymgrpo.files import remove_partial, write_json, write_table
 from asymgrpo.run import Run
 
 
@@ -24,8 +25,10 @@ def test_killed_while_publishing(tmp_path, monkeypatch):
     train = SimpleNamespace(candidates="all", steps=6)
     run = Run(SimpleNamespace(engine=None), train, workspace, {}, str, None)
 
-    def killed(*_):
-        raise KeyboardInterrupt
+    def killed(value, path):
+        if path.name == "done.json":
+            raise KeyboardInterrupt
+        write_json(value, path)
 
     with monkeypatch.context() as patched:
         patched.setattr(asymgrpo.run, "write_json", killed)
@@ -37,6 +40,8 @@ def test_killed_while_publishing(tmp_path, monkeypatch):
     assert not list(out.glob(".*"))
     assert sorted(p.name for p in (out / "candidates").iterdir()) == ["step000003", "step000006"]
     assert (out / "done.json").exists()
+    assert (workspace / "candidates").exists(), "in case these outputs are refused"
+    forget(workspace)
     assert not list(workspace.iterdir())
 
 

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -76,18 +75,13 @@ def test_two_ranks_have_an_engine_each(tmp_path, directories):
 
 def test_evaluation_samples_with_vllm(tmp_path, base):
     """`evals.sample` with evaluation.engine = vllm: every problem and every sample, each with a seed of its own."""
-    from asymgrpo.config import parse
-    from asymgrpo.settings import dumps, graded, plan_of, samples, stated
     from asymgrpo.tasks.chain_sum import rows
     from asymgrpo.tasks.table import write_problems
 
-    study = runs.yaml.safe_load((runs.ROOT / "config/default.yaml").read_text())
-    changes = {"engine": "vllm", "samples": {"default": 3}, "k": [1], "max_tokens": 12, "batch": 4}
-    plan = plan_of(parse(study | {"evaluation": study["evaluation"] | changes}))
-    asked = samples(graded(plan, "tiny", "base", 0), "chain2")
     write_problems(tmp_path / "chain2.parquet", rows("chain2", 6, 1), {})
+    changes = {"engine": "vllm", "samples": {"default": 3}, "k": [1], "max_tokens": 12, "batch": 4}
     options = {
-        "settings": dumps(asked | {"source": stated(Path(base) / "manifest.json") or {}}),
+        "settings": runs.asked_of_samples(base, **changes),
         "problems": tmp_path / "chain2.parquet",
         "checkpoints": base,
         "out": tmp_path / "samples.parquet",
