@@ -245,12 +245,10 @@ def read_problems(path: Path, template: str, tokenizer, max_tokens: int | None) 
     ]
     kept = [p for p in found if max_tokens is None or len(p.prompt_ids) <= max_tokens]
     if not kept:
-        shortest = min((len(p.prompt_ids) for p in found), default=0)
+        shortest = min(len(p.prompt_ids) for p in found)
         raise ConfigError(
             f"{path}: none of {len(found)} prompts has at most train.max_prompt_tokens = {max_tokens} tokens (the shortest has "
             f"{shortest}); raise it."
-            if found
-            else f"{path}: there are no problems in it; correct data.train_limit, data.validation_size or the data set."
         )
     if len(kept) < len(found):
         print(

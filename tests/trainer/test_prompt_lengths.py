@@ -39,7 +39,7 @@ def test_when_all_are_too_long_the_shortest_is_told(problems):
 
 def test_no_problems_at_all_are_told_too(tmp_path):
     write_problems(tmp_path / "train.parquet", [], {})
-    with pytest.raises(ConfigError, match="there are no problems in it"):
+    with pytest.raises(DataError, match="no problems in it; write it again"):
         read_problems(tmp_path / "train.parquet", "plain", build_tokenizer(), None)
 
 
