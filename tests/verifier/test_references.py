@@ -96,6 +96,5 @@ def test_a_sample_of_reference_answers_accepts_nothing_unexplained():
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-@pytest.mark.timeout(7200)
 def test_all_reference_answers_accept_nothing_unexplained():
     _check(None)
