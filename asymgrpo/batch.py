@@ -78,3 +78,26 @@ def micro_batches(lengths: Tensor, rows: Tensor, size: int) -> list[Tensor]:
     """
     order = torch.argsort(lengths[rows], descending=True, stable=True)
     return list(rows[order].split(size))
+
+
+def by_tokens(widths: Tensor, rows: Tensor, budget: int, parts: int = 1) -> list[Tensor]:
+    """Split `rows` into groups of similar width (widths [B] in tokens), widest first, of at most `budget` tokens with padding.
+
+    A row that is wider than that is alone. At least `parts` groups, as far as there are rows: the largest are halved until then.
+
+    >>> [m.tolist() for m in by_tokens(torch.tensor([3, 9, 4, 8]), torch.arange(4), budget=18)]
+    [[1, 3], [2, 0]]
+    >>> [m.tolist() for m in by_tokens(torch.tensor([3, 9, 4, 8]), torch.arange(4), budget=18, parts=3)]
+    [[1], [3], [2, 0]]
+    """
+    groups: list[list[int]] = []
+    for row in rows[torch.argsort(widths[rows], descending=True, stable=True)].tolist():
+        if groups and (len(groups[-1]) + 1) * int(widths[groups[-1][0]]) <= budget:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    while len(groups) < min(parts, len(rows)):
+        most = max(range(len(groups)), key=lambda i: len(groups[i]))
+        half = len(groups[most]) // 2
+        groups[most : most + 1] = [groups[most][:half], groups[most][half:]]
+    return [torch.tensor(group) for group in groups]

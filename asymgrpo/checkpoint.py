@@ -12,7 +12,8 @@ import re
 import shutil
 import socket
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from typing import Any
 from asymgrpo.files import sha256_file
 
 MANIFEST = "manifest.json"
+HASHING_THREADS = 4
+"""Files that a rank hashes at the same time."""
 CONCLUDED = "concluded.json"
 """In a run's workspace: no step is left to do, and what the results say, until they are accepted."""
 
@@ -99,10 +102,19 @@ def exclusive(directory: Path, patience: float, warn=print) -> Iterator[None]:
         lock.release()
 
 
-def seal(staging: Path, target: Path, info: dict[str, Any]) -> None:
-    """Turn a finished staging folder into a checkpoint: checksums, flush to disk, one rename."""
-    files = {str(p.relative_to(staging)): sha256_file(p) for p in sorted(staging.rglob("*")) if p.is_file()}
-    (staging / MANIFEST).write_text(json.dumps({**info, "files": files}, indent=1, sort_keys=True), encoding="utf-8")
+def checksums(staging: Path, rank: int, world_size: int) -> dict[str, str]:
+    """File -> sha256 of this rank's share of the files in a staging folder, HASHING_THREADS at a time."""
+    mine = sorted((p for p in staging.rglob("*") if p.is_file()), key=lambda p: (p.stat().st_size, p))[rank::world_size]
+    with ThreadPoolExecutor(HASHING_THREADS) as threads:
+        digests = list(threads.map(sha256_file, mine))
+    return {str(path.relative_to(staging)): digest for path, digest in zip(mine, digests, strict=True)}
+
+
+def seal(staging: Path, target: Path, info: dict[str, Any], files: Mapping[str, str]) -> None:
+    """Turn a finished staging folder into a checkpoint: checksums of all its files, flush to disk, one rename."""
+    (staging / MANIFEST).write_text(
+        json.dumps({**info, "files": dict(files)}, indent=1, sort_keys=True), encoding="utf-8"
+    )
     for path in staging.rglob("*"):
         if path.is_file():
             with path.open("rb") as stream:

@@ -68,6 +68,7 @@ NO_EFFECT_ON_RESULTS = (
     "verify_weights_every",
     "nodes",
     "ranks_per_node",
+    "recompute_above",
 )
 """Fields of `train` that results do not depend on: changing one trains nothing again, and a resumed run takes the new value (but
 for its number of ranks, asymgrpo.checkpoint)."""
@@ -112,9 +113,17 @@ class Train(Section):
     """Sequences per forward and backward pass on one rank."""
     logits_chunk: Positive | None
     """Tokens per slice of the [tokens, vocabulary] logits, recomputed in the backward pass; null computes them at once."""
+    micro_batch_tokens: Positive | None = None
+    """Most tokens of one pass, padding included: sequences of similar length fill micro-batches up to it, and `micro_batch` is no
+    longer looked at; null takes `micro_batch` sequences a pass."""
     gradient_checkpointing: bool
+    recompute_above: Annotated[int, Field(ge=0)] = 0
+    """With gradient_checkpointing: a pass over no more tokens than this, padding included, keeps its activations instead."""
     dtype: Literal["float32", "bfloat16"]
     """Of forward and backward; master weights and optimizer state are float32 in either case."""
+    head_dtype: Literal["float32", "model"] = "float32"
+    """Of the logits, in trainer and sampler alike: float32 sums of the products of the output layer, whatever `dtype` is, or
+    `dtype` itself (`model`): a logit of 16 to 32 then moves in steps of 0.125 in bfloat16."""
     zero_stage: Annotated[int, Field(ge=0, le=3)]
     offload: bool
     """Keep optimizer state in host memory (ZeRO 1 to 3)."""
@@ -347,7 +356,7 @@ def indivisible(train: Train, where: str) -> list[str]:
             f"updates on {train.world_size} ranks; make it a multiple of {shares} or change nodes, ranks_per_node or "
             "updates_per_rollout."
         ]
-    if per_update % train.micro_batch:
+    if train.micro_batch_tokens is None and per_update % train.micro_batch:
         return [
             f"config: {where}.micro_batch = {train.micro_batch} does not divide the {per_update} sequences of one update on one "
             "rank; choose a divisor."

@@ -75,6 +75,8 @@ def meaning(arm: Arm) -> dict[str, str]:
         "degenerate_groups": _degenerate(arm),
         "non_binary_rewards": _non_binary(arm),
         "ratio": "per token, trainer over trainer: pi_old is the trainer's policy at the start of the step",
+        "importance_correction": "train.importance_cap, one for all arms: min(pi_trainer / pi_sampler, cap) per token on the "
+        "policy loss, no gradient; null: none",
         "log_ratio": f"clamped to +-{LOG_RATIO_LIMIT:g} before exp",
         "clip": f"ratio of tokens with A > 0 at most {high:g}, of tokens with A < 0 at least {low:g}",
         "dual_clip": "none" if arm.dual_clip is None else f"loss of tokens with A < 0 at most {arm.dual_clip:g} |A|",

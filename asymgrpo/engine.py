@@ -78,13 +78,15 @@ class Engine:
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         self.rank, self.world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         self.device = own_device()
+        self._recompute_above, self._layers = train.recompute_above, list[Any]()
         if train.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            self._layers = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
             for module in model.modules():
                 # A layer recomputes in training mode only; what it contains stays in evaluation mode, without dropout.
                 module.training = getattr(module, "gradient_checkpointing", False)
         self.hf_config = model.config
-        self._policy = Policy(model, train.temperature, train.logits_chunk)
+        self._policy = Policy(model, train.temperature, train.logits_chunk, train.head_dtype)
         self._learning_rate, self._warmup = train.learning_rate, train.warmup_updates
         self._optimizer = torch.optim.AdamW(
             self._policy.parameters(),
@@ -92,6 +94,7 @@ class Engine:
             betas=(train.adam_beta1, train.adam_beta2),
             eps=train.adam_eps,
             weight_decay=train.weight_decay,
+            fused=torch.cuda.is_available(),  # one kernel for all parameters: the same formula, read and written once
         )
         self._ds: Any = deepspeed.initialize(
             model=self._policy,
@@ -108,13 +111,17 @@ class Engine:
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(log-probability, entropy), [B, R] each, with gradient."""
+        for layer in self._layers:
+            layer.gradient_checkpointing = batch.input_ids.numel() > self._recompute_above
         return self._forward(batch)
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return self._ds(batch)
 
-    def backward(self, loss: Tensor) -> None:
-        """Add one micro-batch's share of the global loss; the update happens with the last micro-batch.
+    def backward(self, loss: Tensor, last: bool | None = None) -> None:
+        """Add one micro-batch's share of the global loss; the update happens with the last micro-batch of it.
+
+        `last`: whether this is that one; None counts `micro_batches_per_update`.
 
         DeepSpeed averages gradients over ranks; ours are shares of one global sum, hence the factor world_size.
 
@@ -122,6 +129,8 @@ class Engine:
             GradientError: the norm of the update's gradient is not finite; on all ranks, and nothing was updated.
         """
         self._set_learning_rate()
+        if last is not None:
+            self._ds.set_gradient_accumulation_boundary(last)
         self._ds.backward(loss * self.world_size, scale_wrt_gas=False)
         updates = self._ds.is_gradient_accumulation_boundary()
         if updates and self._ds.zero_optimization_stage() == 0:  # there DeepSpeed clips without keeping the norm
@@ -207,12 +216,13 @@ class Engine:
 def deepspeed_config(train: Train, micro_batches_per_update: int, world_size: int) -> dict[str, Any]:
     """What DeepSpeed is told: sizes, clipping, dtype with float32 master weights, ZeRO stage, offload."""
     zero: dict[str, Any] = {"stage": train.zero_stage}
+    micro_batch = train.micro_batch if train.micro_batch_tokens is None else 1  # DeepSpeed looks at their product alone
     if train.offload:
         zero["offload_optimizer"] = {"device": "cpu"}
     config: dict[str, Any] = {
-        "train_micro_batch_size_per_gpu": train.micro_batch,
+        "train_micro_batch_size_per_gpu": micro_batch,
         "gradient_accumulation_steps": micro_batches_per_update,
-        "train_batch_size": train.micro_batch * micro_batches_per_update * world_size,
+        "train_batch_size": micro_batch * micro_batches_per_update * world_size,
         "gradient_clipping": train.max_grad_norm,
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,

@@ -8,15 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from asymgrpo.batch import Batch
+from asymgrpo.head import with_float32_logits
 from asymgrpo.logprobs import chunked_token_logprobs_and_entropy, token_logprobs_and_entropy
 
 
 class Policy(nn.Module):
     """A causal language model whose logits are made for response tokens only."""
 
-    def __init__(self, model: Any, temperature: float, logits_chunk: int | None):
+    def __init__(self, model: Any, temperature: float, logits_chunk: int | None, head_dtype: str = "float32"):
+        """`head_dtype`: float32, or model for logits of the model's own precision (asymgrpo.config.Train)."""
         super().__init__()
-        self.model: Any = model
+        self.model: Any = with_float32_logits(model) if head_dtype == "float32" else model
         self.temperature, self.logits_chunk = temperature, logits_chunk
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:

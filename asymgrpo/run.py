@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ from asymgrpo.time_limit import TimeLimit
 from asymgrpo.trainer import Problem, Trainer
 from asymgrpo.verifier import Verdict
 
+SHOWN_STEPS = 10
+"""Steps whose token_mult_prob_error is printed."""
 EXIT_PREEMPTED = 75
 """Exit code after a checkpoint made on SIGTERM or SIGUSR1: nothing is wrong, start the same command again (EX_TEMPFAIL)."""
 
@@ -171,6 +174,7 @@ class Run:
             clock, began = Stopwatch(), time.monotonic()
             row, groups, rewards = self.trainer.step(step, clock)
             self.history.metrics.append(row)
+            self.show_mismatch(step, row["token_mult_prob_error"])
             if step % self.train.rollouts_every == 0 or step == 1:
                 self.store_rollouts(step, groups, rewards)
             if step % self.train.evaluate_every == 0 or step == self.train.steps:
@@ -188,6 +192,13 @@ class Run:
                 raise Preempted(
                     f"stopped after step {step} of {self.train.steps}; the same command continues from there."
                 )
+
+    def show_mismatch(self, step: int, error: float) -> None:
+        """The first steps say how far sampler and trainer are apart: what is wrong in a new place shows there."""
+        if self.engine.rank == 0 and step <= SHOWN_STEPS:
+            gate = self.train.mismatch_gate
+            limit = "not gated" if gate is None else f"train.mismatch_gate {gate:g}"
+            print(f"step {step}: token_mult_prob_error {error:.6f} ({limit})", file=sys.stderr)
 
     def candidate(self, step: int) -> None:
         """Keep this step's model and measure it on the sets that checkpoint selection may look at."""
@@ -244,7 +255,11 @@ class Run:
             if self.engine.rank == 0:
                 state = {"history": vars(self.history), "entropy_coef": self.trainer.entropy_coef}
                 (staging / "state.json").write_text(json.dumps(state), encoding="utf-8")
-                ck.seal(staging, target, {"step": step, "world_size": self.engine.world_size})
+            self.engine.barrier()
+            parts = self.engine.gather_objects(ck.checksums(staging, self.engine.rank, self.engine.world_size))
+            if self.engine.rank == 0:
+                files = {name: digest for part in parts for name, digest in part.items()}
+                ck.seal(staging, target, {"step": step, "world_size": self.engine.world_size}, files)
         if self.engine.rank == 0:
             ck.prune(folder, self.train.keep_checkpoints)
             # Up to the oldest step from which the run may resume: later ones, done again on a GPU, are not the same to the bit.

@@ -166,7 +166,9 @@ def run_training(
     longest = longest_sequence(train, training_set, sets.values(), engine.hf_config.max_position_embeddings)
     reference = reference_policy(arm, train, model, engine.device)
     sampler = make_sampler(train, model, engine, tokenizer, longest)
-    trainer = Trainer(arm, train, engine, sampler, make_grader(tokenizer), training_set, seed, reference)
+    trainer = Trainer(
+        arm, train, engine, sampler, make_grader(tokenizer, workers=threads), training_set, seed, reference
+    )
     workspace = ck.workspace_of(checkpoints, asked["model"], arm.name, seed, identity["sha256"])
     run = Run(
         trainer,
@@ -196,8 +198,9 @@ def run_training(
 
 
 def micro_batches_per_update(train: Train) -> int:
-    sequences = train.prompts_per_step * train.group_size
-    return sequences // (train.updates_per_rollout * train.world_size * train.micro_batch)
+    """On one rank; the most that there can be, where lengths decide it (train.micro_batch_tokens)."""
+    sequences = train.prompts_per_step * train.group_size // (train.updates_per_rollout * train.world_size)
+    return sequences // (train.micro_batch if train.micro_batch_tokens is None else 1)
 
 
 def run_identity(arm: Arm, train: Train, asked: Settings, model: Path, data: Sequence[Path]) -> dict[str, Any]:
@@ -258,15 +261,16 @@ def read_problems(path: Path, template: str, tokenizer, max_tokens: int | None) 
     return kept
 
 
-def make_grader(tokenizer) -> Callable[[Sequence[Rollout], Sequence[str]], list[Verdict]]:
-    """Verdicts by the verifier that evaluation uses; a response cut at the limit is `truncated` whatever it says."""
+def make_grader(tokenizer, workers: int) -> Callable[[Sequence[Rollout], Sequence[str]], list[Verdict]]:
+    """Verdicts by the verifier that evaluation uses, from `workers` processes; a response cut at the limit is `truncated`,
+    whatever it says."""
     from asymgrpo.verifier import Verdict, verify_many
 
     def grade(rollouts: Sequence[Rollout], golds: Sequence[str]) -> list[Verdict]:
         texts = tokenizer.batch_decode([list(r.response_ids) for r in rollouts], skip_special_tokens=True)
         whole = [i for i, r in enumerate(rollouts) if r.finish_reason == "stop"]
         verdicts = [Verdict.truncated] * len(rollouts)
-        for i, verdict in zip(whole, verify_many([(texts[i], golds[i]) for i in whole], workers=1), strict=True):
+        for i, verdict in zip(whole, verify_many([(texts[i], golds[i]) for i in whole], workers=workers), strict=True):
             verdicts[i] = verdict
         return verdicts
 
@@ -295,7 +299,7 @@ def make_sampler(train: Train, model: Path, engine, tokenizer, longest: int):
     from asymgrpo.rollout.base import Limits
     from asymgrpo.rollout.engines import make_engine
 
-    limits = Limits(longest, train.engine_memory_fraction, train.verify_weights_every or 0)
+    limits = Limits(longest, train.engine_memory_fraction, train.verify_weights_every or 0, train.head_dtype)
     return make_engine(train.rollout_engine, model, engine.hf_config, engine.weights(), tokenizer, train.dtype, limits)
 
 
@@ -307,7 +311,9 @@ def reference_policy(arm: Arm, train: Train, model: Path, device):
     if arm.kl_coef == 0:
         return None
     return (
-        Policy(load_model(model, train.dtype), train.temperature, train.logits_chunk).to(device).requires_grad_(False)
+        Policy(load_model(model, train.dtype), train.temperature, train.logits_chunk, train.head_dtype)
+        .to(device)
+        .requires_grad_(False)
     )
 
 

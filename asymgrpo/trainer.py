@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from asymgrpo import scoring
 from asymgrpo.arms import Arm, loss_terms
-from asymgrpo.batch import Batch, micro_batches, pack
+from asymgrpo.batch import Batch, by_tokens, micro_batches, pack
 from asymgrpo.config import Train
 from asymgrpo.engine import Engine, GradientError
 from asymgrpo.finite import need_finite, need_finite_row
@@ -144,7 +145,7 @@ class Trainer:
 
     def score(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """log pi_old and entropy [B, R], frozen for all updates of the step."""
-        return scoring.score(self.engine.score, batch, self.split(batch), self.engine.device)
+        return scoring.score(self.engine.score, batch, list(chain(*self.split(batch))), self.engine.device)
 
     def need_finite(self, step: int, **values: Tensor) -> None:
         """Collective; raises DivergedError on all ranks alike, see `asymgrpo.finite.need_finite`."""
@@ -186,15 +187,13 @@ class Trainer:
         step: int,
     ) -> UpdateTotals:
         """`updates_per_rollout` optimizer updates, each on its own share of the prompts."""
-        totals, parts = UpdateTotals(), self.split(batch)
+        totals = UpdateTotals()
         advantages = advantages.reshape(-1, 1).float().expand_as(batch.mask)
         selected = self.select_tokens(logp_old, advantages, trains, step)
         logp_ref = self.score_reference(batch)
         if logp_ref is not None:
             self.need_finite(step, the_log_probabilities_of_the_reference_are=logp_ref[batch.mask.bool()])
-        per_update = len(parts) // self.train.updates_per_rollout
-        for number, first in enumerate(range(0, len(parts), per_update), start=1):
-            micro = parts[first : first + per_update]
+        for number, micro in enumerate(self.split(batch), start=1):
             n_tokens, n_sequences = self.global_counts(trains[torch.cat(micro)])
             sums = torch.zeros(3, dtype=torch.float64)
             for rows in micro:
@@ -221,18 +220,19 @@ class Trainer:
                 )
                 clips = [float((diagnostics[name] * cells(trains)).sum()) for name in ("clipped_low", "clipped_high")]
                 sums += torch.tensor([float(loss.detach()), *clips], dtype=torch.float64)
-                if rows is micro[-1]:  # the update comes with its gradient
+                last = rows is micro[-1]
+                if last:  # the update comes with its gradient
                     loss_sum, low, high = self.engine.sum_over_ranks(sums.to(self.engine.device)).tolist()
                     if not math.isfinite(loss_sum):
                         raise DivergedError(step, f"the loss is not finite in update {number} of step {step}")
-                self.backward(loss, number, step)
+                self.backward(loss, last, number, step)
             totals.add(loss_sum, low, high, n_tokens, self.engine.grad_norm)
         return totals
 
-    def backward(self, loss: Tensor, number: int, step: int) -> None:
+    def backward(self, loss: Tensor, last: bool, number: int, step: int) -> None:
         """Add one micro-batch's gradient, with the last one update; raises DivergedError instead of a spoilt update."""
         try:
-            self.engine.backward(loss)
+            self.engine.backward(loss, last)
         except GradientError as error:
             raise DivergedError(step, f"the gradient norm is not finite in update {number} of step {step}") from error
 
@@ -258,7 +258,7 @@ class Trainer:
         """[B, R] log-probabilities under the base model, for arms with a KL penalty."""
         if self.reference is None:
             return None
-        return scoring.score(self.reference, batch, self.split(batch), self.engine.device)[0]
+        return scoring.score(self.reference, batch, list(chain(*self.split(batch))), self.engine.device)[0]
 
     def entropy_coef_now(self, batch: Batch, entropy: Tensor) -> float:
         """The coefficient of this step: fixed, or the controller's when the entropy is at or below its target."""
@@ -273,22 +273,23 @@ class Trainer:
         if self.arm.adaptive_entropy is not None:
             self.entropy_coef = next_entropy_coef(self.entropy_coef, entropy, **self.arm.adaptive_entropy.model_dump())
 
-    def split(self, batch: Batch) -> list[Tensor]:
-        """Rows of each micro-batch, update after update.
+    def split(self, batch: Batch) -> list[list[Tensor]]:
+        """Rows of each micro-batch of each update.
 
         Scoring and training use the same cut, so that the first ratio is exactly 1.
         """
         lengths = (batch.predictors * batch.mask.long()).amax(dim=1)
-        per_update = len(batch) // self.train.updates_per_rollout
-        return [
-            rows
-            for share in torch.arange(len(batch)).split(per_update)
-            for rows in micro_batches(lengths, share, self.train.micro_batch)
-        ]
+        shares = torch.arange(len(batch)).split(len(batch) // self.train.updates_per_rollout)
+        budget = self.train.micro_batch_tokens
+        if budget is None:
+            return [micro_batches(lengths, share, self.train.micro_batch) for share in shares]
+        needed = [len(by_tokens(lengths + 1, share, budget)) for share in shares]
+        most = np.max(self.engine.gather_objects(needed), axis=0)  # ranks reduce gradients together, pass by pass
+        return [by_tokens(lengths + 1, share, budget, parts) for share, parts in zip(shares, most, strict=True)]
 
     def logp_change(self, batch: Batch, logp_old: Tensor, shape: torch.Size) -> np.ndarray:
         """Change of each rollout's sequence log-probability across the step's updates, [prompts, G]."""
-        parts = self.split(batch)
+        parts = list(chain(*self.split(batch)))
         change = scoring.sequence_change(self.engine.score, batch, parts, self.engine.device, logp_old)
         return change.reshape(shape).double().numpy()
 

@@ -64,7 +64,7 @@ def ours(model: Model, problems: Problems, steps: Steps = 20, threads: int = 1) 
     engine = Engine(load_model(model, train.dtype), train, micro_batches_per_update(train))
     sampler = make_sampler(train, model, engine, tokenizer, train.max_prompt_tokens + train.max_tokens)
     training_set = read_problems(problems, "plain", tokenizer, train.max_prompt_tokens)
-    trainer = Trainer(get_arm("grpo"), train, engine, sampler, make_grader(tokenizer), training_set, 0)
+    trainer = Trainer(get_arm("grpo"), train, engine, sampler, make_grader(tokenizer, workers=1), training_set, 0)
     seconds, tokens, phases = [], [], []
     for step in range(1, steps + WARM_UP + 1):
         clock, start = Stopwatch(), time.perf_counter()

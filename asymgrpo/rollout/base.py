@@ -40,6 +40,8 @@ class Limits:
     """Share of a GPU's memory for weights and cache (on a CPU: a fixed cache, see vllm_engine)."""
     verify_weights_every: int
     """Compare checksums of sampler and trainer weights at the first and then at every n-th update; 0: never."""
+    head_dtype: Literal["float32", "model"] = "float32"
+    """Of the logits, as in asymgrpo.config.Train."""
 
 
 EVALUATION_LIMITS = Limits(max_model_len=None, memory_fraction=0.9, verify_weights_every=1)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asymgrpo.errors import ModelError
+from asymgrpo.head import float32_product
 
 SUPPORTED = ("llama", "qwen2", "qwen3")
 
@@ -68,7 +69,8 @@ def _unsupported(model: Path | str, known: str, found: str) -> None:
 class Decoder:
     """Fused inference weights of one model."""
 
-    def __init__(self, config, weights: dict[str, Tensor]):
+    def __init__(self, config, weights: dict[str, Tensor], head_dtype: str):
+        """`head_dtype`: as in asymgrpo.config.Train."""
         check_architecture(vars(config) if isinstance(config, SimpleNamespace) else config.to_dict())
         self.heads = config.num_attention_heads
         self.kv_heads = getattr(config, "num_key_value_heads", None) or self.heads
@@ -77,6 +79,7 @@ class Decoder:
         rope = config.rope_parameters
         exponents = torch.arange(0, self.head_dim, 2, dtype=torch.float32) / self.head_dim
         self.inv_freq = 1.0 / rope["rope_theta"] ** exponents
+        self.head = float32_product if head_dtype == "float32" else F.linear
         self.load(weights)
 
     def load(self, weights: dict[str, Tensor]) -> None:
@@ -163,7 +166,8 @@ class Decoder:
         return x + F.linear(F.silu(gate) * up, layer.down)
 
     def _logits(self, x: Tensor) -> Tensor:
-        return F.linear(F.rms_norm(x, (x.shape[-1],), self.norm, self.eps), self.lm_head).float()
+        last = F.rms_norm(x, (x.shape[-1],), self.norm, self.eps)
+        return self.head(last, self.lm_head).float()
 
     def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         angles = positions[:, None].float() * self.inv_freq

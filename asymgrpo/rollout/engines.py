@@ -25,7 +25,8 @@ def make_engine(
     if name == "torch":
         from asymgrpo.rollout.torch_engine import TorchEngine
 
-        return TorchEngine(config, weights, end_tokens(model, tokenizer, getattr(config, "vocab_size", None)))
+        ends = end_tokens(model, tokenizer, getattr(config, "vocab_size", None))
+        return TorchEngine(config, weights, ends, limits.head_dtype)
     if name == "vllm":
         from asymgrpo.rollout.vllm_engine import VllmEngine
 

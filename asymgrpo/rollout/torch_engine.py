@@ -15,8 +15,10 @@ KEEP_SHARE = 0.75  # compact the batch when no more than this share of its rows 
 
 
 class TorchEngine:
-    def __init__(self, config, weights: Iterable[tuple[str, Tensor]], eos_ids: Sequence[int]):
-        self.decoder = Decoder(config, dict(weights))
+    def __init__(
+        self, config, weights: Iterable[tuple[str, Tensor]], eos_ids: Sequence[int], head_dtype: str = "float32"
+    ):
+        self.decoder = Decoder(config, dict(weights), head_dtype)
         self.eos_ids = torch.tensor(sorted(eos_ids))
 
     def update_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:

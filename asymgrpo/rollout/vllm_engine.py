@@ -215,6 +215,7 @@ def start(model: Path, dtype: Dtype, limits: Limits) -> Any:
         worker_extension_cls="asymgrpo.rollout.vllm_worker.WeightSync",
         seed=0,
         **on_device,
+        **({"hf_overrides": {"head_dtype": limits.head_dtype}} if dtype != "float32" else {}),
     )
     torch.set_num_threads = set_num_threads  # on a CPU vLLM replaces it by a warning
     return llm

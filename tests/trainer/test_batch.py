@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymgrpo.batch import micro_batches, pack
+from asymgrpo.batch import by_tokens, micro_batches, pack
 from asymgrpo.policy import Policy
 from asymgrpo.rollout import Rollout
 
@@ -36,6 +36,14 @@ def test_micro_batches_partition_the_rows(lengths, size):
     parts = micro_batches(torch.tensor(lengths), torch.arange(len(lengths)), size)
     assert sorted(torch.cat(parts).tolist()) == list(range(len(lengths)))
     assert all(len(p) <= size for p in parts)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=24), st.integers(1, 200), st.integers(1, 30))
+def test_parts_of_a_token_budget_partition_the_rows(widths, budget, parts):
+    found = by_tokens(torch.tensor(widths), torch.arange(len(widths)), budget, parts)
+    assert sorted(torch.cat(found).tolist()) == list(range(len(widths)))
+    assert all(len(p) == 1 or len(p) * max(widths[i] for i in p.tolist()) <= budget for p in found)
+    assert len(found) >= min(parts, len(widths))
 
 
 def test_padding_does_not_reach_the_policy(model):

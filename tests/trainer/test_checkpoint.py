@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from asymgrpo.checkpoint import CheckpointError, exclusive, fault, newest_whole, prune, seal
+from asymgrpo.checkpoint import CheckpointError, checksums, exclusive, fault, newest_whole, prune, seal
+from asymgrpo.files import sha256_file
 
 
 def make(folder, step, world_size=1):
@@ -12,7 +13,10 @@ def make(folder, step, world_size=1):
     (staging / "engine").mkdir(parents=True)
     (staging / "engine" / "weights.bin").write_bytes(bytes(range(256)) * step)
     (staging / "state.json").write_text(json.dumps({"step": step}))
-    seal(staging, folder / f"step{step:06d}", {"step": step, "world_size": world_size})
+    files = {
+        name: digest for rank in range(world_size) for name, digest in checksums(staging, rank, world_size).items()
+    }
+    seal(staging, folder / f"step{step:06d}", {"step": step, "world_size": world_size}, files)
 
 
 def test_the_newest_whole_one_is_found(tmp_path):
@@ -62,3 +66,14 @@ def test_the_lock_is_exclusive_and_released(tmp_path):
     assert "waiting 1 s" in said[0]
     with exclusive(tmp_path, 0):
         pass
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 5])
+def test_ranks_share_the_files_to_be_hashed(tmp_path, world_size):
+    for i in range(7):
+        (tmp_path / f"part{i}").write_bytes(bytes([i]) * 1000 * i)
+    parts = [checksums(tmp_path, rank, world_size) for rank in range(world_size)]
+    assert sorted(name for part in parts for name in part) == [f"part{i}" for i in range(7)]
+    for part in parts:
+        assert all(digest == sha256_file(tmp_path / name) for name, digest in part.items())
+        assert len(part) <= -(-7 // world_size)

@@ -86,11 +86,20 @@ def test_any_zero_stage_gives_the_same_update(whole, two_ranks, zero_stage):
     assert difference(two_ranks["zero_updates"][zero_stage], whole["token"]) < 1e-6
 
 
+@pytest.mark.parametrize("zero_stage", [0, 2, 3])
+def test_ranks_cut_by_tokens_into_as_many_parts(whole, two_ranks, zero_stage):
+    """Their sequences differ, and so would the number of their passes: ranks would wait for each other."""
+    assert difference(two_ranks["by_tokens"][zero_stage], whole["token"]) < 1e-6
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"gradient_checkpointing": True},
         {"gradient_checkpointing": True, "zero_stage": 3},
+        {"gradient_checkpointing": True, "recompute_above": 40},
+        {"micro_batch_tokens": 40},
+        {"micro_batch_tokens": 1, "zero_stage": 2, "offload": True},
         {"logits_chunk": 3},
         {"zero_stage": 2, "offload": True},
         {"zero_stage": 3, "offload": True},
@@ -110,6 +119,20 @@ def test_gradient_checkpointing_recomputes_each_layer_once(zero_stage, checkpoin
     assert len(passes) == 1
     engine.backward(logp.sum())
     assert len(passes) == 1 + checkpointing
+
+
+def test_short_passes_keep_their_activations():
+    model, passes = tiny_model(), []
+    model.model.layers[0].mlp.register_forward_pre_hook(lambda *_: passes.append(1))
+    batch = pack(sequences()).rows(torch.arange(4))
+    limit = batch.input_ids.numel()
+    engine = make_engine(settings(gradient_checkpointing=True, recompute_above=limit), model)
+    engine.backward(engine.forward(batch)[0].sum())
+    assert len(passes) == 1
+    longer = pack(sequences()).rows(torch.arange(len(sequences())))
+    assert longer.input_ids.numel() > limit
+    engine.backward(engine.forward(longer)[0].sum())
+    assert len(passes) == 1 + 2
 
 
 def moved(update: dict) -> torch.Tensor:

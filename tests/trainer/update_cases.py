@@ -90,6 +90,7 @@ if __name__ == "__main__":
     join()
     results = {
         "updates": {(case, micro): one_update(case, micro) for case in CASES for micro in (1, 2, 8)},
+        "by_tokens": {stage: one_update("token", 4, micro_batch_tokens=30, zero_stage=stage) for stage in (0, 2, 3)},
         "zero_updates": {stage: one_update("token", 4, zero_stage=stage) for stage in (1, 2, 3)},
         "runs": {(stage, micro): short_run(stage, micro) for stage in (0, 1, 2, 3) for micro in (1, 4)},
     }

@@ -90,7 +90,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
 }
 WITHOUT_EFFECT = {
     **{"checkpoint_every": 5, "keep_checkpoints": 3, "candidates": "selectable", "verify_weights_every": 1},
-    **{"nodes": 2, "ranks_per_node": 2},
+    **{"nodes": 2, "ranks_per_node": 2, "recompute_above": 512},
 }
 TRAINING = {
     **{"steps": 3, "prompts_per_step": 8, "group_size": 8, "updates_per_rollout": 4, "learning_rate": 1e-3},
@@ -99,7 +99,7 @@ TRAINING = {
     **{"importance_cap": 2.0, "mismatch_gate": 1.02, "rollout_engine": "vllm", "engine_memory_fraction": 0.3},
     **{"micro_batch": 2, "logits_chunk": 64, "gradient_checkpointing": True, "zero_stage": 1, "evaluate_every": 2},
     **{"evaluate_samples": 3, "evaluate_temperature": 0.5, "evaluate_max_tokens": 40, "displacement_every": 2},
-    **{"rollouts_every": 2},
+    **{"rollouts_every": 2, "micro_batch_tokens": 100, "head_dtype": "model"},
 }
 CHANGES |= {f"train.{key}": ({"train": {key: value}}, NOTHING) for key, value in WITHOUT_EFFECT.items()}
 CHANGES |= {f"train.{key}": ({"train": {key: value}}, TRAINED) for key, value in TRAINING.items()}
