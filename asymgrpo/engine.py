@@ -17,6 +17,7 @@ from torch import Tensor
 from asymgrpo.batch import Batch
 from asymgrpo.checkpoint import CheckpointError
 from asymgrpo.config import Train
+from asymgrpo.planner_memory import BUCKET
 from asymgrpo.policy import Policy
 from asymgrpo.rendezvous import meeting
 
@@ -96,10 +97,11 @@ class Engine:
             weight_decay=train.weight_decay,
             fused=torch.cuda.is_available(),  # one kernel for all parameters: the same formula, read and written once
         )
+        numbers = sum(parameter.numel() for parameter in self._policy.parameters())
         self._ds: Any = deepspeed.initialize(
             model=self._policy,
             optimizer=self._optimizer,
-            config=deepspeed_config(train, micro_batches_per_update, self.world_size),
+            config=deepspeed_config(train, micro_batches_per_update, self.world_size, numbers),
             dist_init_required=False,
         )[0]
         self.updates, self._grad_norm = 0, float("nan")
@@ -213,9 +215,10 @@ class Engine:
             torch.distributed.barrier()
 
 
-def deepspeed_config(train: Train, micro_batches_per_update: int, world_size: int) -> dict[str, Any]:
-    """What DeepSpeed is told: sizes, clipping, dtype with float32 master weights, ZeRO stage, offload."""
-    zero: dict[str, Any] = {"stage": train.zero_stage}
+def deepspeed_config(train: Train, micro_batches_per_update: int, world_size: int, numbers: int) -> dict[str, Any]:
+    """What DeepSpeed is told: sizes, clipping, dtype with float32 master weights, ZeRO stage, offload; for a model of so many
+    `numbers`, which its reduction buffer, allocated whole, need not exceed."""
+    zero: dict[str, Any] = {"stage": train.zero_stage, "reduce_bucket_size": min(BUCKET, numbers)}
     micro_batch = train.micro_batch if train.micro_batch_tokens is None else 1  # DeepSpeed looks at their product alone
     if train.offload:
         zero["offload_optimizer"] = {"device": "cpu"}
