@@ -56,7 +56,9 @@ def prepare(folder: Path, model: Path, arm: str = "grpo", changes: dict | None =
     settings |= {"train": {key: value for key, value in whole.items() if key not in NO_EFFECT_ON_RESULTS}}
     settings |= {"problems": {"train": {}, "chain2": {}}}
     (folder / "settings.json").write_text(json.dumps(settings))
-    (folder / "operation.json").write_text(json.dumps({key: whole[key] for key in NO_EFFECT_ON_RESULTS}))
+    (folder / "operation.json").write_text(
+        json.dumps({key: whole[key] for key in NO_EFFECT_ON_RESULTS if key in whole})
+    )
     options = {
         "settings": folder / "settings.json",
         "operation": folder / "operation.json",
