@@ -53,6 +53,8 @@ class Model(Section):
     template: str
     """Prompt template (asymgrpo.tasks.prompts)."""
     hub_id: str | None = None
+    paper: str | None = None
+    """Which model of the paper's table this is (evals.paper_values.MODEL): Table 1 has its numbers beside ours. null: none."""
     spec: dict[str, Any] = Field(default={})
     """Architecture and supervised training of a tiny model."""
     train: dict[str, Any] = Field(default={})

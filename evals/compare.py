@@ -53,6 +53,8 @@ NOTHING = {"estimate": None, "p_value": None, "p_holm": None, "comparisons": 0}
 """A difference to an arm of which every run diverged."""
 CountsOf = Mapping[tuple[str, str, str], Counts]
 ONLY_CHECKPOINT = "only checkpoint"
+CONFIGURATION = "config/study.json"
+"""In the folder of a study's results: the whole configuration, for readers."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,13 @@ def read_result_set(directory: Path) -> ResultSet:
     """Read a result set.
 
     Raises:
-        DataError: no graded table is found, or selections are needed and missing.
+        DataError: no graded table is found, another result set lies in it, or selections are needed and missing.
     """
+    if inner := sets_within(directory):
+        raise DataError(
+            f"{directory} holds another result set, {inner[0]}; name one of them, or move that one out: a study's folder holds "
+            "its own results only"
+        )
     tables = sorted(directory.rglob("*.parquet"))
     graded_files = [path for path in tables if {*GRADED} <= set(read_schema(path).names)]
     if not graded_files:
@@ -87,6 +94,11 @@ def read_result_set(directory: Path) -> ResultSet:
     }
     counts, lost = count_by_rule(graded_files, selections)
     return ResultSet(counts, graded_files, conventions, lost)
+
+
+def sets_within(directory: Path) -> list[Path]:
+    """Result sets below a folder, told by the configuration that each states in its own folder (workflow.document)."""
+    return sorted(path.parents[1] for path in directory.glob(f"**/{CONFIGURATION}") if path.parents[1] != directory)
 
 
 def count_by_rule(

@@ -23,11 +23,10 @@ import typer
 from evals.bundle_files import is_bundle, open_bundle
 from evals.cells import check_ks
 from evals.cli import run
-from evals.compare import SCHEMA, ResultSet, Settings, compare_sets, read_result_set, render
+from evals.compare import CONFIGURATION, SCHEMA, ResultSet, Settings, compare_sets, read_result_set, render
 from evals.io import DataError, data_hash, derived, inputs_metadata, read_json, read_metadata, write_table, write_text
 from evals.score import SeedVarianceRule
 
-CONFIGURATION = "config/study.json"
 SHOWN = 40
 """Differences listed per topic; the rest are counted."""
 

@@ -3,7 +3,8 @@
 python -m evals.tables --scores scores.parquet --out table1.parquet --markdown table1.md
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,15 +93,15 @@ def in_order(names: Iterable[str], first: Sequence[str]) -> list[str]:
     return known + rest + (["average"] if "average" in distinct else [])
 
 
-def table_1(scores: pa.Table) -> pa.Table:
+def table_1(scores: pa.Table, paper: Mapping[str, str]) -> pa.Table:
     """Scores with the paper's values beside them, arms in the paper's order.
 
     The paper has one number per arm and benchmark, for its own selection rule; it is put beside every rule's
-    avg@n, since it is what each of them is compared with.
+    avg@n, since it is what each of them is compared with. `paper`: which of its models a model of ours is, by our name.
     """
     frame = scores.to_pandas()
     frame["paper_value"] = [
-        paper_values.paper_value(row.model, row.arm, row.benchmark, row.metric) for row in _rows(frame)
+        paper_values.paper_value(paper.get(row.model), row.arm, row.benchmark, row.metric) for row in _rows(frame)
     ]
     frame["k"] = frame["k"].astype("Int32")
     for column, first in (("arm", ARMS), ("benchmark", paper_values.BENCHMARKS)):
@@ -228,12 +229,15 @@ def main(
     out: Annotated[Path, typer.Option(help="tidy Table 1 to write (Parquet)")],
     markdown: Annotated[Path, typer.Option(help="rendered Table 1 to write (Markdown)")],
     metadata: Annotated[list[Path] | None, typer.Option(help="JSON files to put into the metadata")] = None,
+    paper: Annotated[
+        str, typer.Option(help="JSON: name of a model here -> which of the paper's it is (models.NAME.paper)")
+    ] = "{}",
 ) -> None:
     """Write Table 1."""
     from evals.io import read_json
     from evals.score import read_scores
 
-    table = table_1(read_scores(scores))
+    table = table_1(read_scores(scores), json.loads(paper))
     extra = {path.stem: read_json(path) for path in metadata or []}
     origin = {"data_hash": data_hash(table), "paper": paper_values.SOURCE, **derived({"scores": read_metadata(scores)})}
     write_table(table, out, origin | extra)

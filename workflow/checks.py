@@ -91,11 +91,15 @@ def _names(study: Study) -> Iterator[str]:
 
 
 def _models(study: Study) -> Iterator[str]:
+    from evals.paper_values import MODEL
+
     for name in study.study.models:
         if name not in study.models:
             known = ", ".join(sorted(study.models))
             yield f"config: study.models names {name!r}, which models does not define; define it or use {known}."
     for name, model in study.models.items():
+        if model.paper not in (None, MODEL):
+            yield f"config: models.{name}.paper = {model.paper!r} is no model of the paper's table; use {MODEL!r} or null."
         if model.kind == "hub" and not model.hub_id:
             yield f"config: models.{name}.hub_id is missing; name the repository on the hub."
         elif model.hub_id and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model.hub_id):

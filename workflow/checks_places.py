@@ -9,6 +9,8 @@ from pathlib import Path
 
 from asymgrpo.config import Study
 
+CONFIGURATION = "config/study.json"
+"""In the folder of a study's results (workflow.document)."""
 ROOT = Path(__file__).parents[1].resolve()
 SOURCES = (
     ".ci",
@@ -58,6 +60,7 @@ def places(study: Study) -> Iterator[str]:
     yield from _letters(f"the path of the checkout, {str(ROOT)!r},", str(ROOT), inside)
     for key, path in written.items():
         yield from _place(key, path)
+    yield from _own_folder(study.results)
     if not study.artifacts:
         yield from _apart(study.results, study.checkpoints)
 
@@ -108,6 +111,18 @@ def _nearest(place: Path) -> Path:
     while not os.path.lexists(place):
         place = place.parent
     return place
+
+
+def _own_folder(results: Path) -> Iterator[str]:
+    """Tools read a folder of results as a whole: another study's inside it would be taken for a part."""
+    place = Path(os.path.realpath(results))
+    around = [parent for parent in place.parents if (parent / CONFIGURATION).is_file()]
+    within = [path.parents[1] for path in place.glob(f"*/{CONFIGURATION}")] if place.is_dir() else []
+    for other in (*around, *within):
+        yield (
+            f"config: results = {str(results)!r} and the results of another study, {str(other)!r}, lie in each other; choose two "
+            "folders side by side."
+        )
 
 
 def _apart(results: Path, checkpoints: Path) -> Iterator[str]:

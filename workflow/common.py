@@ -112,6 +112,8 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
         **dict.fromkeys(("analyses", "analysis_differences"), (every, intervals)),
         **dict.fromkeys(("run_scores", "claims"), (every, k)),
     }
+    if paper := of_paper(study):
+        made["table1"] = (main, intervals | {"paper": paper})
     models, benchmarks = study.study.models, evaluation.benchmarks
     found = {name: table(part(plan, models, arms, benchmarks), **options) for name, (arms, options) in made.items()}
     found["contamination"] = table(of_problems(plan))
@@ -119,6 +121,17 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
     for model in models:
         found[f"controls/{model}/templates"] = table(part(plan, [model], [BASE], benchmarks), **k, **draws, **templates)
     return {f"{layout.root}/{name}.parquet": settings for name, settings in found.items()}
+
+
+def of_paper(study: Study) -> dict[str, str]:
+    """Model of the study -> which of the paper's it is, for those that are one."""
+    models = {name: study.models[name].paper for name in study.study.models}
+    return {name: paper for name, paper in models.items() if paper is not None}
+
+
+def paper_option(study: Study) -> str:
+    """The option of evals.tables that says so, or none."""
+    return f"--paper {shlex.quote(dumps(paper))}" if (paper := of_paper(study)) else ""
 
 
 def graded_of(plan: Plan, wildcards: Any) -> Settings:

@@ -82,10 +82,10 @@ def test_sums_per_arm(sacct, tmp_path):
 def test_the_study_of_a_job_without_config_is_found_in_its_configuration_file(tmp_path):
     (tmp_path / "config").mkdir()
     (tmp_path / "config/default.yaml").write_text("results: plain\n")
-    (tmp_path / "paper.yaml").write_text("results: results/paper\n")
+    (tmp_path / "paper.yaml").write_text("results: results-paper\n")
     (tmp_path / "layer.yaml").write_text("train: {steps: 1}\n")
     for options, expected in (
-        ("--configfiles paper.yaml layer.yaml --cores 1", "results/paper"),
+        ("--configfiles paper.yaml layer.yaml --cores 1", "results-paper"),
         ("--configfiles layer.yaml", "plain"),
         ('--config \'study={"arms": ["don\'t"]}\' results=given', "given"),
     ):

@@ -43,7 +43,7 @@ def sample_rows(arm: str, seed: int, rng: np.random.Generator) -> list[dict]:
                 response = f"So it is \\boxed{{{answer}}}." if sample != 3 or problem else "I do not know."
                 rows.append(
                     {
-                        "model": "qwen3-4b",
+                        "model": "qwen",
                         "arm": arm,
                         "train_seed": seed,
                         "step": 0 if arm == "base" else STEP,
@@ -77,7 +77,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
             samples.append(path)
             if arm != "base":
                 rules = [{"selection": rule, "step": STEP} for rule in ("last", "best_on:math500")]
-                run_ = {"model": "qwen3-4b", "arm": arm, "train_seed": seed}
+                run_ = {"model": "qwen", "arm": arm, "train_seed": seed}
                 write_json([run_ | rule for rule in rules], home / f"selection-{arm}-{seed}.json")
     problems = [home / f"{name}.parquet" for name in BENCHMARKS]
     run("grade", "--samples", *samples, "--problems", *problems, "--out", home / "graded.parquet")
@@ -155,7 +155,8 @@ def test_table_1_carries_paper_values_and_both_rules(study: Path, tmp_path: Path
     extra = tmp_path / "config.json"
     write_json({"config_hash": "abc"}, extra)
     source = study / "scores.parquet"
-    run("tables", "--scores", source, "--out", out, "--markdown", markdown, "--metadata", extra)
+    paper = json.dumps({"qwen": "Qwen3-4B"})
+    run("tables", "--scores", source, "--out", out, "--markdown", markdown, "--metadata", extra, "--paper", paper)
     table = read_table(out)
     contract = [
         "arm",

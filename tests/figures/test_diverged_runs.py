@@ -14,7 +14,7 @@ from evals import compare_results, results_page, score
 from evals.cells import read_selection
 from evals.claims import render
 from evals.claims_table import CLAIMS
-from evals.compare import Settings, compare_arms, read_result_set
+from evals.compare import CONFIGURATION, Settings, compare_arms, read_result_set
 from evals.figures import series
 from evals.io import DataError, data_hash, read_json, read_metadata, read_table
 from evals.outcomes import of_files, of_frame
@@ -234,3 +234,17 @@ def test_figures_take_nothing_from_the_steps_before(some_diverged: Path) -> None
     assert read_table(paths[2]).num_rows == 14
     assert series.counted(series.read_runs(paths, ["step", "entropy"]).to_pandas()) == {"positive_only": 2}
     assert read_metadata(paths[2])["outcome"]["step"] == 15
+
+
+def test_a_result_set_inside_another_is_refused(results, tmp_path):
+    """It would be read as a part of it."""
+    whole = tmp_path / "results"
+    shutil.copytree(results, whole)
+    read_result_set(whole)
+    inner = whole / "paper"
+    shutil.copytree(results, inner)
+    (inner / CONFIGURATION).parent.mkdir(exist_ok=True)
+    (inner / CONFIGURATION).write_text("{}")
+    with pytest.raises(DataError, match=r"results holds another result set, .*paper"):
+        read_result_set(whole)
+    read_result_set(inner)

@@ -145,7 +145,7 @@ def _write_derived(results: Path, graded: pa.Table) -> None:
     ]
     main = graded.filter(np.isin(graded["arm"].to_pylist(), ["base", *ARMS]))
     scores = score(main, pd.DataFrame(chosen), [1, 2], [], SeedVarianceRule.own, seed=1, draws=200)
-    write_table(table_1(scores), results / "table1.parquet", {})
+    write_table(table_1(scores, {}), results / "table1.parquet", {})
     trained = [*runs, *((arm, 0) for arm in ANALYSES)]
     every = [{"model": "tiny", "arm": a, "train_seed": s, "selection": "validation", "step": 60} for a, s in trained]
     scores = score(graded, pd.DataFrame(every), [1, 2], [], SeedVarianceRule.own, seed=1, draws=200)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from asymgrpo.config import ConfigError
 from tests.project_files import project_files
@@ -90,3 +91,24 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
 
 def test_every_folder_of_the_project_is_a_source():
     assert {name.split("/")[0] for name in project_files(ROOT) if "/" in name} <= set(SOURCES)
+
+
+def test_results_inside_another_studys_results_are_refused(tmp_path):
+    """Tools read a folder of results as a whole, and would mix the two."""
+    other = tmp_path / "results"
+    (other / "config").mkdir(parents=True)
+    (other / "config/study.json").write_text("{}")
+    for mine in (other / "paper", other / "deeper" / "paper", tmp_path):
+        with pytest.raises(ConfigError, match=r"results = .* and the results of another study, .*, lie in each other"):
+            load(by_command(f"results={mine}"))
+    load(by_command(f"results={other}"))
+    load(by_command(f"results={tmp_path / 'results-paper'}"))
+
+
+def test_no_preset_has_its_results_inside_anothers():
+    presets = [path for path in sorted((ROOT / "config").glob("*.yaml")) if path.name != "data.lock.yaml"]
+    folders = {path.name: yaml.safe_load(path.read_text()).get("results") for path in presets}
+    known = {name: Path(folder) for name, folder in folders.items() if folder}
+    assert len(set(known.values())) == len(known) > 3
+    for name, folder in known.items():
+        assert not [other for other, place in known.items() if other != name and place in folder.parents]

@@ -47,9 +47,10 @@ rule table1:
         runtime=growing(10),
     params:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.table1}.parquet"]),
+        paper=common.paper_option(STUDY),
     shell:
         "{PYTHON_IN[report]} evals.tables --settings {params.settings:q} --scores {input.scores:q}"
-        " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+        " {params.paper} --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 rule differences:
