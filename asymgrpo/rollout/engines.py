@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from asymgrpo.devices import own_device
 from asymgrpo.model_checks import end_tokens
 from asymgrpo.models import Dtype
 from asymgrpo.rollout.base import EVALUATION_LIMITS, Limits, RolloutEngine
@@ -21,11 +22,12 @@ def make_engine(
     dtype: Dtype,
     limits: Limits = EVALUATION_LIMITS,
 ) -> RolloutEngine:
-    """The engine `name` (torch | vllm) on the given weights. A model may have several end tokens: all of them stop."""
+    """The engine `name` (torch | vllm) on the given weights, on this process's own device. All end tokens of a model stop."""
     if name == "torch":
         from asymgrpo.rollout.torch_engine import TorchEngine
 
-        return TorchEngine(config, weights, end_tokens(model, tokenizer, getattr(config, "vocab_size", None)))
+        ends = end_tokens(model, tokenizer, getattr(config, "vocab_size", None))
+        return TorchEngine(config, weights, ends, own_device())
     if name == "vllm":
         from asymgrpo.rollout.vllm_engine import VllmEngine
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from asymgrpo.config import LOWEST_VLLM_TEMPERATURE, ConfigError
+from asymgrpo.devices import take_own_device
 from asymgrpo.models import Dtype, read_shape
 from asymgrpo.rollout.base import Limits, Request, Rollout, SamplerError
 from asymgrpo.rollout.checksum import checksum, differing
@@ -188,9 +189,10 @@ def start(model: Path, dtype: Dtype, limits: Limits) -> Any:
     if not cuda:
         check_head_size(model)
     many = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
+    take_own_device()
     if many:  # where vLLM looks for them
         os.environ["RANK"] = str(torch.distributed.get_rank())
-        os.environ["LOCAL_RANK"] = str(torch.cuda.current_device() if cuda else torch.distributed.get_rank())
+        os.environ.setdefault("LOCAL_RANK", os.environ["RANK"])
     on_device: dict[str, Any] = (
         {"gpu_memory_utilization": limits.memory_fraction, "enable_sleep_mode": True}
         if cuda
