@@ -40,10 +40,12 @@ class Limits:
     """Share of a GPU's memory for weights and cache (on a CPU: a fixed cache, see vllm_engine)."""
     verify_weights_every: int
     """Compare checksums of sampler and trainer weights at the first and then at every n-th update; 0: never."""
+    sleeps: bool = True
+    """Whether somebody else uses the GPU's memory between rollouts, as a trainer does; a process can have one such engine."""
 
 
-EVALUATION_LIMITS = Limits(max_model_len=None, memory_fraction=0.9, verify_weights_every=1)
-"""Alone on its GPU, weights loaded once."""
+EVALUATION_LIMITS = Limits(max_model_len=None, memory_fraction=0.9, verify_weights_every=1, sleeps=False)
+"""Alone on its GPU, weights compared with each checkpoint's."""
 
 
 class SamplerError(RuntimeError):

@@ -37,8 +37,18 @@ def make_engine(
     raise ValueError(f"rollout engine {name!r} is unknown; use torch or vllm.")
 
 
-def engine_from_directory(name: str, model: Path, tokenizer, dtype: Dtype) -> RolloutEngine:
-    """The engine `name` on the weights of a model directory, for evaluation."""
+def engine_from_directory(
+    name: str, model: Path, tokenizer, dtype: Dtype, earlier: RolloutEngine | None = None
+) -> RolloutEngine:
+    """The engine `name` on the weights of a model directory, for evaluation.
+
+    `earlier`: the engine of another checkpoint of the same shape and end tokens; it takes the new weights and is returned. A
+    second vLLM in a process finds the GPU's memory taken.
+    """
     from asymgrpo.models import read_shape, read_weights
 
-    return make_engine(name, model, read_shape(model), read_weights(model, dtype).items(), tokenizer, dtype)
+    weights = read_weights(model, dtype).items()
+    if earlier is None:
+        return make_engine(name, model, read_shape(model), weights, tokenizer, dtype)
+    earlier.update_weights(weights)
+    return earlier
