@@ -71,10 +71,11 @@ class Engine:
     def __init__(self, model: Any, train: Train, micro_batches_per_update: int):
         import deepspeed
 
-        # Its shared-memory all-reduce is compiled at first use (a minute, and a C++ compiler); gloo serves a CPU as well.
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         self.rank, self.world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         self.device = own_device()
+        if self.device.type == "cpu":  # on a GPU, reading this table asks every compiler of DeepSpeed's operations
+            # Its shared-memory all-reduce is compiled at first use (a minute, and a C++ compiler); gloo serves a CPU as well.
+            deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         if train.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             for module in model.modules():

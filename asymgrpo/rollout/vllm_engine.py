@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from asymgrpo import surroundings
 from asymgrpo.config import LOWEST_VLLM_TEMPERATURE, ConfigError
 from asymgrpo.devices import take_own_device
 from asymgrpo.models import Dtype, read_shape
@@ -181,8 +182,8 @@ def start(model: Path, dtype: Dtype, limits: Limits) -> Any:
     each, so that no rank waits for another while it generates. (All ranks must start their engines together.)
     """
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    for name, value in {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # vLLM would set this process to one thread
+    surroundings.prepare(os.environ)
     try:
         from vllm import LLM
     except ImportError as error:
