@@ -17,6 +17,7 @@ from torch import Tensor
 from asymgrpo.batch import Batch
 from asymgrpo.checkpoint import CheckpointError
 from asymgrpo.config import Train
+from asymgrpo.devices import own_device, take_own_device
 from asymgrpo.planner_memory import BUCKET
 from asymgrpo.policy import Policy
 from asymgrpo.rendezvous import meeting
@@ -31,23 +32,19 @@ class LostRankError(RuntimeError):
 
 
 def start_process_group() -> tuple[int, int]:
-    """Join the ranks that torchrun or srun started (or be the only one) -> (rank, world size). Raises RendezvousError."""
+    """Join the ranks that torchrun or srun started (or be the only one) -> (rank, world size).
+
+    Raises:
+        RendezvousError: the ranks cannot find each other. DeviceError: this one has no GPU of its own.
+    """
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
     os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "warning")
     os.environ.update(meeting().environment())
-    if torch.cuda.is_available():
-        torch.cuda.set_device(own_device())
+    take_own_device()
     if not torch.distributed.is_initialized():
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30))
     return torch.distributed.get_rank(), torch.distributed.get_world_size()
-
-
-def own_device() -> torch.device:
-    """The CPU, or this rank's GPU: one of several by the local rank, or the only one that the launcher lets it see."""
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", 0 if torch.cuda.device_count() == 1 else int(os.environ["LOCAL_RANK"]))
 
 
 @contextmanager
@@ -75,11 +72,12 @@ class Engine:
     def __init__(self, model: Any, train: Train, micro_batches_per_update: int):
         import deepspeed
 
-        # Its shared-memory all-reduce is compiled at first use (a minute, and a C++ compiler); gloo serves a CPU as well.
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         self.rank, self.world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         self.device = own_device()
         self._recompute_above, self._layers = train.recompute_above, list[Any]()
+        if self.device.type == "cpu":  # on a GPU, reading this table asks every compiler of DeepSpeed's operations
+            # Its shared-memory all-reduce is compiled at first use (a minute, and a C++ compiler); gloo serves a CPU as well.
+            deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         if train.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             self._layers = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]

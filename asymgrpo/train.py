@@ -299,7 +299,9 @@ def make_sampler(train: Train, model: Path, engine, tokenizer, longest: int):
     from asymgrpo.rollout.base import Limits
     from asymgrpo.rollout.engines import make_engine
 
-    limits = Limits(longest, train.engine_memory_fraction, train.verify_weights_every or 0, train.head_dtype)
+    limits = Limits(
+        longest, train.engine_memory_fraction, train.verify_weights_every or 0, sleeps=True, head_dtype=train.head_dtype
+    )
     return make_engine(train.rollout_engine, model, engine.hf_config, engine.weights(), tokenizer, train.dtype, limits)
 
 

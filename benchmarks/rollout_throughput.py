@@ -97,7 +97,7 @@ def build(directory: Path, prompts: int, group: int, tokens: int) -> Any:
     problems = [
         Problem(f"p{i}", tuple(rng.integers(3, VOCABULARY, PROMPT_TOKENS).tolist()), "") for i in range(prompts)
     ]
-    limits = Limits(PROMPT_TOKENS + tokens, train.engine_memory_fraction, verify_weights_every=0)
+    limits = Limits(PROMPT_TOKENS + tokens, train.engine_memory_fraction, verify_weights_every=0, sleeps=True)
     sampler = VllmEngine(directory, engine.weights(), [1], "float32", limits)
 
     def coin(rollouts, golds):

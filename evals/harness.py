@@ -23,6 +23,7 @@ from typing import Annotated, Any, NamedTuple
 import pyarrow as pa
 import typer
 
+from asymgrpo import surroundings
 from evals.cli import run
 from evals.io import DataError, provenance, read_json, sha256_file, write_table
 
@@ -93,6 +94,7 @@ def require_vllm() -> None:
 
 def vllm_backend(checkpoint: Path, dtype: str, seed: int, endings: Endings) -> Any:
     """lm-eval's vLLM backend on a model directory, noting endings. Not run so far: it needs a GPU, or the CPU build."""
+    surroundings.prepare(os.environ)
     _name_vllm_distribution()
     from lm_eval.models.utils import postprocess_generated_text
     from lm_eval.models.vllm_causallms import VLLM

@@ -7,9 +7,9 @@ each step's samples are rows of the same file.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pyarrow as pa
 import typer
@@ -19,6 +19,9 @@ from asymgrpo.settings import Settings, loads, require, selection_differences, s
 from evals.cli import run
 from evals.io import DataError, provenance, read_json, sha256_file, write_table
 from evals.outcomes import outcome_of
+
+if TYPE_CHECKING:
+    from asymgrpo.rollout import RolloutEngine
 
 SCHEMA = pa.schema(
     [
@@ -36,6 +39,9 @@ SCHEMA = pa.schema(
         ("logprob_sum", pa.float32()),
     ]
 )
+
+NO_SHAPE = ("transformers_version", "_name_or_path")
+"""Of a config.json: what says nothing of the model."""
 
 
 def sample_seed(train_seed: int, step: int, benchmark: str, problem_id: str, sample_id: int) -> int:
@@ -69,9 +75,7 @@ def main(
         outcome_of(selection, chosen[0]) if selection and chosen else None
     )  # of a diverged run no step is chosen: no rows
     steps = steps_to_sample(asked, checkpoints, selection, chosen)
-    found: list[dict[str, Any]] = []
-    for step, directory in steps.items():
-        found += sample_checkpoint(directory, rows, asked, step)
+    found = list(sample_checkpoints(steps, rows, asked))
     metadata = provenance() | {
         "settings": asked,
         "evaluation": {
@@ -115,28 +119,58 @@ def steps_to_sample(
     return {step: checkpoints / f"step{step:06d}" for step in sorted({row["step"] for row in chosen} - {None})}
 
 
-def sample_checkpoint(
-    directory: Path, problems: Sequence[dict[str, Any]], asked: Settings, step: int
+def sample_checkpoints(
+    steps: Mapping[int, Path], problems: Sequence[dict[str, Any]], asked: Settings
 ) -> Iterator[dict[str, Any]]:
-    """Rows of SCHEMA: every problem, every sample.
+    """Rows of SCHEMA of all checkpoints of one run, which one engine takes in turn; all are looked at before it starts.
+
+    Raises:
+        ModelError: a checkpoint is not usable. DataError: the checkpoints are not of one model, or as in `sample_checkpoint`.
+    """
+    from asymgrpo.model_checks import check_model, end_tokens
+    from asymgrpo.models import load_tokenizer, read_shape
+    from asymgrpo.rollout.engines import engine_from_directory
+
+    evaluation, tokenizers, kinds = asked["evaluation"], {}, []
+    for step, directory in steps.items():
+        check_model(directory, asked["template"], evaluation["engine"])
+        tokenizers[step] = load_tokenizer(directory)
+        check_lengths(directory, problems, asked["template"], tokenizers[step], evaluation["max_tokens"])
+        shape = {key: value for key, value in vars(read_shape(directory)).items() if key not in NO_SHAPE}
+        kinds.append((shape, end_tokens(directory, tokenizers[step], None)))
+        if kinds[-1] != kinds[0]:
+            raise DataError(
+                f"{directory}: its config.json or end tokens are not those of step {next(iter(steps))} of the same run; "
+                "train it again"
+            )
+    engine = None
+    for step, directory in steps.items():
+        engine = engine_from_directory(
+            evaluation["engine"], directory, tokenizers[step], evaluation["dtype"], earlier=engine
+        )
+        yield from sample_checkpoint(directory, engine, tokenizers[step], problems, asked, step)
+
+
+def sample_checkpoint(
+    directory: Path,
+    engine: RolloutEngine,
+    tokenizer: Any,
+    problems: Sequence[dict[str, Any]],
+    asked: Settings,
+    step: int,
+) -> Iterator[dict[str, Any]]:
+    """Rows of SCHEMA: every problem, every sample, by an engine that has the weights of `directory`.
 
     Raises:
         DataError: the weights give log-probabilities that are not finite.
     """
-    from asymgrpo.model_checks import check_model
-    from asymgrpo.models import load_tokenizer
     from asymgrpo.progress import Progress
     from asymgrpo.rollout import Request
-    from asymgrpo.rollout.engines import engine_from_directory
     from asymgrpo.tasks.prompts import render
 
     evaluation, n_samples, template = asked["evaluation"], asked["n_samples"], asked["template"]
     identity = {"model": asked["model"], "arm": asked["arm"], "train_seed": asked["seed"], "step": step}
     identity |= {"benchmark": asked["benchmark"]}
-    check_model(directory, template, evaluation["engine"])
-    tokenizer = load_tokenizer(directory)
-    check_lengths(directory, problems, template, tokenizer, evaluation["max_tokens"])
-    engine = engine_from_directory(evaluation["engine"], directory, tokenizer, evaluation["dtype"])
     title = "{arm} seed {train_seed} step {step} on {benchmark}".format(**identity)
     progress = Progress(title, len(problems), unit="problem")
     for start in range(0, len(problems), evaluation["batch"]):

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from asymgrpo import surroundings
 from asymgrpo.config import Containers, Study
 from asymgrpo.files import write_text
 from workflow import common
@@ -37,9 +38,8 @@ PURPOSES = {
 FORWARDED = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "SLURM_RESTART_COUNT")
 """Variables of a job that its container gets as well."""
 
-
-CACHES = {"XDG_CACHE_HOME": "/tmp", "MPLCONFIGDIR": "/tmp/matplotlib", "TRITON_CACHE_DIR": "/tmp/triton"}
-"""Where libraries may write what they make for themselves; a container has no home."""
+OWN_FOLDER = "/tmp/" + surroundings.OWN.format(user="$UID", job=f"${{SLURM_JOB_ID:-{surroundings.NO_JOB}}}")
+"""The job's own folder as its container sees it, for the shell that starts it; a container has no home."""
 
 
 class Images:
@@ -270,9 +270,11 @@ def container_prefix(study: Study, sif: str, nv: bool, variables: Mapping[str, s
     words = ["apptainer", "--silent", "exec", "--cleanenv", "--contain", "--no-home"]
     words += ["--nv"] if nv else []
     first = f'{shlex.join(words)} --bind "${{TMPDIR:-/tmp}}:/tmp"'  # before the others, which may lie below it
+    for name, folder in surroundings.folders(OWN_FOLDER).items():
+        first += f' --env "{name}={folder}"'
     words = ["--pwd", str(here)]
     for bind in ["/dev/shm", *declared_binds(study, here)]:
         words += ["--bind", bind]
-    for name, value in (dict(variables) | CACHES).items():
+    for name, value in (dict(variables) | surroundings.VLLM).items():
         words += ["--env", f"{name}={value}"]
     return f"{first} {shlex.join([*words, sif])} python -W ignore -m"

@@ -42,10 +42,12 @@ class Limits:
     """Compare checksums of sampler and trainer weights at the first and then at every n-th update; 0: never."""
     head_dtype: Literal["float32", "model"] = "float32"
     """Of the logits, as in asymgrpo.config.Train."""
+    sleeps: bool = True
+    """Whether somebody else uses the GPU's memory between rollouts, as a trainer does; a process can have one such engine."""
 
 
-EVALUATION_LIMITS = Limits(max_model_len=None, memory_fraction=0.9, verify_weights_every=1)
-"""Alone on its GPU, weights loaded once."""
+EVALUATION_LIMITS = Limits(max_model_len=None, memory_fraction=0.9, verify_weights_every=1, sleeps=False)
+"""Alone on its GPU, weights compared with each checkpoint's."""
 
 
 class SamplerError(RuntimeError):

@@ -67,10 +67,10 @@ def _unsupported(model: Path | str, known: str, found: str) -> None:
 
 
 class Decoder:
-    """Fused inference weights of one model."""
+    """Fused inference weights of one model, on one device; tokens, lengths and positions are given there."""
 
-    def __init__(self, config, weights: dict[str, Tensor], head_dtype: str):
-        """`head_dtype`: as in asymgrpo.config.Train."""
+    def __init__(self, config, weights: dict[str, Tensor], head_dtype: str, device: torch.device | None = None):
+        """`head_dtype`: as in asymgrpo.config.Train. `device`: where to compute; None: where the weights lie."""
         check_architecture(vars(config) if isinstance(config, SimpleNamespace) else config.to_dict())
         self.heads = config.num_attention_heads
         self.kv_heads = getattr(config, "num_key_value_heads", None) or self.heads
@@ -78,23 +78,23 @@ class Decoder:
         self.n_layers, self.eps = config.num_hidden_layers, config.rms_norm_eps
         rope = config.rope_parameters
         exponents = torch.arange(0, self.head_dim, 2, dtype=torch.float32) / self.head_dim
-        self.inv_freq = 1.0 / rope["rope_theta"] ** exponents
         self.head = float32_product if head_dtype == "float32" else F.linear
+        self.device = device or weights["model.embed_tokens.weight"].device
+        self.inv_freq = (1.0 / rope["rope_theta"] ** exponents).to(self.device)
         self.load(weights)
 
     def load(self, weights: dict[str, Tensor]) -> None:
         """Fuse the projections of named Hugging Face weights (a copy: later changes of `weights` do not reach it)."""
-        self.embedding = weights["model.embed_tokens.weight"].clone()
+        self.embedding = weights["model.embed_tokens.weight"].to(self.device, copy=True)
         head = weights.get("lm_head.weight")
-        self.lm_head = self.embedding if head is None else head.clone()
-        self.norm = weights["model.norm.weight"].clone()
+        self.lm_head = self.embedding if head is None else head.to(self.device, copy=True)
+        self.norm = weights["model.norm.weight"].to(self.device, copy=True)
         self.layers = [self._layer(weights, f"model.layers.{i}.") for i in range(self.n_layers)]
         self.dtype = self.embedding.dtype
 
-    @staticmethod
-    def _layer(weights: dict[str, Tensor], prefix: str) -> Layer:
+    def _layer(self, weights: dict[str, Tensor], prefix: str) -> Layer:
         def stack(names: list[str]) -> Tensor:
-            return torch.cat([weights[prefix + name] for name in names])
+            return torch.cat([weights[prefix + name].to(self.device) for name in names])
 
         def optional(names: list[str]) -> Tensor | None:
             return stack(names) if prefix + names[0] in weights else None
@@ -119,23 +119,27 @@ class Decoder:
         """
         batch, width = tokens.shape
         shape = (batch, self.kv_heads, slots, self.head_dim)
-        cache = Cache(*([torch.zeros(shape, dtype=self.dtype) for _ in range(self.n_layers)] for _ in range(2)))
-        cos, sin = self._rotation(torch.arange(width))
+        here: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
+        cache = Cache(*([torch.zeros(shape, **here) for _ in range(self.n_layers)] for _ in range(2)))
+        cos, sin = self._rotation(torch.arange(width, device=self.device))
         x = F.embedding(tokens, self.embedding)
         for i, layer in enumerate(self.layers):
             q, k, v = self._project(layer, x, cos, sin)
             cache.keys[i][:, :, :width], cache.values[i][:, :, :width] = k, v
             attended = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
             x = self._finish(layer, x, attended.transpose(1, 2).reshape(batch, width, -1))
-        last = x[torch.arange(batch), lengths - 1]
+        last = x[torch.arange(batch, device=self.device), lengths - 1]
         return self._logits(last), cache
 
-    def decode(self, tokens: Tensor, positions: Tensor, cache: Cache) -> Tensor:
-        """One step: tokens [batch] at positions [batch] -> logits of the next token [batch, vocab]; the cache grows in place."""
-        batch, used = len(tokens), int(positions.max()) + 1
-        mask = (torch.arange(used) <= positions[:, None])[:, None, None, :]
+    def decode(self, tokens: Tensor, positions: Tensor, used: int, cache: Cache) -> Tensor:
+        """One step: tokens [batch] at positions [batch] -> logits of the next token [batch, vocab]; the cache grows in place.
+
+        `used`: slots of the cache that are read, one more than the largest position.
+        """
+        batch = len(tokens)
+        mask = (torch.arange(used, device=self.device) <= positions[:, None])[:, None, None, :]
         cos, sin = (part[:, None, None, :] for part in self._rotation(positions))
-        rows = torch.arange(batch)
+        rows = torch.arange(batch, device=self.device)
         x = F.embedding(tokens, self.embedding)[:, None]
         for i, layer in enumerate(self.layers):
             q, k, v = self._project(layer, x, cos, sin)

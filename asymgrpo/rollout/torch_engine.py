@@ -15,11 +15,19 @@ KEEP_SHARE = 0.75  # compact the batch when no more than this share of its rows 
 
 
 class TorchEngine:
+    """A `RolloutEngine` on the device of its first weights, or on `device`; uniform numbers are drawn on the CPU everywhere."""
+
     def __init__(
-        self, config, weights: Iterable[tuple[str, Tensor]], eos_ids: Sequence[int], head_dtype: str = "float32"
+        self,
+        config,
+        weights: Iterable[tuple[str, Tensor]],
+        eos_ids: Sequence[int],
+        device: torch.device | None = None,
+        head_dtype: str = "float32",
     ):
-        self.decoder = Decoder(config, dict(weights), head_dtype)
-        self.eos_ids = torch.tensor(sorted(eos_ids))
+        self.decoder = Decoder(config, dict(weights), head_dtype, device)
+        self.device = self.decoder.device
+        self.eos_ids = torch.tensor(sorted(eos_ids), device=self.device)
 
     def update_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         self.decoder.load(dict(weights))
@@ -33,29 +41,27 @@ class TorchEngine:
     def generate(
         self, requests: Sequence[Request], temperature: float, top_p: float, max_tokens: int
     ) -> list[list[Rollout]]:
-        lengths = torch.tensor([len(r.prompt_ids) for r in requests])
-        tokens = torch.nn.utils.rnn.pad_sequence([torch.tensor(r.prompt_ids) for r in requests], batch_first=True)
-        logits, cache = self.decoder.prefill(tokens, lengths, slots=int(lengths.max()) + max_tokens)
-        copies = torch.tensor([len(r.seeds) for r in requests])
-        owner = torch.repeat_interleave(torch.arange(len(requests)), copies)
-        uniform = torch.from_numpy(uniforms([seed for r in requests for seed in r.seeds], max_tokens))
-        ids, logprobs, n_tokens, stopped = self._decode(
-            logits[owner], cache.select(owner), lengths[owner], uniform, temperature, top_p
-        )
-        flat = [
+        prompts = [torch.tensor(r.prompt_ids) for r in requests]
+        tokens = torch.nn.utils.rnn.pad_sequence(prompts, batch_first=True).to(self.device)
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
+        slots = max(len(prompt) for prompt in prompts) + max_tokens
+        logits, cache = self.decoder.prefill(tokens, lengths, slots)
+        flat = [(request, seed) for request in requests for seed in request.seeds]
+        owner = torch.tensor([i for i, r in enumerate(requests) for _ in r.seeds], device=self.device)
+        uniform = torch.from_numpy(uniforms([seed for _, seed in flat], max_tokens)).to(self.device)
+        found = self._decode(logits[owner], cache.select(owner), lengths[owner], uniform, temperature, top_p)
+        ids, logprobs, n_tokens, stopped = (part.cpu() for part in found)
+        rollouts = iter(
             Rollout(
-                prompt_ids=requests[int(p)].prompt_ids,
+                prompt_ids=request.prompt_ids,
                 response_ids=tuple(ids[i, :n].tolist()),
                 logprobs=tuple(logprobs[i, :n].tolist()),
                 finish_reason="stop" if stopped[i] else "length",
                 seed=seed,
             )
-            for i, (p, n, seed) in enumerate(
-                zip(owner, n_tokens.tolist(), (s for r in requests for s in r.seeds), strict=True)
-            )
-        ]
-        ends = copies.cumsum(0).tolist()
-        return [flat[end - n : end] for end, n in zip(ends, copies.tolist(), strict=True)]
+            for i, (n, (request, seed)) in enumerate(zip(n_tokens.tolist(), flat, strict=True))
+        )
+        return [[next(rollouts) for _ in request.seeds] for request in requests]
 
     def _decode(
         self,
@@ -70,13 +76,13 @@ class TorchEngine:
 
         Returns ids and log-probabilities [rows, max_tokens], token counts and whether each stopped [rows].
         """
-        rows, max_tokens = uniform.shape
-        ids = torch.zeros(rows, max_tokens, dtype=torch.long)
-        logprobs = torch.zeros(rows, max_tokens)
-        n_tokens = torch.full((rows,), max_tokens)
-        stopped = torch.zeros(rows, dtype=torch.bool)
-        where = torch.arange(rows)  # which row of the result each running row writes
-        running = torch.ones(rows, dtype=torch.bool)
+        (rows, max_tokens), here = uniform.shape, self.device
+        ids = torch.zeros(rows, max_tokens, dtype=torch.long, device=here)
+        logprobs = torch.zeros(rows, max_tokens, device=here)
+        n_tokens = torch.full((rows,), max_tokens, device=here)
+        stopped = torch.zeros(rows, dtype=torch.bool, device=here)
+        where = torch.arange(rows, device=here)  # which row of the result each running row writes
+        running = torch.ones(rows, dtype=torch.bool, device=here)
         for t in range(max_tokens):
             token, logprob = sample(logits, uniform[where, t], temperature, top_p)
             ids[where[running], t], logprobs[where[running], t] = token[running], logprob[running]
@@ -90,7 +96,7 @@ class TorchEngine:
                 keep = running.nonzero()[:, 0]
                 cache, token, positions, where = cache.select(keep), token[keep], positions[keep], where[keep]
                 running = running[keep]
-            logits = self.decoder.decode(token, positions, cache)
+            logits = self.decoder.decode(token, positions, int(positions.max()) + 1, cache)
             positions = positions + 1
         return ids, logprobs, n_tokens, stopped
 

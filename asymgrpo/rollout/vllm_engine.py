@@ -18,7 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from asymgrpo import surroundings
 from asymgrpo.config import LOWEST_VLLM_TEMPERATURE, ConfigError
+from asymgrpo.devices import take_own_device
 from asymgrpo.models import Dtype, read_shape
 from asymgrpo.rollout.base import Limits, Request, Rollout, SamplerError
 from asymgrpo.rollout.checksum import checksum, differing
@@ -30,6 +32,8 @@ CPU_BLOCK = 32
 MAX_SEQUENCES = 256
 """Sequences that are decoded together; the rest waits."""
 ALL = ("weights", "kv_cache")
+SLEEPERS: weakref.WeakSet[Any] = weakref.WeakSet()
+"""vLLM's objects of this process that may sleep and still exist."""
 
 
 class VllmEngine:
@@ -49,6 +53,7 @@ class VllmEngine:
         self.dtype: torch.dtype = getattr(torch, dtype)
         borrowed_group = torch.distributed.is_initialized()
         self.llm = start(model, dtype, limits)
+        self.sleeps = limits.sleeps
         release_with(self, self.llm.llm_engine.engine_core, borrowed_group)
         self.max_model_len: int = self.llm.model_config.max_model_len
         self.update_weights(weights)
@@ -109,8 +114,8 @@ class VllmEngine:
 
     def sleep(self) -> None:
         """Give the GPU's memory back. Weights are discarded too (level 2): they are replaced before the next rollout anyway.
-        On a CPU there is nothing to do."""
-        if torch.cuda.is_available() and not self.asleep:
+        On a CPU, or where nobody else wants the memory (`Limits.sleeps`), there is nothing to do."""
+        if self.sleeps and torch.cuda.is_available() and not self.asleep:
             self.llm.sleep(level=2)
             self.asleep = set(ALL)
 
@@ -170,14 +175,15 @@ def rollout_of(output: Any, request: Request, seed: int) -> Rollout:
 
 
 def start(model: Path, dtype: Dtype, limits: Limits) -> Any:
-    """vLLM's `LLM` in this process, with arbitrary weights. Raises ConfigError when vLLM is not installed.
+    """vLLM's `LLM` in this process, with arbitrary weights. Raises ConfigError when vLLM is not installed, SamplerError for a
+    second engine that sleeps.
 
     Among several ranks vLLM uses the training's process group, as it does for external launchers: it adds groups of one rank
     each, so that no rank waits for another while it generates. (All ranks must start their engines together.)
     """
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    for name, value in {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # vLLM would set this process to one thread
+    surroundings.prepare(os.environ)
     try:
         from vllm import LLM
     except ImportError as error:
@@ -185,14 +191,17 @@ def start(model: Path, dtype: Dtype, limits: Limits) -> Any:
             f"rollout engine vllm: vLLM cannot be imported ({error}); run `make vllm`, or choose the torch engine."
         ) from error
     cuda = torch.cuda.is_available()
+    sleeps = cuda and limits.sleeps
+    refuse_second_sleeper(sleeps)
     if not cuda:
         check_head_size(model)
     many = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
+    take_own_device()
     if many:  # where vLLM looks for them
         os.environ["RANK"] = str(torch.distributed.get_rank())
-        os.environ["LOCAL_RANK"] = str(torch.cuda.current_device() if cuda else torch.distributed.get_rank())
+        os.environ.setdefault("LOCAL_RANK", os.environ["RANK"])
     on_device: dict[str, Any] = (
-        {"gpu_memory_utilization": limits.memory_fraction, "enable_sleep_mode": True}
+        {"gpu_memory_utilization": limits.memory_fraction, "enable_sleep_mode": sleeps}
         if cuda
         else {"kv_cache_memory_bytes": CPU_CACHE_BYTES, "block_size": CPU_BLOCK}
     )
@@ -218,7 +227,18 @@ def start(model: Path, dtype: Dtype, limits: Limits) -> Any:
         **({"hf_overrides": {"head_dtype": limits.head_dtype}} if dtype != "float32" else {}),
     )
     torch.set_num_threads = set_num_threads  # on a CPU vLLM replaces it by a warning
+    if sleeps:
+        SLEEPERS.add(llm)
     return llm
+
+
+def refuse_second_sleeper(sleeps: bool) -> None:
+    """Raises SamplerError for an engine that sleeps beside another one: vLLM's allocator for it serves one per process."""
+    if sleeps and len(SLEEPERS):
+        raise SamplerError(
+            "this process already has a vLLM engine that sleeps, and vLLM allows one: give it other weights by update_weights, "
+            "start the second in a process of its own, or set Limits.sleeps to false."
+        )
 
 
 def check_head_size(model: Path) -> None:

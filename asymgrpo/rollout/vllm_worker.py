@@ -62,7 +62,8 @@ def take_apart(name: str, tensor: Tensor, module: Any, packed: dict[str, list[st
 
 def unpacked(layer: Any) -> Tensor:
     """[out, in] the matrix that a packed layer multiplies with: its products with the unit vectors, which are exact."""
-    units = torch.eye(getattr(layer, "embedding_dim", None) or layer.input_size, dtype=layer.params_dtype)
+    size = getattr(layer, "embedding_dim", None) or layer.input_size
+    units = torch.eye(size, dtype=layer.params_dtype, device=layer.weight.device)
     return layer.quant_method.apply(layer, units).t()
 
 

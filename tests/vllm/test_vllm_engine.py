@@ -88,9 +88,10 @@ def test_no_request_no_rollout(engine):
 # Seeds
 
 
-def test_every_sample_is_asked_for_with_a_seed_of_its_own(engines, monkeypatch):
+@pytest.mark.parametrize("kind", ["untied"])
+def test_every_sample_is_asked_for_with_a_seed_of_its_own(engine, kind, monkeypatch):
     """Over the requests of three training steps: what reaches vLLM, not what we believe that we sent."""
-    engine, seen = engines["untied"], []
+    seen = []
     generate = engine.llm.generate
 
     def spy(prompts, sampling, **options):
@@ -100,7 +101,7 @@ def test_every_sample_is_asked_for_with_a_seed_of_its_own(engines, monkeypatch):
 
     monkeypatch.setattr(engine.llm, "generate", spy)
     train = settings(temperature=0.8)
-    steps(trainer_on(engine, "untied", train=train), 1, 3)
+    steps(trainer_on(engine, kind, train=train), 1, 3)
     assert len(seen) == len(set(seen)) == 3 * train.prompts_per_step * train.group_size
 
 
@@ -165,10 +166,10 @@ def test_a_refused_reset_is_an_error(engine, monkeypatch):
         engine.forget()
 
 
-def test_a_tied_head_that_is_not_packed_again_is_found(engines, monkeypatch):
+@pytest.mark.parametrize("kind", ["tied"])
+def test_a_tied_head_that_is_not_packed_again_is_found(engine, kind, monkeypatch):
     """vLLM's silent bug on CPUs: without our repacking logits come from the old head, and the checksum says so."""
-    engine, new = engines["tied"], model_of("tied", seed=2)
-    engine.verify_every = 1
+    new = model_of(kind, seed=2)
     with monkeypatch.context() as patch:
         patch.setattr(vllm_worker, "repack_tied_head", lambda model: None)
         with pytest.raises(SamplerError, match=r"first lm_head\.weight"):
@@ -277,8 +278,8 @@ def test_truncated_importance_weights_under_vllm(engine, kind):
 # What is refused
 
 
-def test_what_vllm_would_cut_or_change_is_refused(engines):
-    engine = engines["untied"]
+@pytest.mark.parametrize("kind", ["untied"])
+def test_what_vllm_would_cut_or_change_is_refused(engine, kind):
     assert engine.max_model_len == 128
     with pytest.raises(ConfigError, match=r"prompt of 90 tokens and max_tokens = 39 exceed the 128 tokens"):
         engine.generate([Request((3,) * 90, (0,))], 1.0, 1.0, 39)

@@ -11,6 +11,8 @@ import pytest
 import runs
 from vllm_models import model_of
 
+from asymgrpo import surroundings
+
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vllm_installed")]
 CHANGES = {"rollout_engine": "vllm", "steps": 4, "mismatch_gate": 1.001, "importance_cap": 2.0, "evaluate_every": 2}
 
@@ -73,8 +75,15 @@ def test_two_ranks_have_an_engine_each(tmp_path, directories):
     assert len(set(one["seeds"] + other["seeds"])) == len(one["seeds"]) + len(other["seeds"]) == 16
 
 
-def test_evaluation_samples_with_vllm(tmp_path, base):
-    """`evals.sample` with evaluation.engine = vllm: every problem and every sample, each with a seed of its own."""
+def test_evaluation_samples_with_vllm(tmp_path, base, monkeypatch):
+    """`evals.sample` with evaluation.engine = vllm: every problem and every sample, each with a seed of its own.
+
+    Without a home, as in a container: vLLM writes what it makes for itself below the job's own folder.
+    """
+    monkeypatch.setenv("HOME", "/proc/nohome")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for name in surroundings.FOLDERS:
+        monkeypatch.delenv(name, raising=False)
     from asymgrpo.tasks.chain_sum import rows
     from asymgrpo.tasks.table import write_problems
 

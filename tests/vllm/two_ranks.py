@@ -25,7 +25,7 @@ def sum_over_ranks() -> int:
 
 def main(directory: Path, results: Path) -> None:
     rank, world_size = start_process_group()
-    limits = Limits(max_model_len=64, memory_fraction=0.3, verify_weights_every=1)
+    limits = Limits(max_model_len=64, memory_fraction=0.3, verify_weights_every=1, sleeps=True)
     sampler = VllmEngine(directory, model_of("untied").named_parameters(), EOS, "float32", limits)
     sums = [sum_over_ranks()]
     calls = 3 if rank == 0 else 0  # an engine that waited for the other rank's would wait for ever

@@ -1,0 +1,94 @@
+"""Every tensor of the torch sampler lies where the weights lie; a rank's device is its own, and DeepSpeed and vLLM hear of it."""
+
+import os
+
+import pytest
+import torch
+from elsewhere import ELSEWHERE, MixedDevicesError, PretendedGpu
+
+from asymgrpo import devices
+from asymgrpo.devices import DeviceError, own_device, take_own_device
+from asymgrpo.rollout import Request
+from asymgrpo.rollout.torch_engine import TorchEngine
+
+REQUESTS = [
+    Request((3, 4, 5), (1, 2, 3)),
+    Request((6, 7, 8, 9, 10, 11), (4, 5)),
+    Request((12,), (6, 7, 8, 9)),
+]
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.7, 0.9), (0.0, 1.0)])
+def test_a_rollout_elsewhere_is_that_on_the_cpu(any_model, temperature, top_p):
+    """The whole loop with its values: rows end at different times and the batch is compacted; results are Python's numbers."""
+    weights = dict(any_model.named_parameters())
+    ours = TorchEngine(any_model.config, weights.items(), (1, 2)).generate(REQUESTS, temperature, top_p, 24)
+    with PretendedGpu():
+        engine = TorchEngine(any_model.config, weights.items(), (1, 2), ELSEWHERE)
+        theirs = engine.generate(REQUESTS, temperature, top_p, 24)
+        engine.update_weights(weights.items())
+        assert {engine.decoder.embedding.device, engine.decoder.layers[0].qkv.device} == {ELSEWHERE}
+    assert ours == theirs
+    assert {type(x) for group in theirs for r in group for x in (*r.response_ids, *r.logprobs)} == {int, float}
+    assert len({len(r.response_ids) for group in ours for r in group}) > 1 or temperature == 0
+
+
+def test_the_pretended_gpu_refuses_what_a_gpu_refuses():
+    """Without this the test above could pass for a mode that sees nothing."""
+    with PretendedGpu():
+        there, here = torch.arange(3, device=ELSEWHERE), torch.arange(3)
+        for mixed in (
+            lambda: there + here,
+            lambda: torch.isin(there, here),
+            lambda: here[there],
+            lambda: torch.cat([there, here]),
+            lambda: there.to(ELSEWHERE) * torch.zeros_like(here),
+        ):
+            with pytest.raises(MixedDevicesError):
+                mixed()
+        assert (there + 1).view(3).device == there[here].device == ELSEWHERE
+        assert there.cpu().device == torch.device("cpu")
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Pretend that the process sees `n` GPUs and is local rank `rank` -> the device that became current."""
+    current: list[torch.device] = []
+
+    def pretend(n: int, rank: int) -> list[torch.device]:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: n > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: n)
+        monkeypatch.setattr(torch.cuda, "set_device", current.append)
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+        return current
+
+    return pretend
+
+
+@pytest.mark.parametrize(("visible", "local_rank", "index"), [(1, 0, 0), (1, 3, 0), (4, 3, 3), (8, 0, 0)])
+def test_the_local_rank_is_the_index_of_the_own_gpu(gpus, visible, local_rank, index):
+    """DeepSpeed and vLLM call set_device(LOCAL_RANK): with one visible GPU a rank (--gpus-per-task=1) that must be 0."""
+    current = gpus(visible, local_rank)
+    for _ in range(2):  # asking again changes nothing
+        assert take_own_device() == own_device() == torch.device("cuda", index)
+        assert os.environ["LOCAL_RANK"] == str(index)
+    assert current == [torch.device("cuda", index)] * 2
+
+
+def test_without_a_gpu_the_local_rank_stays(gpus):
+    gpus(0, 3)
+    assert take_own_device() == torch.device("cpu")
+    assert os.environ["LOCAL_RANK"] == "3"
+
+
+def test_a_rank_without_a_gpu_of_its_own_is_told(gpus):
+    gpus(2, 3)
+    with pytest.raises(DeviceError, match=r"rank 3 of this node sees 2 GPUs.*ranks_per_node"):
+        devices.take_own_device()
+
+
+def test_alone_no_local_rank_is_needed(gpus, monkeypatch):
+    """Evaluation is one process without a launcher."""
+    gpus(4, 0)
+    monkeypatch.delenv("LOCAL_RANK")
+    assert own_device() == torch.device("cuda", 0)
