@@ -66,7 +66,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is a GPU")
     found.add_argument("--limit", type=float, default=1.0, help="multiplies the time limit of each part")
     found.add_argument("--vllm", default="{}", help="JSON: further arguments of vLLM's LLM")
-    found.add_argument("--attention-backend", help="of vLLM, such as TRITON_ATTN or FLASH_ATTN (default: its own choice)")
+    found.add_argument(
+        "--attention-backend", help="of vLLM, such as TRITON_ATTN or FLASH_ATTN (default: its own choice)"
+    )
     found.add_argument("--fault", choices=FAULTS, help="plant a fault, to see that a part notices it")
     return found
 
@@ -84,7 +86,12 @@ def run_part(part: str, options: Options, limit: float) -> dict[str, Any]:
     start = time.perf_counter()
     with log.open("w", encoding="utf-8") as sink:
         process = subprocess.Popen(
-            command, cwd=HERE.parents[1], env=environment(part, options), stdout=sink, stderr=sink, start_new_session=True
+            command,
+            cwd=HERE.parents[1],
+            env=environment(part, options),
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
         )
         try:
             ended = process.wait(limit)

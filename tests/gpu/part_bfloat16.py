@@ -105,7 +105,9 @@ def compare_ratio(engine: Any, batches: list[Batch], report: Report, found: dict
         report.at_most("gap between scoring and the first update's pass", gap, 0.0)
 
 
-def compare_gradients(engine: Any, config: Any, batches: list[Batch], device: torch.device, report: Report, found: dict):
+def compare_gradients(
+    engine: Any, config: Any, batches: list[Batch], device: torch.device, report: Report, found: dict
+):
     """What DeepSpeed adds up over micro-batches, against the float32 sum of the same gradients one by one, and against a model
     in float32.
     """

@@ -22,8 +22,16 @@ def run(options: Options, report: Report) -> None:
         if cuda:
             card = torch.cuda.get_device_properties(0)
             free, total = torch.cuda.mem_get_info()
-            found |= {"name": card.name, "capability": f"{card.major}.{card.minor}", "processors": card.multi_processor_count}
-            found |= {"free_gb": round(free / 1e9, 2), "total_gb": round(total / 1e9, 2), "nccl": torch.cuda.nccl.version()}
+            found |= {
+                "name": card.name,
+                "capability": f"{card.major}.{card.minor}",
+                "processors": card.multi_processor_count,
+            }
+            found |= {
+                "free_gb": round(free / 1e9, 2),
+                "total_gb": round(total / 1e9, 2),
+                "nccl": torch.cuda.nccl.version(),
+            }
             report.require((card.major, card.minor) >= (8, 0), f"{card.name} has no bfloat16 in hardware")
             report.at_least("free share of the card's memory", free / total, 0.95)
         found["cpus"] = len(os.sched_getaffinity(0))

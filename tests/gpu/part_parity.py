@@ -66,10 +66,10 @@ def compare(ours: dict[str, Any], theirs: dict[str, Any], report: Report, found:
         their_ids, their_logprobs = theirs["sampled"][temperature]
         same = sum(a == b for a, b in zip(ids, their_ids, strict=True))
         found[f"sampled at {temperature}"] = f"{same} of {len(ids)} equal"
-        report.require(same == len(ids), f"torch sampler at temperature {temperature}: {same} of {len(ids)} responses equal")
-        pairs = [
-            (a, b) for a, b, i, j in zip(logprobs, their_logprobs, ids, their_ids, strict=True) if i == j
-        ]
+        report.require(
+            same == len(ids), f"torch sampler at temperature {temperature}: {same} of {len(ids)} responses equal"
+        )
+        pairs = [(a, b) for a, b, i, j in zip(logprobs, their_logprobs, ids, their_ids, strict=True) if i == j]
         gap = largest([abs(x - y) for a, b in pairs for x, y in zip(a, b, strict=True)])
         report.at_most(f"torch sampler at temperature {temperature}: gap of log-probabilities", gap, TOLERANCE)
 
@@ -93,7 +93,9 @@ def compare_continued(options: Options, report: Report, found: dict[str, Any]) -
         gap = largest_gap(weights(resumed.engine), weights(undisturbed.engine))
         found[f"stage {stage}"] = gap
         report.at_most(f"stage {stage}: gap of weights after saving, loading and continuing", gap, 0.0)
-        report.require(rows == expected, f"stage {stage}: metrics of the continued run differ from the undisturbed one's")
+        report.require(
+            rows == expected, f"stage {stage}: metrics of the continued run differ from the undisturbed one's"
+        )
 
 
 def largest(values: list[float]) -> float:
