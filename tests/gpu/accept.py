@@ -1,6 +1,6 @@
 """Does this machine compute what asymgrpo believes? Parts A to G, each a process of its own with a time limit.
 
-    python tests/gpu/accept.py --size full --out ACCEPT [--parts A,B,C] [--vllm '{"attention_backend": "TRITON_ATTN"}']
+    python tests/gpu/accept.py --size full --out FOLDER [--parts A,B,C] [--vllm '{"attention_backend": "TRITON_ATTN"}']
 
 One JSON line per part on stdout; logs and machine.json (device, versions, the planner's rates, all parts) in the folder. A
 second call with other parts adds to the same machine.json. Only the first visible GPU is used, nothing is downloaded. Exit
@@ -49,10 +49,13 @@ def main(words: list[str] | None = None) -> int:
         parser().error(f"--vllm: not valid JSON ({error}).")
     if asked.attention_backend:
         extra["attention_backend"] = asked.attention_backend
+    faults = [fault.strip() for fault in asked.faults.split(",") if fault.strip()]
+    if unknown := [fault for fault in faults if fault not in FAULTS]:
+        parser().error(f"--faults: {', '.join(unknown)} is none; use some of {', '.join(FAULTS)}.")
     out = asked.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="accept-") as work:
-        options = Options(asked.size, asked.device or found_device(), out, Path(work), extra, asked.fault)
+        options = Options(asked.size, asked.device or found_device(), out, Path(work), extra, tuple(faults))
         lines = [run_part(part, options, asked.limit * SECONDS[asked.size][part]) for part in parts]
     write_machine(out, lines)
     return 0 if all(line["passed"] for line in lines) else 1
@@ -61,7 +64,9 @@ def main(words: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--parts", default=",".join(NAMES), help="letters, separated by commas (default: all)")
-    found.add_argument("--out", type=Path, default=Path("accept"), help="folder of reports (default: accept)")
+    found.add_argument(
+        "--out", type=Path, default=Path("results-accept"), help="folder of reports (default: results-accept)"
+    )
     found.add_argument("--size", choices=SIZES, default="full", help="tiny: for CPUs; full: a card of 80 GB (default)")
     found.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is a GPU")
     found.add_argument("--limit", type=float, default=1.0, help="multiplies the time limit of each part")
@@ -69,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--attention-backend", help="of vLLM, such as TRITON_ATTN or FLASH_ATTN (default: its own choice)"
     )
-    found.add_argument("--fault", choices=FAULTS, help="plant a fault, to see that a part notices it")
+    found.add_argument("--faults", default="", help=f"plant some of {', '.join(FAULTS)}, to see that parts notice them")
     return found
 
 

@@ -27,10 +27,14 @@ def synchronise(options: Options) -> None:
 
 
 def config_of(shape: dict[str, int], **more: Any) -> Any:
-    """A Qwen3 configuration; transformers' attention is the default one of the trainer."""
+    """A Qwen3 configuration; transformers' attention is the default one of the trainer.
+
+    Initial weights are scaled so that logits have a standard deviation of about 0.6 at every width, as Qwen3-0.6B's would.
+    """
     from transformers import Qwen3Config
 
     told = {"max_position_embeddings": 8192, "tie_word_embeddings": True, "architectures": ["Qwen3ForCausalLM"]}
+    told["initializer_range"] = 0.64 / shape["hidden_size"] ** 0.5
     return Qwen3Config(**shape | told | more)
 
 

@@ -11,7 +11,7 @@ Fault = Literal["stale", "slow", "nan", "leak"]
 FAULTS: dict[Fault, tuple[str, ...]] = {
     "stale": ("F", "G"),
     "slow": ("E",),
-    "nan": ("B", "C", "G"),
+    "nan": ("C", "G"),
     "leak": ("F",),
 }
 """What can be planted to see that a part notices it, and the parts that must then fail."""
@@ -178,7 +178,7 @@ class Options:
     """Folder of models and other files that nobody reads afterwards."""
     vllm: dict[str, Any] = field(default_factory=dict)
     """Further arguments of vLLM's `LLM`, such as {"attention_backend": "TRITON_ATTN"}."""
-    fault: Fault | None = None
+    faults: tuple[Fault, ...] = ()
 
     @property
     def sizes(self) -> Size:

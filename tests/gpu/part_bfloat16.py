@@ -31,7 +31,7 @@ def run(options: Options, report: Report) -> None:
     with report.section("checksums") as found:
         compare_checksums(model, report, found)
     with report.section("chunked") as found:
-        if options.fault == "nan":
+        if "nan" in options.faults:
             with torch.no_grad():
                 model.model.layers[-1].mlp.down_proj.weight[0, 0] = float("nan")
         compare_chunks(model, whole(batches[0], device), size.chunk // 4, report, found)
