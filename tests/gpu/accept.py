@@ -79,15 +79,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def found_device() -> str:
-    """cuda where the driver's module is loaded; without importing torch."""
-    return "cuda" if Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists() else "cpu"
+    """cuda where the driver shows itself; without importing torch."""
+    places = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/nvidia0"))
+    return "cuda" if any(place.exists() for place in places) else "cpu"
 
 
 def run_part(part: str, options: Options, limit: float) -> dict[str, Any]:
     """Run it, print its line, and return the line; what a part wrote before it was killed or crashed is in it."""
     report, log = options.out / f"part_{part}.json", options.out / f"part_{part}.log"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-W", "ignore", str(HERE / "accept_part.py"), part, options.dumps()]
+    command = [sys.executable, "-X", "faulthandler", "-W", "ignore", str(HERE / "accept_part.py"), part, options.dumps()]
     start = time.perf_counter()
     with log.open("w", encoding="utf-8") as sink:
         process = subprocess.Popen(

@@ -47,7 +47,7 @@ def random_model(config: Any, device: torch.device, dtype: torch.dtype, seed: in
 
     torch.manual_seed(seed)
     with torch.device(device):
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype).eval().to(device)
     with torch.no_grad():
         model.get_input_embeddings().weight.mul_(embedding)
         for name, parameter in model.named_parameters():

@@ -190,4 +190,4 @@ class Options:
 
 def loads(text: str) -> Options:
     told = json.loads(text)
-    return Options(**told | {"out": Path(told["out"]), "work": Path(told["work"])})
+    return Options(**told | {"out": Path(told["out"]), "work": Path(told["work"]), "faults": tuple(told["faults"])})

@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -65,11 +66,13 @@ def facts(device: str) -> dict:
 
 
 def driver() -> str | None:
-    """The driver's version, as the kernel module tells it."""
-    path = Path("/proc/driver/nvidia/version")
-    words = path.read_text(encoding="utf-8").split() if path.is_file() else []
-    numbers = [word for word in words if word.count(".") >= 1 and word.replace(".", "").isdigit()]
-    return numbers[0] if numbers else None
+    """The driver's version, as its own tool tells it."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return next(iter(done.stdout.split()), None)
 
 
 if __name__ == "__main__":
