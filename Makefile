@@ -10,7 +10,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 endif
 
-.PHONY: reproduce test lint lock peers vllm clean
+.PHONY: reproduce test lint lock peers vllm accept clean
 
 reproduce: .venv/.complete
 	.venv/bin/snakemake all report
@@ -43,6 +43,10 @@ vllm: .venv/.vllm
 .venv/.vllm: .venv/.complete requirements/vllm.lock
 	.venv/bin/pip install --quiet --no-deps --requirement requirements/vllm.lock
 	touch $@
+
+# Does this machine compute what asymgrpo believes? On a GPU, or with ACCEPT="--size tiny" on a CPU; results-accept/machine.json.
+accept: .venv/.complete
+	$(PY) tests/gpu/accept.py $(ACCEPT)
 
 # The GPU lock is resolved for Linux without installing anything.
 lock: .venv/.complete

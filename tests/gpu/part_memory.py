@@ -1,0 +1,141 @@
+"""D: peaks of training by phase against the planner's formulas; a block as large as vLLM's share, again and again."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accept_models import config_of, device_of, engine_of, random_batch, settings, synchronise, whole
+from accept_options import Options
+from accept_report import Report
+from phase_peaks import CpuPeaks, CudaPeaks, watch
+
+from asymgrpo import planner_memory
+from asymgrpo.config import Train
+from asymgrpo.planner_memory import memory, state
+from asymgrpo.planner_shapes import Shape, shape_from_config
+
+PHASES = ("logits", "layers", "update")
+PART_OF_THE_CARD = 0.6
+"""Of its memory: the most that the planned peak may be, and the size of the block."""
+TIMES = 5
+
+
+def run(options: Options, report: Report) -> None:
+    capacity = int(torch.cuda.mem_get_info()[1]) if options.device == "cuda" else 1 << 40
+    with report.section("stage_2") as found:
+        engine = measure(options, options.sizes.wide["num_hidden_layers"], False, capacity, report, found)
+    with report.section("blocks") as found:
+        if options.device == "cuda":
+            allocate_blocks(int(PART_OF_THE_CARD * capacity), report, found)
+        else:
+            found["left_out"] = "no card"
+        del engine
+    if options.sizes.offload_layers:
+        with report.section("offload") as found:
+            before = host_bytes("VmRSS")
+            measure(options, options.sizes.offload_layers, True, capacity, report, found)
+            found["host_gb"] = round((host_bytes("VmHWM") - before) / 1e9, 2)
+
+
+def measure(options: Options, most: int, offload: bool, capacity: int, report: Report, found: dict[str, Any]) -> Any:
+    """Two updates of two micro-batches; peaks of each phase beside the planned ones. Returns the engine."""
+    sequences, tokens = options.sizes.memory_batch
+    prompt = tokens // 8
+    train = settings(
+        dtype="bfloat16",
+        zero_stage=2,
+        offload=offload,
+        micro_batch=sequences,
+        logits_chunk=options.sizes.chunk,
+        max_prompt_tokens=prompt,
+        max_tokens=tokens - prompt,
+        rollout_engine="torch",
+        group_size=2,
+        prompts_per_step=sequences,
+    )
+    layers = next(
+        n for n in range(most, 0, -1) if max(planned(shape_of(options, n), train, capacity).values()) <= 0.6 * capacity
+    )
+    peaks = CudaPeaks() if options.device == "cuda" else CpuPeaks()
+    config = config_of(options.sizes.wide | {"num_hidden_layers": layers})
+    engine = engine_of(options, train, config, 2)
+    watch(engine, peaks)
+    batch = whole(random_batch(sequences, tokens, prompt, config.vocab_size), device_of(options))
+    seconds = []
+    for _ in range(4):
+        peaks.mark("logits")
+        logp, _ = engine.forward(batch)
+        synchronise(options)
+        start = time.perf_counter()
+        engine.backward(-logp.mean() / 2)
+        synchronise(options)
+        seconds.append(time.perf_counter() - start)
+        del logp
+    measured = peaks.close()
+    shape = shape_of(options, layers)
+    expected = planned(shape, train, capacity)
+    if options.device == "cpu":  # what is left out there, and the host's share, which lies in the same memory
+        s = state(shape, train, 1)
+        expected = {name: size - (s.buffers if name != "update" else 0) + s.host for name, size in expected.items()}
+    found |= {"depth": layers, "parameters": shape.parameters, "tokens": sequences * tokens}
+    found |= {"all_peaks_gb": {name: round(size / 1e9, 3) for name, size in measured.items()}}
+    for name in PHASES:
+        ratio = measured[name] / expected[name]
+        found[name] = {"measured_gb": measured[name] / 1e9, "planned_gb": expected[name] / 1e9, "ratio": ratio}
+    compare(options, "offload" if offload else "stage 2", measured, expected, report)
+    if options.device == "cuda":
+        free, total = torch.cuda.mem_get_info()
+        held = total - free - torch.cuda.memory_reserved()
+        found |= {"reserved_gb": torch.cuda.memory_reserved() / 1e9, "outside_torch_gb": held / 1e9}
+    if offload:  # the last micro-batch's backward pass and the update, less a backward pass without
+        update = seconds[3] - seconds[2]
+        found["update_s"] = update
+        report.rates["host_update_gb_per_s"] = 28 * shape.parameters / update / 1e9
+    return engine
+
+
+def compare(options: Options, what: str, measured: dict[str, int], expected: dict[str, int], report: Report) -> None:
+    """No phase may need more than was planned for it; the highest of them may not need less either."""
+    bound = options.sizes.memory_tolerance
+    for name in PHASES:
+        ratio = measured[name] / expected[name]
+        report.at_most(f"{what}, {name}: measured peak over the planned one", ratio, 1 + bound)
+    highest = max(measured[name] for name in PHASES) / max(expected[name] for name in PHASES)
+    report.at_least(f"{what}: highest measured peak over the highest planned one", highest, 1 - bound)
+
+
+def shape_of(options: Options, layers: int) -> Shape:
+    return shape_from_config(config_of(options.sizes.wide | {"num_hidden_layers": layers}).to_dict())
+
+
+def planned(shape: Shape, train: Train, capacity: int) -> dict[str, int]:
+    """Bytes of tensors by phase: the planner's, without the runtime's own, which torch does not count."""
+    phases = memory(shape, train, capacity, 1).phases
+    return {name: phases[name] - planner_memory.RUNTIME for name in PHASES}
+
+
+def allocate_blocks(size: int, report: Report, found: dict[str, Any]) -> None:
+    """As vLLM takes its memory when it wakes: from the driver, after torch has given back what it caches."""
+    driver = ctypes.CDLL("libcuda.so.1")
+    found |= {"block_gb": size / 1e9, "free_gb_before": torch.cuda.mem_get_info()[0] / 1e9}
+    torch.cuda.empty_cache()
+    free = [torch.cuda.mem_get_info()[0]]
+    for number in range(TIMES):
+        pointer = ctypes.c_uint64()
+        code = driver.cuMemAlloc_v2(ctypes.byref(pointer), ctypes.c_size_t(size))
+        report.require(code == 0, f"block {number + 1} of {size / 1e9:.1f} GB: the driver answers {code}")
+        if code == 0:
+            driver.cuMemFree_v2(pointer)
+        free.append(torch.cuda.mem_get_info()[0])
+    found["free_gb"] = [round(one / 1e9, 3) for one in free]
+    report.at_most("free memory lost over the blocks, GB", (free[0] - free[-1]) / 1e9, 0.2)
+
+
+def host_bytes(name: str) -> int:
+    """VmRSS or VmHWM (its highest value) of this process."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
