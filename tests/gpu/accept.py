@@ -55,7 +55,9 @@ def main(words: list[str] | None = None) -> int:
     out = asked.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="accept-") as work:
-        options = Options(asked.size, asked.device or found_device(), out, Path(work), extra, tuple(faults))
+        options = Options(
+            asked.size, asked.device or found_device(), out, Path(work), extra, tuple(faults), asked.head_dtype
+        )
         lines = [run_part(part, options, asked.limit * SECONDS[asked.size][part]) for part in parts]
     write_machine(out, lines)
     return 0 if all(line["passed"] for line in lines) else 1
@@ -74,6 +76,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--attention-backend", help="of vLLM, such as TRITON_ATTN or FLASH_ATTN (default: its own choice)"
     )
+    found.add_argument(
+        "--head-dtype", choices=["float32", "model"], default="float32", help="of logits (train.head_dtype)"
+    )
     found.add_argument("--faults", default="", help=f"plant some of {', '.join(FAULTS)}, to see that parts notice them")
     return found
 
@@ -88,7 +93,16 @@ def run_part(part: str, options: Options, limit: float) -> dict[str, Any]:
     """Run it, print its line, and return the line; what a part wrote before it was killed or crashed is in it."""
     report, log = options.out / f"part_{part}.json", options.out / f"part_{part}.log"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-X", "faulthandler", "-W", "ignore", str(HERE / "accept_part.py"), part, options.dumps()]
+    command = [
+        sys.executable,
+        "-X",
+        "faulthandler",
+        "-W",
+        "ignore",
+        str(HERE / "accept_part.py"),
+        part,
+        options.dumps(),
+    ]
     start = time.perf_counter()
     with log.open("w", encoding="utf-8") as sink:
         process = subprocess.Popen(

@@ -179,6 +179,8 @@ class Options:
     vllm: dict[str, Any] = field(default_factory=dict)
     """Further arguments of vLLM's `LLM`, such as {"attention_backend": "TRITON_ATTN"}."""
     faults: tuple[Fault, ...] = ()
+    head_dtype: Literal["float32", "model"] = "float32"
+    """F and G: of the logits, in trainer and sampler (asymgrpo.config.Train)."""
 
     @property
     def sizes(self) -> Size:

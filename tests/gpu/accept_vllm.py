@@ -46,7 +46,7 @@ def start_engine(options: Options, weights: Iterable[tuple[str, Tensor]]) -> Any
     vllm.LLM = lambda *arguments, **named: plain(*arguments, **named | options.vllm)
     size = options.sizes
     longest = size.prompt_tokens + max(size.response_tokens, size.iterations) + 1
-    limits = Limits(max_model_len=max(128, longest), memory_fraction=MEMORY_FRACTION, verify_weights_every=1)
+    limits = Limits(max(128, longest), MEMORY_FRACTION, verify_weights_every=1, head_dtype=options.head_dtype)
     try:
         return VllmEngine(folder, weights, EOS, dtype_of(options), limits)
     finally:
@@ -66,14 +66,14 @@ def flat(groups: Iterable[Sequence[Rollout]]) -> list[Rollout]:
 
 
 @torch.no_grad()
-def disagreement(model: Any, rollouts: Sequence[Rollout], chunk: int) -> dict[str, float]:
+def disagreement(model: Any, rollouts: Sequence[Rollout], chunk: int, head_dtype: str = "float32") -> dict[str, float]:
     """Sampler against transformers: token_mult_prob_error, and the mean and the largest |log pi - log pi_sampler|."""
+    policy, gaps = Policy(model, 1.0, chunk, head_dtype), []
     device = next(model.parameters()).device
-    gaps = []
     for first in range(0, len(rollouts), 8):
         batch = pack(rollouts[first : first + 8])
         part = batch.rows(torch.arange(len(batch))).to(device)
-        gaps.append((Policy(model, 1.0, chunk)(part)[0] - part.logp_sampler)[part.mask.bool()].double().abs())
+        gaps.append((policy(part)[0] - part.logp_sampler)[part.mask.bool()].double().abs())
     gap = torch.cat(gaps)
     return {
         "token_mult_prob_error": float(gap.exp().mean()),

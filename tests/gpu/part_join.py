@@ -58,6 +58,7 @@ def train_section(options: Options) -> Train:
         max_prompt_tokens=size.prompt_tokens,
         max_tokens=size.response_tokens,
         logits_chunk=size.chunk,
+        head_dtype=options.head_dtype,
         displacement_every=1,
         learning_rate=1e-6,
         mismatch_gate=None,  # measured here, and judged after the step

@@ -65,12 +65,13 @@ def compare(options: Options, engine: Any, model: Any, report: Report, found: di
 
     size, dtype = options.sizes, dtype_of(options)
     sampled = flat(engine.generate(requests_of(options, 4), 1.0, 1.0, size.response_tokens))
-    found["sampled"] = told = disagreement(model, sampled, size.chunk)
+    found["sampled"] = told = disagreement(model, sampled, size.chunk, options.head_dtype)
     report.at_most("sampled tokens: token_mult_prob_error", told["token_mult_prob_error"], ERROR[dtype])
     requests = requests_of(options, 1)
     tokens = min(64, size.response_tokens)
     ours = flat(engine.generate(requests, 0.0, 1.0, tokens))
-    theirs = flat(TorchEngine(model.config, named(model), engine.eos_ids).generate(requests, 0.0, 1.0, tokens))
+    sampler = TorchEngine(model.config, named(model), engine.eos_ids, head_dtype=options.head_dtype)
+    theirs = flat(sampler.generate(requests, 0.0, 1.0, tokens))
     gaps, common = first_differences(model, ours, theirs)
     found["greedy"] = {"responses": len(ours), "part": len(gaps), "gaps": gaps, "common_tokens": common}
     for gap in gaps:
@@ -100,7 +101,7 @@ def cycle(options: Options, engine: Any, model: Any, number: int, report: Report
         engine.verify(checksums(engine, model))
     except SamplerError as error:
         report.require(False, f"round {number}: {error}")
-    error = disagreement(model, rollouts, options.sizes.chunk)["token_mult_prob_error"]
+    error = disagreement(model, rollouts, options.sizes.chunk, options.head_dtype)["token_mult_prob_error"]
     told["token_mult_prob_error"] = error
     report.at_most(f"round {number}: token_mult_prob_error", error, ERROR[dtype_of(options)])
     if options.device == "cuda":
