@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asymgrpo.config import LOWEST_VLLM_TEMPERATURE, ConfigError
+from asymgrpo.config import LOWEST_VLLM_TEMPERATURE, MAX_SEQUENCES, ConfigError
 from asymgrpo.models import Dtype, read_shape
 from asymgrpo.rollout.base import Limits, Request, Rollout, SamplerError
 from asymgrpo.rollout.checksum import checksum, differing
@@ -27,8 +27,6 @@ CPU_CACHE_BYTES = 1 << 30
 """Keys and values on a CPU, where a share of the memory would be taken from every other job of the machine."""
 CPU_BLOCK = 32
 """Tokens of a cache block on a CPU: the fewest that its kernels are made for. A prompt is shared in whole blocks."""
-MAX_SEQUENCES = 256
-"""Sequences that are decoded together; the rest waits."""
 ALL = ("weights", "kv_cache")
 
 
