@@ -157,6 +157,8 @@ class Train(Section):
 
 LOWEST_VLLM_TEMPERATURE = 0.01
 """vLLM raises what lies between 0, greedy decoding, and this to it without a word."""
+MAX_SEQUENCES = 256
+"""Sequences that a vLLM engine decodes together; the rest waits."""
 PER_MODEL = ("temperature", "top_p", "max_tokens", "engine", "batch")
 """Fields of `evaluation` that a model may change."""
 

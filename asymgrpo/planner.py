@@ -1,4 +1,4 @@
-"""`python -m asymgrpo.planner --config FILE [--gpu KIND --gpus N]`: does a study fit the machine, and what will it cost?
+"""`python -m asymgrpo.planner --config FILE [--gpu KIND --gpus N --machine FILE]`: does a study fit the machine, and what will it cost?
 
 Prints Markdown: peak memory per GPU by component and phase, seconds per step by phase, GPU-hours and disk of the whole study.
 Exit code 2, with a sentence per reason, for a plan that cannot fit. The model behind it, every constant and how far it was
@@ -11,117 +11,28 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from asymgrpo.config import ConfigError, Study, Train, parse
+from asymgrpo.config import MAX_SEQUENCES, ConfigError, Study, Train
 from asymgrpo.console import print_any_letter
-from asymgrpo.planner_memory import VLLM_OVERHEAD, WIDTH, Memory, kv_bytes_per_token, memory, refuse
+from asymgrpo.planner_config import load_study
+from asymgrpo.planner_cost import plan_cost
+from asymgrpo.planner_measured import Measured, read_measured
+from asymgrpo.planner_memory import Memory, memory, refuse
 from asymgrpo.planner_shapes import Shape, shape_of
-from asymgrpo.planner_time import Lengths, Machine, StepSeconds, decoding_seconds, machine_of, step_seconds
+from asymgrpo.planner_state import WIDTH
+from asymgrpo.planner_time import Lengths, Machine, machine_of
 
-ROOT = Path(__file__).parents[1]
 MEAN_PROMPT = 120.0
 """Assumed mean tokens of a prompt: MATH problems have a median of 148 characters, the template adds some 40 tokens."""
 RESPONSE_SHARE = 0.25
 """Assumed mean response length as a share of train.max_tokens."""
-EVALUATION_FRACTION = 0.9
-"""Of a GPU's memory when evaluation has it alone (vLLM's default)."""
 MARGIN = 2.0
 """Time limit of a job over its expected time."""
 PROCESS = 12_000_000_000
 """Host memory of one rank without weights: libraries, CUDA's host side, vLLM. Assumed, not measured."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """One model of a study: hours are GPU-hours over all its arms and seeds."""
-
-    step: StepSeconds
-    candidate: float
-    """Seconds to measure one candidate on the sets that checkpoint selection may look at."""
-    runs: int
-    training_hours: float
-    selection_hours: float
-    evaluation_hours: float
-    """Sampling of the benchmarks, an upper bound: every selection rule picks another step."""
-    candidates_gb: float
-    """Disk for the candidates that all runs leave."""
-    checkpoints_gb: float
-    """Disk for the resumable checkpoints of one run at work."""
-
-
-def merged(configs: Sequence[Path]) -> dict[str, Any]:
-    """default.yaml updated by each file in turn, as Snakemake merges them. Raises ConfigError when a file is missing."""
-    import yaml
-    from snakemake.utils import update_config
-
-    mapping: dict[str, Any] = yaml.safe_load((ROOT / "config" / "default.yaml").read_text(encoding="utf-8"))
-    for path in configs:
-        if not path.is_file():
-            raise ConfigError(f"planner: {path} is missing; give the configuration files that snakemake gets.")
-        update_config(mapping, yaml.safe_load(path.read_text(encoding="utf-8")))
-    return mapping
-
-
-def load_study(configs: Sequence[Path]) -> Study:
-    """The study of default.yaml and the files. Raises ConfigError."""
-    return parse(merged(configs))
-
-
-def problem_counts(study: Study) -> dict[str, int]:
-    """Problems of the benchmarks and of the validation part, by name."""
-    from asymgrpo.tasks.lock import read_lock
-
-    known = read_lock(ROOT / "config" / "data.lock.yaml").datasets
-    embedded = study.data.embedded.benchmark_size if study.data.source == "embedded" else None
-    limit = study.evaluation.limit or sys.maxsize
-    counts = {name: min(limit, embedded or known[name].rows) for name in study.evaluation.benchmarks}
-    return counts | {"validation": study.data.validation_size}
-
-
-def plan_cost(study: Study, name: str, shape: Shape, machine: Machine, fitted: Memory, lengths: Lengths) -> Cost:
-    """Time and disk of everything that the study does with one model."""
-    train, evaluation, counts = study.train_of(name), study.evaluation_of(name), problem_counts(study)
-    width, gpus = WIDTH[train.dtype], train.world_size
-    rules = evaluation.selection
-    sets = ["validation", *(r.split(":", 1)[1] for r in rules if r.startswith("best_on:"))]
-    step = step_seconds(shape, train, gpus, machine, lengths, fitted.cache_tokens)
-    problems = sum(counts[name] for name in sets) / gpus
-    candidate = decoding_seconds(
-        shape,
-        width,
-        machine,
-        problems,
-        problems * train.evaluate_samples,
-        lengths,
-        train.evaluate_max_tokens,
-        fitted.cache_tokens,
-    )
-    alone = EVALUATION_FRACTION * machine.memory_gb * 1e9 - width * shape.parameters - VLLM_OVERHEAD
-    cache = int(alone / kv_bytes_per_token(shape, width))
-    checkpoint = 0.0
-    for name in evaluation.benchmarks:
-        n = evaluation.n_samples(name)
-        checkpoint += decoding_seconds(
-            shape, width, machine, counts[name], counts[name] * n, lengths, evaluation.max_tokens, cache
-        )
-    plan = study.study
-    runs = len(plan.arms) * len(plan.seeds) + len(plan.analyses) * len(plan.analysis_seeds)
-    candidates = -(-train.steps // train.evaluate_every)
-    kept = min(candidates, len(sets) + 1) if train.candidates == "selectable" else candidates
-    weights_gb = width * shape.parameters / 1e9
-    return Cost(
-        step=step,
-        candidate=candidate,
-        runs=runs,
-        training_hours=runs * gpus * train.steps * step.total / 3600,
-        selection_hours=runs * gpus * candidates * candidate / 3600,
-        evaluation_hours=(1 + runs * len(rules)) * checkpoint / 3600,
-        candidates_gb=runs * kept * weights_gb,
-        checkpoints_gb=train.keep_checkpoints * (weights_gb + 12 * shape.parameters / 1e9),
-    )
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -132,41 +43,33 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def memory_table(found: Memory) -> str:
     """Components against phases, GB."""
-    s, a = found.state, found.activations
-    components = {
-        "parameters": (s.parameters, "rollout logits layers update"),
-        "optimizer (moments, float32 weights)": (s.optimizer, "rollout logits layers update"),
-        "gradients": (s.gradients, "logits layers"),
-        "DeepSpeed's reduction buffer": (s.buffers, "logits layers"),
-        "activations kept": (a.kept, "logits layers"),
-        "final norm": (a.final_norm, "logits"),
-        "logits (one chunk)": (a.logits, "logits"),
-        "one layer's backward pass": (a.layer, "layers"),
-        "gradients and temporaries of the update": (s.update, "update"),
-        "vLLM weights": (found.vllm_weights, "rollout"),
-        "vLLM keys and values": (found.vllm_cache, "rollout"),
-    }
     phases = found.phases
     rows = [
         [name, *(f"{size / 1e9:.1f}" if phase in where.split() else "" for phase in phases)]
-        for name, (size, where) in components.items()
+        for name, (size, where) in found.components.items()
+        if size
     ]
-    accounted = {p: sum(size for size, where in components.values() if p in where.split()) for p in phases}
-    rows.append(["runtime, vLLM's own", *(f"{(phases[p] - accounted[p]) / 1e9:.1f}" for p in phases)])
-    rows.append([f"**peak** of {found.capacity / 1e9:.0f}", *(f"**{phases[p] / 1e9:.1f}**" for p in phases)])
+    rows.append([f"**peak** of {found.capacity / 1e9:.0f}", *(f"**{needed / 1e9:.1f}**" for needed in phases.values())])
     return table(["GB per GPU", *phases], rows)
 
 
-def report(name: str, study: Study, shape: Shape, machine: Machine, lengths: Lengths) -> str:
+def cache_sentence(found: Memory) -> str:
+    """How much of vLLM's cache can be in use."""
+    if not found.vllm:
+        return ""
+    return f" vLLM's cache holds {found.cache_tokens:,} tokens, of {MAX_SEQUENCES} sequences at most."
+
+
+def report(name: str, study: Study, shape: Shape, machine: Machine, lengths: Lengths, measured: Measured) -> str:
     """Markdown for one model. Raises ConfigError when it cannot fit."""
     train = study.train_of(name)
     found = memory(shape, train, int(machine.memory_gb * 1e9), train.world_size)
     refuse(name, shape, train, found)
-    cost = plan_cost(study, name, shape, machine, found, lengths)
+    cost = plan_cost(study, name, shape, machine, found, lengths, measured.rates)
     seconds = {**vars(cost.step), "total": cost.step.total}
     total = cost.training_hours + cost.selection_hours + cost.evaluation_hours
     host = f" Host memory: {found.state.host / 1e9:.0f} GB per GPU." if found.state.host else ""
-    cache = f" vLLM's cache holds {found.cache_tokens:,} tokens." if found.vllm else ""
+    cache = cache_sentence(found)
     return "\n\n".join(
         [
             f"## {name}: {shape.parameters:,} parameters on {train.world_size} GPUs",
@@ -175,8 +78,8 @@ def report(name: str, study: Study, shape: Shape, machine: Machine, lengths: Len
             + cache
             + host,
             table(["seconds per step", *seconds], [["expected", *(f"{v:.1f}" for v in seconds.values())]]),
-            f"Assumed mean lengths: prompt {lengths.prompt:.0f}, response {lengths.response:.0f} tokens. Expect a factor of 2 "
-            "either way (docs/planner.md).",
+            f"Assumed mean lengths: prompt {lengths.prompt:.0f}, response {lengths.response:.0f} tokens. "
+            "Others' runs took up to 4 times what this model says of them (docs/planner.md).",
             table(
                 ["whole study", "GPU-hours"],
                 [
@@ -190,7 +93,7 @@ def report(name: str, study: Study, shape: Shape, machine: Machine, lengths: Len
                 ],
             ),
             f"One run takes {cost.step.total * train.steps / 3600:.1f} hours. Disk: {cost.candidates_gb:,.0f} GB for candidates, "
-            f"{cost.checkpoints_gb:,.0f} GB of checkpoints per run at work.",
+            f"{cost.checkpoints_gb:,.0f} GB of checkpoints per run at work (the one being written included).",
         ]
     )
 
@@ -199,7 +102,12 @@ def assumed_lengths(train: Train, prompt: float = MEAN_PROMPT, response: float |
     return Lengths(prompt, response if response is not None else RESPONSE_SHARE * train.max_tokens)
 
 
-def reports(study: Study, gpu: str, gpus: int | None, prompt: float, response: float | None) -> list[str]:
+ASSUMED = Measured()
+
+
+def reports(
+    study: Study, gpu: str, gpus: int | None, prompt: float, response: float | None, measured: Measured = ASSUMED
+) -> list[str]:
     """Markdown per model of the study. Raises ConfigError with every reason for which the study cannot run there."""
     machine, done, problems = machine_of(gpu), [], []
     for name in study.study.models:
@@ -210,7 +118,7 @@ def reports(study: Study, gpu: str, gpus: int | None, prompt: float, response: f
             )
         try:
             shape = shape_of(name, study.models[name], study.results / "models" / name / "base")
-            done.append(report(name, study, shape, machine, assumed_lengths(train, prompt, response)))
+            done.append(report(name, study, shape, machine, assumed_lengths(train, prompt, response), measured))
         except ConfigError as error:
             problems.append(str(error))
     if problems:
@@ -269,16 +177,22 @@ def main(
     response_tokens: Annotated[
         float | None, typer.Option(help="Mean tokens of a response; else a quarter of train.max_tokens.")
     ] = None,
+    machine: Annotated[
+        Path | None, typer.Option(help="machine.json of `asymgrpo accept`: measured rates in place of assumed ones.")
+    ] = None,
 ) -> None:
     print_any_letter()
     try:
         study = load_study(config)
         kind = gpu or study.machine.kind
-        done = reports(study, kind, gpus, prompt_tokens, response_tokens)
+        measured = read_measured(machine) if machine else ASSUMED
+        done = reports(study, kind, gpus, prompt_tokens, response_tokens, measured)
+        warning = measured.warning(kind, machine_of(kind))
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
-    print("\n\n".join([f"# Plan of study {study.name} on {kind}", *done]))
+    rates = f"## Rates\n\n{table(['rate', 'value', 'from'], measured.rows())}"
+    print("\n\n".join([f"# Plan of study {study.name} on {kind}", *([warning] if warning else []), *done, rates]))
 
 
 if __name__ == "__main__":

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from asymgrpo.config import ConfigError, Train
+from asymgrpo.config import MAX_SEQUENCES, ConfigError, Train
 from asymgrpo.planner_shapes import Shape
+from asymgrpo.planner_state import BUCKET as BUCKET
+from asymgrpo.planner_state import WIDTH, State, setting, state
 
-WIDTH = {"float32": 4, "bfloat16": 2}
-BUCKET = 500_000_000
-"""Numbers in one of DeepSpeed's reduction buffers, allocated whole in stages 1 to 3 (its default reduce_bucket_size)."""
-LIVE_PARAMETERS = 1_000_000_000
-"""Numbers that ZeRO-3 keeps gathered (its default stage3_max_live_parameters)."""
 RUNTIME = 4_000_000_000
 """CUDA context, NCCL buffers, cuBLAS workspaces and what the allocator cannot use. Assumed, not measured."""
-VLLM_OVERHEAD = 3_000_000_000
+VLLM_FIXED = 2_300_000_000
 """vLLM's activations and CUDA graphs, inside its share of the memory. Assumed, not measured."""
 VLLM_ASLEEP = 1_500_000_000
 """What vLLM keeps while it sleeps (CUDA graphs, buffers). Assumed, not measured."""
+
+
+def vllm_overhead(shape: Shape, width: int) -> int:
+    """What vLLM takes of its share beside weights, keys and values: fixed parts, and the sampler's rows of a whole vocabulary
+    (logits, float32 logits, log-probabilities, probabilities, random numbers) for as many sequences as are decoded together.
+    """
+    return VLLM_FIXED + MAX_SEQUENCES * shape.vocab_size * (width + 16)
 
 
 @dataclass(frozen=True)
@@ -43,57 +47,6 @@ class MicroBatch:
         return self.sequences * self.response
 
 
-@dataclass(frozen=True)
-class State:
-    """Per GPU, whatever the batch."""
-
-    parameters: int
-    """In the training dtype; under ZeRO-3 the shard and what is gathered at once."""
-    optimizer: int
-    """AdamW's two moments and the float32 master weights."""
-    gradients: int
-    """Accumulated over micro-batches, this micro-batch's own included where it is apart."""
-    buffers: int
-    """DeepSpeed's reduction buffer, during the backward pass."""
-    update: int
-    """During the optimizer's step, in place of the two above: gradients in float32 and AdamW's temporaries."""
-    host: int
-    """In host memory, at the peak of the optimizer's step."""
-
-
-def state(shape: Shape, train: Train, world_size: int) -> State:
-    """Parameters, gradients and optimizer under ZeRO 0 to 3, with or without offload.
-
-    >>> from asymgrpo.planner_shapes import SHAPES
-    >>> train = Train.model_construct(dtype="bfloat16", zero_stage=2, offload=False)
-    >>> state(SHAPES["Qwen/Qwen3-4B"], train, 4).optimizer // 10**9
-    12
-    """
-    n, width, stage, largest = shape.parameters, WIDTH[train.dtype], train.zero_stage, shape.head_parameters
-    shard = -(-n // world_size)
-    copy = 4 * n if width < 4 else 0  # float32 beside the training dtype
-    if stage == 0:
-        reduced = width * min(n, BUCKET)  # gradients are copied into one flat buffer
-        return State(width * n, copy + 8 * n, width * n, 0, width * n + max(copy + 8 * largest, reduced), 0)
-    parameters = width * n if stage < 3 else width * (shard + min(n, LIVE_PARAMETERS))
-    buffers, summed = width * BUCKET, 8 * shard  # the sum of gradients in float32, and this micro-batch's share of it
-    if train.offload:
-        passing = 4 * largest  # the largest gradient on its way to the host
-        # Weights, moments, gradients in float32, weights in the training dtype, temporaries; from stage 2 on the gradients' sum.
-        host = (16 + width + 8 + (4 if stage > 1 else 0)) * shard
-        if stage > 1:
-            return State(parameters, 0, passing, buffers, passing, host)
-        kept = 4 * n + (width * n if width < 4 else 0)  # summed in float32 here, beside those in the training dtype
-        return State(parameters, 0, kept + passing, 4 * BUCKET, 4 * n + passing, host)
-    if stage > 1:
-        return State(parameters, 12 * shard, summed, buffers, 12 * shard, 0)
-    if width == 4:
-        return State(parameters, 12 * shard, 4 * n, buffers, 12 * shard, 0)
-    # BF16_Optimizer: no shard of the gradients, both dtypes of them, and a copy while they are reduced.
-    both = (4 + width) * n
-    return State(parameters, 12 * shard, both, 0, both + 4 * min(n, BUCKET) + 4 * shard, 0)
-
-
 def saved_per_token(shape: Shape, width: int) -> int:
     """What one layer keeps for its backward pass, bytes per token, with attention that never builds the [T, T] matrix."""
     h, q, kv = shape.hidden_size, shape.q, shape.kv
@@ -106,11 +59,14 @@ def saved_per_token(shape: Shape, width: int) -> int:
 
 def logits(shape: Shape, train: Train, rows: int) -> int:
     """Peak of the output layer over `rows` response tokens at once: logits, a float32 copy scaled by the temperature,
-    log-probabilities, and the exponentials for the entropy; with chunks also the output layer's gradient on its way.
+    log-probabilities, and the exponentials for the entropy; with chunks also the output layer's gradient on its way. Logits that
+    are float32 at once (`train.head_dtype`) need a copy for another temperature only, and their gradient in the model's dtype.
     """
     width = WIDTH[train.dtype]
-    copied = 4 if width != 4 or train.temperature != 1 else 0
-    per_number = width + copied + 8
+    if width < 4 and setting(train, "head_dtype", "model") == "float32":
+        per_number = 4 + width + 4 * (train.temperature != 1) + 8
+    else:
+        per_number = width + (4 if width != 4 or train.temperature != 1 else 0) + 8
     if train.logits_chunk is None:
         return rows * shape.vocab_size * per_number
     chunks = min(rows, train.logits_chunk) * shape.vocab_size * per_number
@@ -177,36 +133,75 @@ class Memory:
     capacity: int
 
     @property
+    def components(self) -> dict[str, tuple[int, str]]:
+        """Name -> bytes, and the phases of a step in which they are there."""
+        s, a = self.state, self.activations
+        always, training, backward = "rollout logits layers update", "logits layers update", "logits layers"
+        return {
+            "parameters": (s.parameters, always),
+            "optimizer (moments, float32 weights)": (s.optimizer, always),
+            "sum of gradients": (s.gradients, backward),
+            "copies while gradients are reduced": (s.reducing, backward),
+            "DeepSpeed's reduction buffer": (s.buffers, backward),
+            "activations kept": (a.kept, backward),
+            "final norm": (a.final_norm, "logits"),
+            "logits": (a.logits, "logits"),
+            "one layer's backward pass": (a.layer, "layers"),
+            "gradients and temporaries of the update": (s.update, "update"),
+            "vLLM's weights": (self.vllm_weights, "rollout"),
+            "vLLM's keys and values": (self.vllm_cache, "rollout"),
+            "vLLM's own": (max(0, self.vllm - self.vllm_weights - self.vllm_cache), "rollout"),
+            "vLLM asleep": (VLLM_ASLEEP if self.vllm else 0, training),
+            "runtime": (RUNTIME, always),
+        }
+
+    @property
     def phases(self) -> dict[str, int]:
         """Bytes alive at once in each phase of a step, the runtime's own included."""
-        s = self.state
-        sampling = RUNTIME + s.parameters + s.optimizer + self.vllm
-        training = RUNTIME + s.parameters + s.optimizer + (VLLM_ASLEEP if self.vllm else 0)
-        backward = training + s.gradients + s.buffers
-        return {
-            "rollout": sampling,
-            "logits": backward + self.activations.at_logits,
-            "layers": backward + self.activations.at_layer,
-            "update": training + s.update,
-        }
+        return {phase: sum(size for _, size in self.alive(phase)) for phase in REMEDIES}
+
+    def alive(self, phase: str) -> list[tuple[str, int]]:
+        """Components of a phase and their bytes, largest first."""
+        found = [(name, size) for name, (size, phases) in self.components.items() if size and phase in phases.split()]
+        return sorted(found, key=lambda component: -component[1])
 
 
 def training_peak(shape: Shape, train: Train, batch: MicroBatch, world_size: int) -> int:
     """Bytes of tensors at the peak of a training step of two or more micro-batches, without runtime and vLLM."""
     s = state(shape, train, world_size)
-    backward = s.gradients + s.buffers + activations(shape, train, batch).peak
+    backward = s.gradients + s.reducing + s.buffers + activations(shape, train, batch).peak
     return s.parameters + s.optimizer + max(backward, s.update)
 
 
-def memory(shape: Shape, train: Train, capacity: int, world_size: int) -> Memory:
-    """The longest micro-batch that the configuration allows: full prompts, responses cut at max_tokens."""
+def micro_batches_at_worst(train: Train) -> list[tuple[MicroBatch, bool]]:
+    """The largest micro-batches that the configuration allows, and whether their layers are checkpointed: full prompts, responses
+    cut at max_tokens; and the largest that keeps its activations (train.recompute_above).
+    """
     longest = train.max_prompt_tokens + train.max_tokens
-    batch = MicroBatch(train.micro_batch, longest, train.max_tokens)
-    found = activations(shape, train, batch)
+    budget = setting(train, "micro_batch_tokens", None)
+    whole = MicroBatch(train.micro_batch, longest, train.max_tokens)
+    if budget is not None:
+        whole = MicroBatch(1, longest, train.max_tokens) if budget < longest else MicroBatch(1, budget, budget)
+    limit = min(setting(train, "recompute_above", 0), whole.all_tokens)
+    if not train.gradient_checkpointing or not limit:
+        return [(whole, train.gradient_checkpointing)]
+    kept = MicroBatch(1, limit, limit)
+    return [(kept, False)] if limit == whole.all_tokens else [(whole, True), (kept, False)]
+
+
+def memory(shape: Shape, train: Train, capacity: int, world_size: int) -> Memory:
+    """At the largest micro-batch that the configuration allows."""
+    found = max(
+        (
+            activations(shape, train.model_copy(update={"gradient_checkpointing": again}), batch)
+            for batch, again in micro_batches_at_worst(train)
+        ),
+        key=lambda a: a.peak,
+    )
     s, width = state(shape, train, world_size), WIDTH[train.dtype]
     if train.rollout_engine == "vllm":
         share, weights = int(train.engine_memory_fraction * capacity), width * shape.parameters
-        cache = max(0, share - weights - VLLM_OVERHEAD)
+        cache = max(0, share - weights - vllm_overhead(shape, width))
     else:
         share = weights = 0
         cache = max(0, capacity - RUNTIME - s.parameters - s.optimizer)
@@ -224,14 +219,16 @@ def refuse(name: str, shape: Shape, train: Train, found: Memory) -> None:
         )
     for phase, needed in found.phases.items():
         if needed > found.capacity:
+            parts = ", ".join(f"{component} {size / 1e9:.1f}" for component, size in found.alive(phase)[:4])
             problems.append(
                 f"planner: {name} needs {needed / 1e9:.1f} GB per GPU during {phase}, which has {found.capacity / 1e9:.0f} GB; "
-                + REMEDIES[phase]
+                f"the most is taken by {parts}. What helps: {REMEDIES[phase]}"
             )
     if found.cache_tokens < longest:
+        beside = f" beside its weights of {found.vllm_weights / 1e9:.1f} GB" if found.vllm else ""
         problems.append(
-            f"planner: {name} leaves rollouts room for {found.cache_tokens} tokens, less than one sequence of {longest}; raise "
-            "train.engine_memory_fraction (vllm) or shorten the sequences."
+            f"planner: {name} leaves rollouts room for the keys and values of {found.cache_tokens} tokens{beside}, less than one "
+            f"sequence of {longest}; raise train.engine_memory_fraction (vllm) or shorten the sequences."
         )
     if problems:
         raise ConfigError("\n".join(problems))
@@ -243,3 +240,4 @@ REMEDIES = {
     "layers": "lower train.micro_batch, set train.gradient_checkpointing, shard more or set train.offload.",
     "update": "raise train.zero_stage, use more ranks or set train.offload.",
 }
+"""What to change when a phase of a step does not fit."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from asymgrpo import surroundings
-from asymgrpo.config import LOWEST_VLLM_TEMPERATURE, ConfigError
+from asymgrpo.config import LOWEST_VLLM_TEMPERATURE, MAX_SEQUENCES, ConfigError
 from asymgrpo.devices import take_own_device
 from asymgrpo.models import Dtype, read_shape
 from asymgrpo.rollout.base import Limits, Request, Rollout, SamplerError
@@ -29,8 +29,6 @@ CPU_CACHE_BYTES = 1 << 30
 """Keys and values on a CPU, where a share of the memory would be taken from every other job of the machine."""
 CPU_BLOCK = 32
 """Tokens of a cache block on a CPU: the fewest that its kernels are made for. A prompt is shared in whole blocks."""
-MAX_SEQUENCES = 256
-"""Sequences that are decoded together; the rest waits."""
 ALL = ("weights", "kv_cache")
 SLEEPERS: weakref.WeakSet[Any] = weakref.WeakSet()
 """vLLM's objects of this process that may sleep and still exist."""
