@@ -11,6 +11,7 @@ from elsewhere import ELSEWHERE, MixedDevicesError, PretendedGpu
 
 from asymgrpo import devices
 from asymgrpo.devices import DeviceError, own_device, take_own_device
+from asymgrpo.engine import leave_out_shared_memory
 from asymgrpo.rollout import Request
 from asymgrpo.rollout.torch_engine import TorchEngine
 from asymgrpo.surroundings import EXPECTS_GPU
@@ -133,3 +134,21 @@ def test_training_and_sampling_refuse_before_they_read_anything(program, tmp_pat
     assert done.returncode == 2
     assert "this job was to compute on a GPU" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("device", "asked"), [("cpu", True), ("cuda", False)])
+def test_deepspeeds_compilers_are_not_tried_on_a_gpu(monkeypatch, device, asked):
+    """Its table of operations tries them when it is first read."""
+    import deepspeed
+
+    class Operations:
+        read = False
+
+        @property
+        def __compatible_ops__(self):
+            Operations.read = True
+            return {}
+
+    monkeypatch.setattr(deepspeed, "ops", Operations())
+    leave_out_shared_memory(torch.device(device))
+    assert Operations.read == asked
