@@ -7,6 +7,7 @@ import os
 import torch
 
 from asymgrpo.errors import InputError
+from asymgrpo.surroundings import EXPECTS_GPU
 
 
 class DeviceError(InputError):
@@ -17,9 +18,15 @@ def own_device() -> torch.device:
     """The CPU, or this rank's GPU: one of several by the local rank, or the only one that the launcher lets it see.
 
     Raises:
-        DeviceError: there are fewer GPUs than ranks on this node.
+        DeviceError: there are fewer GPUs than ranks on this node, or none where the job was told that it has some.
     """
     if not torch.cuda.is_available():
+        if os.environ.get(EXPECTS_GPU, "0") == "1":
+            raise DeviceError(
+                f"this job was to compute on a GPU (machine.kind of the study), but torch {torch.__version__} can use none "
+                f"({why_no_gpu()}). Look at nvidia-smi on the node: wheels for CUDA 13 need a driver >= 580; a container needs "
+                f"--nv; requirements/cpu.lock has a torch without CUDA. To compute on the CPU all the same, set {EXPECTS_GPU}=0."
+            )
         return torch.device("cpu")
     visible, local_rank = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", 0))
     if visible == 1:
@@ -30,6 +37,16 @@ def own_device() -> torch.device:
             "train.ranks_per_node on every node."
         )
     return torch.device("cuda", local_rank)
+
+
+def why_no_gpu() -> str:
+    """What torch says when it is made to use a GPU: no driver, a driver that is too old, or a torch without CUDA."""
+    try:
+        torch.cuda.init()
+    # Every kind of refusal counts: an assertion, a runtime error, a library that cannot be loaded.
+    except Exception as error:
+        return " ".join(str(error).split())[:200]
+    return "CUDA starts, but shows no device"
 
 
 def take_own_device() -> torch.device:

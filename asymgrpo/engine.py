@@ -66,6 +66,17 @@ def of_a_collective(error: BaseException) -> bool:
     return isinstance(error, torch.distributed.DistError) or re.search(r"gloo|NCCL", str(error)) is not None
 
 
+def leave_out_shared_memory(device: torch.device) -> None:
+    """Keep DeepSpeed from compiling its all-reduce for CPUs at first use (a minute, and a C++ compiler): gloo serves as well.
+
+    Not on a GPU, where it is never used, and where the table that holds it tries every compiler when it is first read.
+    """
+    if device.type == "cpu":
+        import deepspeed
+
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
 class Engine:
     """A policy under ZeRO. Losses handed to `backward` must already be divided by global counts (asymgrpo.reduce)."""
 
@@ -75,9 +86,7 @@ class Engine:
         self.rank, self.world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         self.device = own_device()
         self._recompute_above, self._layers = train.recompute_above, list[Any]()
-        if self.device.type == "cpu":  # on a GPU, reading this table asks every compiler of DeepSpeed's operations
-            # Its shared-memory all-reduce is compiled at first use (a minute, and a C++ compiler); gloo serves a CPU as well.
-            deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        leave_out_shared_memory(self.device)
         if train.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             self._layers = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]

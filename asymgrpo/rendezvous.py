@@ -17,6 +17,10 @@ TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 SRUN = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_STEP_NODELIST")
 INTO_CONTAINER = "APPTAINERENV_"
 """Apptainer hands NAME to a container that is otherwise closed to variables when this prefix + NAME is set."""
+PER_TASK = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+"""What srun sets anew for each task: the value of the batch script's own node would hide other GPUs, or show a neighbour's."""
+PER_TASK_PREFIXES = ("NCCL_", "GLOO_", "UCX_")
+"""Beginnings of the variables that tell how ranks talk to each other: network interfaces, adapters, what to write to the log."""
 FIRST_PORT, PORTS = 20_000, 12_000
 """Below 32768, from which on Linux gives out ports by itself."""
 
@@ -125,13 +129,30 @@ def single_process_environment() -> dict[str, str]:
     return Meeting(0, 0, 1, "127.0.0.1", free_loopback_port()).environment()
 
 
+def into_container(environment: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+    """The variables of one task, with those that its container gets as well: the meeting `found`, and the task's own of PER_TASK
+    and PER_TASK_PREFIXES. What an earlier shell handed over of these is forgotten.
+
+    >>> batch = {"APPTAINERENV_CUDA_VISIBLE_DEVICES": "0,1,2,3", "CUDA_VISIBLE_DEVICES": "2", "NCCL_DEBUG": "INFO"}
+    >>> told = into_container(batch, {"RANK": "2"})
+    >>> told["APPTAINERENV_CUDA_VISIBLE_DEVICES"], told["APPTAINERENV_NCCL_DEBUG"], told["APPTAINERENV_RANK"], told["RANK"]
+    ('2', 'INFO', '2', '2')
+    """
+
+    def per_task(name: str) -> bool:
+        return name in PER_TASK or name.startswith(PER_TASK_PREFIXES)
+
+    kept = {k: v for k, v in environment.items() if not per_task(k.removeprefix(INTO_CONTAINER)) or per_task(k)}
+    told = {name: value for name, value in environment.items() if per_task(name)} | dict(found)
+    return kept | dict(found) | {f"{INTO_CONTAINER}{name}": value for name, value in told.items()}
+
+
 def main(command: list[str]) -> None:
     try:
         found = meeting().environment()
     except RendezvousError as error:
         sys.exit(str(error))
-    inside = {f"{INTO_CONTAINER}{name}": value for name, value in found.items()}
-    os.execvpe(command[0], command, os.environ | found | inside)
+    os.execvpe(command[0], command, into_container(os.environ, found))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ FOLDERS = {
     "FLASHINFER_WORKSPACE_BASE": "flashinfer",
 }
 """Variable -> folder, below one of the job's own, of what a library makes for itself."""
+EXPECTS_GPU = "ASYMGRPO_EXPECTS_GPU"
+"""1 in jobs that ask for GPUs: one that sees none refuses (asymgrpo.devices). Set it to 0 to compute on the CPU then."""
 OWN = "asymgrpo-{user}-{job}"
 """The job's own folder, in the folder of temporary files: neither other users nor the user's other jobs write there."""
 NO_JOB = "local"

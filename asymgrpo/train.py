@@ -134,6 +134,7 @@ def run_training(
     import transformers
 
     from asymgrpo import checkpoint as ck
+    from asymgrpo.devices import own_device
     from asymgrpo.engine import Engine, naming_lost_ranks, start_process_group
     from asymgrpo.files import write_json
     from asymgrpo.live import open_live
@@ -145,6 +146,7 @@ def run_training(
     from asymgrpo.run import Run
     from asymgrpo.trainer import Trainer
 
+    own_device()  # refuses here if it must
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(not torch.cuda.is_available())

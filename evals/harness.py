@@ -66,10 +66,10 @@ def ending_of(tokens: list[int], end_tokens: set[int]) -> Ending:
 
 def hf_backend(checkpoint: Path, dtype: str, batch: int, endings: Endings) -> Any:
     """lm-eval's transformers backend on a model directory, noting endings."""
-    import torch
     from lm_eval.models.huggingface import HFLM
     from lm_eval.models.utils import postprocess_generated_text
 
+    from asymgrpo.devices import own_device
     from asymgrpo.model_checks import end_tokens
 
     class NotingHF(HFLM):
@@ -81,9 +81,8 @@ def hf_backend(checkpoint: Path, dtype: str, batch: int, endings: Endings) -> An
                 endings[text] = ending_of(row, ends)
             return produced
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     # A chat template writes its own special tokens: none are added here, as in evals.sample.
-    return NotingHF(str(checkpoint), device=device, dtype=dtype, batch_size=batch, add_bos_token=False)
+    return NotingHF(str(checkpoint), device=str(own_device()), dtype=dtype, batch_size=batch, add_bos_token=False)
 
 
 def require_vllm() -> None:

@@ -64,8 +64,10 @@ def main(
     """Sample one benchmark from the selected checkpoints of one run."""
     import torch
 
+    from asymgrpo.devices import own_device
     from asymgrpo.tasks.table import read_problems
 
+    own_device()  # refuses here if it must
     asked = loads(settings)
     require(stated(problems), asked["problems"], problems, "make it again: snakemake --forcerun problems")
     torch.set_num_threads(threads)

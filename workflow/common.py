@@ -6,7 +6,7 @@ import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +220,7 @@ def python() -> str:
     return host_prefix(variables(offline=False))
 
 
-def host_prefix(told: Mapping[str, str]) -> str:
-    """`env NAME=VALUE ... python -W ignore -m`, of the Python that runs the workflow."""
-    settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in told.items())
+def host_prefix(told: Mapping[str, str], for_shell: Iterable[str] = ()) -> str:
+    """`env NAME=VALUE ... python -W ignore -m`, of the Python that runs the workflow; `for_shell`: words quoted already."""
+    settings = " ".join([*(f"{name}={shlex.quote(value)}" for name, value in told.items()), *for_shell])
     return f"env {settings} {shlex.quote(sys.executable)} -W ignore -m"

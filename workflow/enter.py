@@ -20,6 +20,8 @@ from typing import Any
 from asymgrpo import surroundings
 from asymgrpo.config import Containers, Study
 from asymgrpo.files import write_text
+from asymgrpo.rendezvous import INTO_CONTAINER, PER_TASK, PER_TASK_PREFIXES
+from asymgrpo.surroundings import EXPECTS_GPU
 from workflow import common
 
 IMAGES = ("train", "evaluate", "report")
@@ -35,8 +37,12 @@ PURPOSES = {
     "report": ("report", False),
 }
 """Word after PYTHON_IN in a rule -> image, and whether the job computes on a GPU where the study has GPUs."""
-FORWARDED = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "SLURM_RESTART_COUNT")
-"""Variables of a job that its container gets as well."""
+EXPECT_GPUS = ("train", "sample")
+"""Of PURPOSES: those whose rules ask for GPUs where the study has them, so that a job which sees none must not begin."""
+FORWARDED = ("OMP_NUM_THREADS", *PER_TASK, "SLURM_JOB_ID", "SLURM_RESTART_COUNT")
+"""Variables of a job that its container gets as well; with those of PER_TASK_PREFIXES, and of these a rank gets its own again."""
+INFINIBAND = "/dev/infiniband"
+"""Adapters of a fast network, which NCCL opens as files: without them it falls back to sockets without a word."""
 
 OWN_FOLDER = "/tmp/" + surroundings.OWN.format(user="$UID", job=f"${{SLURM_JOB_ID:-{surroundings.NO_JOB}}}")
 """The job's own folder as its container sees it, for the shell that starts it; a container has no home."""
@@ -240,8 +246,10 @@ def shell_prelude(images: Images) -> str:
     """
     if not images.on:
         return STRICT
-    words = (f'[ -z "${{{{{name}+x}}}}" ] || export APPTAINERENV_{name}="${name}"; ' for name in FORWARDED)
-    return STRICT + "".join(words)  # braces are doubled: Snakemake formats it
+    words = [f'[ -z "${{{name}+x}}" ] || export {INTO_CONTAINER}{name}="${name}"; ' for name in FORWARDED]
+    many = " ".join(f"${{!{prefix}@}}" for prefix in PER_TASK_PREFIXES)
+    words += [f'for name in {many}; do export "{INTO_CONTAINER}$name=${{!name}}"; done; ']
+    return STRICT + "".join(words).replace("{", "{{").replace("}", "}}")  # Snakemake formats it
 
 
 def prefixes(study: Study, images: Images) -> dict[str, str]:
@@ -254,14 +262,23 @@ def prefixes(study: Study, images: Images) -> dict[str, str]:
     for purpose, (image, computes) in PURPOSES.items():
         variables = common.variables(offline=not (hub and purpose == "fetch"))
         nv = computes and study.machine.has_gpus
+        expected = [EXPECTING] if study.machine.has_gpus and purpose in EXPECT_GPUS else []
         found[purpose] = (
-            container_prefix(study, images.sif(image), nv, variables) if images.on else common.host_prefix(variables)
+            container_prefix(study, images.sif(image), nv, variables, expected)
+            if images.on
+            else common.host_prefix(variables, expected)
         )
     return found
 
 
-def container_prefix(study: Study, sif: str, nv: bool, variables: Mapping[str, str]) -> str:
+EXPECTING = f'"{EXPECTS_GPU}=${{{EXPECTS_GPU}:-1}}"'
+"""For a shell: the job is told that it has GPUs, unless whoever started the workflow has said otherwise."""
+
+
+def container_prefix(study: Study, sif: str, nv: bool, variables: Mapping[str, str], for_shell: list[str]) -> str:
     """In a container no variable, home or folder of the host is seen but what is named here.
+
+    `variables` as they are; `for_shell`: NAME=VALUE in double quotes, which the shell that starts the container fills in.
 
     /dev/shm and the node's scratch folder (as /tmp) are named, since ranks and compilers need more than the few megabytes in
     memory that an administrator may have left to closed containers.
@@ -270,8 +287,9 @@ def container_prefix(study: Study, sif: str, nv: bool, variables: Mapping[str, s
     words = ["apptainer", "--silent", "exec", "--cleanenv", "--contain", "--no-home"]
     words += ["--nv"] if nv else []
     first = f'{shlex.join(words)} --bind "${{TMPDIR:-/tmp}}:/tmp"'  # before the others, which may lie below it
-    for name, folder in surroundings.folders(OWN_FOLDER).items():
-        first += f' --env "{name}={folder}"'
+    first += f" $([ ! -e {INFINIBAND} ] || echo --bind {INFINIBAND})" if nv else ""
+    own = [f'"{name}={folder}"' for name, folder in surroundings.folders(OWN_FOLDER).items()]
+    first += "".join(f" --env {word}" for word in [*own, *for_shell])
     words = ["--pwd", str(here)]
     for bind in ["/dev/shm", *declared_binds(study, here)]:
         words += ["--bind", bind]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from asymgrpo.surroundings import EXPECTS_GPU
 from evals.slurm_jobs import FIELDS, job_costs
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +51,7 @@ class Cluster:
     def __init__(self, root: Path):
         self.root = root
         self.environment = os.environ | {"SLURM_ROOT": str(root), "SLURM_CONF": f"{root}/etc/slurm.conf"}
+        self.environment[EXPECTS_GPU] = "0"  # its GPUs are pretended
 
     def up(self) -> None:
         self._script("slurm_up.sh")

@@ -1,15 +1,20 @@
 """Every tensor of the torch sampler lies where the weights lie; a rank's device is its own, and DeepSpeed and vLLM hear of it."""
 
 import os
+import subprocess
+import sys
 
 import pytest
+import runs
 import torch
 from elsewhere import ELSEWHERE, MixedDevicesError, PretendedGpu
 
 from asymgrpo import devices
 from asymgrpo.devices import DeviceError, own_device, take_own_device
+from asymgrpo.engine import leave_out_shared_memory
 from asymgrpo.rollout import Request
 from asymgrpo.rollout.torch_engine import TorchEngine
+from asymgrpo.surroundings import EXPECTS_GPU
 
 REQUESTS = [
     Request((3, 4, 5), (1, 2, 3)),
@@ -92,3 +97,58 @@ def test_alone_no_local_rank_is_needed(gpus, monkeypatch):
     gpus(4, 0)
     monkeypatch.delenv("LOCAL_RANK")
     assert own_device() == torch.device("cuda", 0)
+
+
+def test_a_job_that_expects_a_gpu_refuses_a_cpu(gpus, monkeypatch):
+    """The cause is torch's own; without the expectation the CPU is as good."""
+    gpus(0, 0)
+    monkeypatch.setenv(EXPECTS_GPU, "1")
+    with pytest.raises(
+        DeviceError, match=r"can use none \(Torch not compiled with CUDA.*driver >= 580.*--nv.*=0"
+    ) as refused:
+        own_device()
+    assert torch.__version__ in str(refused.value)
+    monkeypatch.setenv(EXPECTS_GPU, "0")
+    assert own_device() == torch.device("cpu")
+    monkeypatch.setenv(EXPECTS_GPU, "1")
+    gpus(1, 0)
+    assert own_device() == torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize("program", ["train", "sample"])
+def test_training_and_sampling_refuse_before_they_read_anything(program, tmp_path, model_directory):
+    command = runs.prepare(tmp_path, model_directory)
+    if program == "sample":
+        asked = runs.asked_of_samples(model_directory)
+        command = [
+            sys.executable,
+            "-m",
+            "evals.sample",
+            f"--settings={asked}",
+            "--problems=x",
+            "--checkpoints=x",
+            "--out=x",
+        ]
+    environment = os.environ | {EXPECTS_GPU: "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=environment, cwd=runs.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "this job was to compute on a GPU" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("device", "asked"), [("cpu", True), ("cuda", False)])
+def test_deepspeeds_compilers_are_not_tried_on_a_gpu(monkeypatch, device, asked):
+    """Its table of operations tries them when it is first read."""
+    import deepspeed
+
+    class Operations:
+        read = False
+
+        @property
+        def __compatible_ops__(self):
+            Operations.read = True
+            return {}
+
+    monkeypatch.setattr(deepspeed, "ops", Operations())
+    leave_out_shared_memory(torch.device(device))
+    assert Operations.read == asked

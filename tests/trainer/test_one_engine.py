@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import sys
 import types
 
@@ -10,6 +11,7 @@ import torch
 from runs import asked_of_samples
 from tiny_trainer import tiny_model
 
+from asymgrpo import surroundings
 from asymgrpo.errors import DataError
 from asymgrpo.rollout import Limits, SamplerError, engines, vllm_engine
 from asymgrpo.rollout.base import EVALUATION_LIMITS
@@ -99,7 +101,7 @@ def on_a_gpu(monkeypatch):
 
 
 def vllm_environment_names():
-    return ("VLLM_ENABLE_V1_MULTIPROCESSING", "VLLM_NO_USAGE_STATS", "VLLM_LOGGING_LEVEL")
+    return ("VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_NUM_THREADS", *surroundings.VLLM)
 
 
 def test_a_second_engine_that_sleeps_is_refused(on_a_gpu, tmp_path):
@@ -118,3 +120,17 @@ def test_on_a_cpu_nothing_sleeps():
     """So several engines may stand side by side there, as in tests/vllm."""
     for _ in range(2):
         vllm_engine.refuse_second_sleeper(sleeps=False)
+
+
+def test_vllm_leaves_the_process_its_threads_and_the_home_alone(on_a_gpu, tmp_path, monkeypatch):
+    """Without OMP_NUM_THREADS vLLM sets the process to one thread; its import asks FlashInfer's sampler for a folder."""
+    monkeypatch.setenv("HOME", "/proc/nohome")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for name in (*surroundings.VLLM, *surroundings.FOLDERS):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    vllm_engine.start(tmp_path, "float32", EVALUATION_LIMITS)
+    assert os.environ["OMP_NUM_THREADS"] == str(torch.get_num_threads())
+    assert os.environ["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
+    assert os.environ["FLASHINFER_WORKSPACE_BASE"].startswith(str(surroundings.own_folder(os.environ)))

@@ -95,3 +95,89 @@ def test_a_container_is_told_the_same(entering, job, name):
     assert VLLM.items() <= told.items()
     shared = {variable: value for variable, value in told.items() if value.startswith("/tmp") and own not in value}
     assert not shared, "a folder that users share"
+
+
+@pytest.fixture
+def on_gpus(monkeypatch):
+    """A function: the commands of a study whose machine has GPUs, with or without containers."""
+    monkeypatch.chdir(ROOT)
+    default = yaml.safe_load(Path("config/default.yaml").read_text())
+
+    def commands(containers: str, kind: str = "h100-80gb") -> tuple[str, dict[str, str]]:
+        study = parse(default | {"containers": containers})
+        study = study.model_copy(update={"machine": study.machine.model_copy(update={"kind": kind})})
+        images = enter.Images(study)
+        prelude = enter.shell_prelude(images).replace("{{", "{").replace("}}", "}")
+        return prelude, enter.prefixes(study, images)
+
+    return commands
+
+
+def said(command: str, folder: Path, **variables: str) -> str:
+    """Output of a shell command, where `apptainer` prints its arguments, a line each."""
+    (folder / "apptainer").write_text('#!/bin/sh\nprintf "%s\\n" "$@" | grep -v "^-m$"\n')
+    (folder / "apptainer").chmod(0o755)
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}"} | variables
+    return subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=True).stdout
+
+
+SAYS = "says_its_variables"
+
+
+@pytest.mark.parametrize("containers", ["none", "apptainer"])
+def test_jobs_that_ask_for_gpus_are_told_to_expect_them(on_gpus, containers, tmp_path):
+    def expects(kind: str, purpose: str, **variables: str) -> str | None:
+        prelude, found = on_gpus(containers, kind)
+        lines = said(f"{prelude}{found[purpose]} {SAYS}", tmp_path, **variables, PYTHONPATH=str(tmp_path)).splitlines()
+        values = [line.split("=", 1)[1] for line in lines if line.startswith(f"{surroundings.EXPECTS_GPU}=")]
+        return values[0] if values else None
+
+    (tmp_path / f"{SAYS}.py").write_text(
+        "import os\nfor name in os.environ:\n    print(f'{name}={os.environ[name]}')\n"
+    )
+    assert {purpose for purpose in enter.PURPOSES if expects("h100-80gb", purpose) == "1"} == {"train", "sample"}
+    assert expects("h100-80gb", "report") is None
+    assert expects("h100-80gb", "train", **{surroundings.EXPECTS_GPU: "0"}) == "0", "the user's word wins"
+    assert expects("cpu", "train") is None
+
+
+def test_a_containers_fast_network_is_bound_where_it_exists(on_gpus, tmp_path, monkeypatch):
+    for there in (False, True):
+        adapters = tmp_path / "infiniband"
+        monkeypatch.setattr(enter, "INFINIBAND", str(adapters))
+        if there:
+            adapters.mkdir()
+        prelude, found = on_gpus("apptainer")
+        words = said(f"{prelude}{found['train']} asymgrpo.train", tmp_path).splitlines()
+        assert (str(adapters) in words) == there
+        if there:
+            assert words[words.index(str(adapters)) - 1] == "--bind"
+        assert str(adapters) not in said(f"{prelude}{found['report']} evals.score", tmp_path).splitlines()
+
+
+def test_every_rank_gets_its_own_gpus_and_networks_into_its_container(on_gpus, tmp_path):
+    """The batch shell hands its variables over; then srun starts a task with others, on another node."""
+    prelude, _ = on_gpus("apptainer")
+    show = f"{sys.executable} -m asymgrpo.rendezvous env"
+    task = f"env -u NCCL_IB_HCA CUDA_VISIBLE_DEVICES=5 NCCL_SOCKET_IFNAME=ib1 {show}"
+    batch = {"CUDA_VISIBLE_DEVICES": "0,1", "NCCL_IB_HCA": "mlx5_0", "NCCL_SOCKET_IFNAME": "ib0", "UCX_TLS": "rc,cuda"}
+    meeting = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "n1", "MASTER_PORT": "1"}
+    lines = said(prelude + task, tmp_path, **batch, **meeting, SLURM_JOB_ID="17", PYTHONPATH=str(ROOT)).splitlines()
+    inside = dict(
+        line.removeprefix("APPTAINERENV_").split("=", 1) for line in lines if line.startswith("APPTAINERENV_")
+    )
+    assert inside == meeting | {
+        "CUDA_VISIBLE_DEVICES": "5",
+        "NCCL_SOCKET_IFNAME": "ib1",
+        "UCX_TLS": "rc,cuda",
+        "SLURM_JOB_ID": "17",
+    }
+
+
+def test_a_job_of_one_rank_gets_them_from_its_shell(on_gpus, tmp_path):
+    prelude, _ = on_gpus("apptainer")
+    lines = said(
+        f"{prelude} env", tmp_path, CUDA_VISIBLE_DEVICES="2", NCCL_DEBUG="INFO x", GLOO_SOCKET_IFNAME="eth0"
+    ).splitlines()
+    for wanted in ("CUDA_VISIBLE_DEVICES=2", "NCCL_DEBUG=INFO x", "GLOO_SOCKET_IFNAME=eth0"):
+        assert f"APPTAINERENV_{wanted}" in lines
