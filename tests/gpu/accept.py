@@ -88,7 +88,16 @@ def run_part(part: str, options: Options, limit: float) -> dict[str, Any]:
     """Run it, print its line, and return the line; what a part wrote before it was killed or crashed is in it."""
     report, log = options.out / f"part_{part}.json", options.out / f"part_{part}.log"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-X", "faulthandler", "-W", "ignore", str(HERE / "accept_part.py"), part, options.dumps()]
+    command = [
+        sys.executable,
+        "-X",
+        "faulthandler",
+        "-W",
+        "ignore",
+        str(HERE / "accept_part.py"),
+        part,
+        options.dumps(),
+    ]
     start = time.perf_counter()
     with log.open("w", encoding="utf-8") as sink:
         process = subprocess.Popen(

@@ -181,12 +181,15 @@ def plant(options: Options, trainer: Any) -> None:
         )
         swap(trainer.sampler, "update_weights", lambda method: lambda weights: method(named(old)))
     if "nan" in options.faults:
+        calls = []
 
         def spoilt(method: Any) -> Any:
             def generate(*arguments: Any) -> Any:
                 groups = method(*arguments)
-                first = groups[0][0]
-                groups[0][0] = replace(first, logprobs=(float("nan"), *first.logprobs[1:]))
+                calls.append(1)
+                if len(calls) == STEPS:
+                    first = groups[0][0]
+                    groups[0][0] = replace(first, logprobs=(float("nan"), *first.logprobs[1:]))
                 return groups
 
             return generate
