@@ -112,7 +112,7 @@ def time_sync(options: Options, trainer: Any, report: Report, found: dict[str, A
             seconds.append(time.perf_counter() - start)
         found[f"{name}_s"] = min(seconds)
     if options.device == "cuda":
-        report.rates["sync_s_per_gb"] = found["plain_s"] / size
+        report.rate("sync_s_per_gb", found["plain_s"] / size)
 
 
 def time_iterations(options: Options, sampler: Any, report: Report, found: dict[str, Any]) -> None:
@@ -150,7 +150,7 @@ def time_iterations(options: Options, sampler: Any, report: Report, found: dict[
                     rates=replace(RATES, decoding_iteration_s=0.0),
                 )
                 told["decoding_iteration_s"] = max(1e-4, (long - rest) / size.iterations)
-                report.rates["decoding_iteration_s"] = told["decoding_iteration_s"]  # the last: most sequences
+                report.rate("decoding_iteration_s", told["decoding_iteration_s"])  # of the last: most sequences
     finally:
         sampler.eos_ids = ends
 

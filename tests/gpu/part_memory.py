@@ -11,12 +11,14 @@ import torch
 from accept_models import config_of, device_of, engine_of, random_batch, settings, synchronise, whole
 from accept_options import Options
 from accept_report import Report
+from part_speed import kind_of
 from phase_peaks import CpuPeaks, CudaPeaks, watch
 
 from asymgrpo import planner_memory
 from asymgrpo.config import Train
 from asymgrpo.planner_memory import memory, state
 from asymgrpo.planner_shapes import Shape, shape_from_config
+from asymgrpo.planner_time import machine_of
 
 PHASES = ("logits", "layers", "update")
 PART_OF_THE_CARD = 0.6
@@ -91,10 +93,7 @@ def measure(options: Options, most: int, offload: bool, capacity: int, report: R
         free, total = torch.cuda.mem_get_info()
         held = total - free - torch.cuda.memory_reserved()
         found |= {"reserved_gb": torch.cuda.memory_reserved() / 1e9, "outside_torch_gb": held / 1e9}
-    if offload:  # the last micro-batch's backward pass and the update, less a backward pass without
-        update = seconds[3] - seconds[2]
-        found["update_s"] = update
-        report.rates["host_update_gb_per_s"] = 28 * shape.parameters / update / 1e9
+        time_update(options, offload, shape.parameters, seconds[3] - seconds[2], report, found)
     return engine
 
 

@@ -153,11 +153,15 @@ def test_pieces_add_up_in_one_machine_json(tmp_path):
     assert machine["rates"] == {"training_flops": 0.3}
 
 
-def test_rates_are_the_planners():
-    """Every rate that a part writes is a field of asymgrpo.planner_time.Rates."""
-    written = {name for path in HERE.glob("part_*.py") for name in re.findall(r'rates\["(\w+)"\]', path.read_text())}
-    assert written
-    assert written <= {field.name for field in dataclasses.fields(Rates)}
+def test_rates_are_the_planners(tmp_path):
+    """What a part writes are fields of asymgrpo.planner_time.Rates, and numbers that they can be."""
+    written = {name for path in HERE.glob("part_*.py") for name in re.findall(r'rate\("(\w+)"', path.read_text())}
+    known = {field.name for field in dataclasses.fields(Rates)}
+    assert {"training_flops", "decoding_iteration_s", "sync_s_per_gb", "host_update_gb_per_s"} <= written & known
+    report = Report("E", "speed", tmp_path / "e.json")
+    for name, value in (("training_flops", 0.3), ("hbm", float("nan")), ("link", -1.0), ("luck", 1.0)):
+        report.rate(name, value)
+    assert report.rates == {"training_flops": 0.3}
 
 
 def test_every_size_and_part_is_whole(tmp_path):
