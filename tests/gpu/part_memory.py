@@ -97,6 +97,41 @@ def measure(options: Options, most: int, offload: bool, capacity: int, report: R
     return engine
 
 
+def time_update(
+    options: Options, offload: bool, numbers: int, update: float, report: Report, found: dict[str, Any]
+) -> None:
+    """`update`: seconds of a backward pass with the update, less one without. The planner's AdamW moves 28 bytes a number."""
+    found["update_s"] = update
+    if not offload:
+        report.rate("device_update_gb_per_s", 28 * numbers / update / 1e9)
+        return
+    found["host_copy_gb_per_s"] = copied = copy_speeds()
+    slowest = min(copied["pageable, down"], copied["pageable, up"])
+    kind = kind_of(options)
+    if kind is not None:
+        report.rate("host_link", min(1.0, slowest / machine_of(kind).host_gb_per_s))
+    copies = 4 * numbers / copied["pageable, down"] / 1e9 + 2 * numbers / copied["pageable, up"] / 1e9
+    found["copies_s"] = copies
+    report.rate("host_update_gb_per_s", 28 * numbers / (update - copies) / 1e9)
+
+
+def copy_speeds() -> dict[str, float]:
+    """10^9 bytes per second between the card and the host; DeepSpeed's gradients on the host are pageable."""
+    there, found = torch.ones(1 << 28, device="cuda"), {}
+    for kind, pinned in (("pinned", True), ("pageable", False)):
+        here = torch.ones(1 << 28, pin_memory=pinned)
+        for direction, to, source in (("down", here, there), ("up", there, here)):
+            seconds = []
+            for _ in range(3):
+                torch.cuda.synchronize()
+                start = time.perf_counter()
+                to.copy_(source)
+                torch.cuda.synchronize()
+                seconds.append(time.perf_counter() - start)
+            found[f"{kind}, {direction}"] = here.numel() * here.element_size() / min(seconds) / 1e9
+    return found
+
+
 def compare(options: Options, what: str, measured: dict[str, int], expected: dict[str, int], report: Report) -> None:
     """No phase may need more than was planned for it; the highest of them may not need less either."""
     bound = options.sizes.memory_tolerance
