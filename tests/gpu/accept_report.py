@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class Report:
         self.measured: dict[str, Any] = {}
         self.problems: list[str] = []
         self.rates: dict[str, float] = {}
-        """Values for the planner's rates (asymgrpo.planner_time.Rates)."""
+        """Values for the planner's rates, see `rate`."""
         self.sections = 0
 
     @contextmanager
@@ -59,6 +60,16 @@ class Report:
 
     def at_least(self, what: str, value: float, bound: float) -> None:
         self.require(value >= bound, f"{what} is {value:.6g}, less than {bound:.6g}")
+
+    def rate(self, name: str, value: float) -> None:
+        """A value for a field of asymgrpo.planner_time.Rates. What the planner has no field for, or cannot be, is left out."""
+        from asymgrpo.planner_time import Rates
+
+        known = name in {field.name for field in fields(Rates)}
+        if known and math.isfinite(value) and value > 0:
+            self.rates[name] = value
+        else:
+            self.say(f"no rate for the planner: {name} = {value}")
 
     def say(self, text: str) -> None:
         print(f"[{self.part} {time.perf_counter() - self.began:.1f}s] {text}", file=sys.stderr, flush=True)

@@ -103,10 +103,11 @@ def first_differences(model: Any, ours: Sequence[Rollout], theirs: Sequence[Roll
 def describe(engine: Any) -> dict[str, Any]:
     """What vLLM made of our arguments, as far as it can be asked."""
     config = engine.llm.llm_engine.vllm_config
+    layers = config.compilation_config.static_forward_context.values()
     (runner,) = engine.llm.collective_rpc(lambda worker: type(worker.model_runner).__module__)
     return {
         "runner": runner,
-        "attention_backend": str(getattr(config.attention_config, "backend", None)),
+        "attention": sorted({layer.attn_backend.get_name() for layer in layers if hasattr(layer, "attn_backend")}),
         "async_scheduling": getattr(config.scheduler_config, "async_scheduling", None),
         "graphs": str(getattr(config.compilation_config, "cudagraph_mode", None)),
         "capture_sizes": len(getattr(config.compilation_config, "cudagraph_capture_sizes", None) or []),

@@ -113,7 +113,7 @@ def time_sync(options: Options, trainer: Any, report: Report, found: dict[str, A
             seconds.append(time.perf_counter() - start)
         found[f"{name}_s"] = min(seconds)
     if options.device == "cuda":
-        report.rates["sync_s_per_gb"] = found["plain_s"] / size
+        report.rate("sync_s_per_gb", found["plain_s"] / size)
 
 
 def time_iterations(options: Options, sampler: Any, report: Report, found: dict[str, Any]) -> None:
@@ -151,7 +151,7 @@ def time_iterations(options: Options, sampler: Any, report: Report, found: dict[
                     rates=replace(RATES, decoding_iteration_s=0.0),
                 )
                 told["decoding_iteration_s"] = max(1e-4, (long - rest) / size.iterations)
-                report.rates["decoding_iteration_s"] = told["decoding_iteration_s"]  # the last: most sequences
+                report.rate("decoding_iteration_s", told["decoding_iteration_s"])  # of the last: most sequences
     finally:
         sampler.eos_ids = ends
 
@@ -182,12 +182,15 @@ def plant(options: Options, trainer: Any) -> None:
         )
         swap(trainer.sampler, "update_weights", lambda method: lambda weights: method(named(old)))
     if "nan" in options.faults:
+        calls = []
 
         def spoilt(method: Any) -> Any:
             def generate(*arguments: Any) -> Any:
                 groups = method(*arguments)
-                first = groups[0][0]
-                groups[0][0] = replace(first, logprobs=(float("nan"), *first.logprobs[1:]))
+                calls.append(1)
+                if len(calls) == STEPS:
+                    first = groups[0][0]
+                    groups[0][0] = replace(first, logprobs=(float("nan"), *first.logprobs[1:]))
                 return groups
 
             return generate

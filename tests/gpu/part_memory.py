@@ -11,12 +11,14 @@ import torch
 from accept_models import config_of, device_of, engine_of, random_batch, settings, synchronise, whole
 from accept_options import Options
 from accept_report import Report
+from part_speed import kind_of
 from phase_peaks import CpuPeaks, CudaPeaks, watch
 
 from asymgrpo import planner_memory
 from asymgrpo.config import Train
 from asymgrpo.planner_memory import memory, state
 from asymgrpo.planner_shapes import Shape, shape_from_config
+from asymgrpo.planner_time import machine_of
 
 PHASES = ("logits", "layers", "update")
 PART_OF_THE_CARD = 0.6
@@ -91,11 +93,43 @@ def measure(options: Options, most: int, offload: bool, capacity: int, report: R
         free, total = torch.cuda.mem_get_info()
         held = total - free - torch.cuda.memory_reserved()
         found |= {"reserved_gb": torch.cuda.memory_reserved() / 1e9, "outside_torch_gb": held / 1e9}
-    if offload:  # the last micro-batch's backward pass and the update, less a backward pass without
-        update = seconds[3] - seconds[2]
-        found["update_s"] = update
-        report.rates["host_update_gb_per_s"] = 28 * shape.parameters / update / 1e9
+        time_update(options, offload, shape.parameters, seconds[3] - seconds[2], report, found)
     return engine
+
+
+def time_update(
+    options: Options, offload: bool, numbers: int, update: float, report: Report, found: dict[str, Any]
+) -> None:
+    """`update`: seconds of a backward pass with the update, less one without. The planner's AdamW moves 28 bytes a number."""
+    found["update_s"] = update
+    if not offload:
+        report.rate("device_update_gb_per_s", 28 * numbers / update / 1e9)
+        return
+    found["host_copy_gb_per_s"] = copied = copy_speeds()
+    slowest = min(copied["pageable, down"], copied["pageable, up"])
+    kind = kind_of(options)
+    if kind is not None:
+        report.rate("host_link", min(1.0, slowest / machine_of(kind).host_gb_per_s))
+    copies = 4 * numbers / copied["pageable, down"] / 1e9 + 2 * numbers / copied["pageable, up"] / 1e9
+    found["copies_s"] = copies
+    report.rate("host_update_gb_per_s", 28 * numbers / (update - copies) / 1e9)
+
+
+def copy_speeds() -> dict[str, float]:
+    """10^9 bytes per second between the card and the host; DeepSpeed's gradients on the host are pageable."""
+    there, found = torch.ones(1 << 28, device="cuda"), {}
+    for kind, pinned in (("pinned", True), ("pageable", False)):
+        here = torch.ones(1 << 28, pin_memory=pinned)
+        for direction, to, source in (("down", here, there), ("up", there, here)):
+            seconds = []
+            for _ in range(3):
+                torch.cuda.synchronize()
+                start = time.perf_counter()
+                to.copy_(source)
+                torch.cuda.synchronize()
+                seconds.append(time.perf_counter() - start)
+            found[f"{kind}, {direction}"] = here.numel() * here.element_size() / min(seconds) / 1e9
+    return found
 
 
 def compare(options: Options, what: str, measured: dict[str, int], expected: dict[str, int], report: Report) -> None:

@@ -108,7 +108,7 @@ def measure(options: Options, nameplate: float, report: Report, found: dict[str,
                 rates.append(sum(operations.values()) / sum(seconds.values()) / nameplate / 1e12)
     found |= {"best_share": best_shares, "planned_share": RATES.training_flops}
     if options.device == "cuda":
-        report.rates["training_flops"] = max(rates)
+        report.rate("training_flops", max(rates))
     least = LEAST * RATES.training_flops if options.device == "cuda" else LEAST_ON_CPU
     for name, share in best_shares.items():
         report.at_least(f"{name}: share of {nameplate:.3g} TFLOPS", share, least)
