@@ -80,9 +80,9 @@ def measure(options: Options, most: int, offload: bool, capacity: int, report: R
     measured = peaks.close()
     shape = shape_of(options, layers)
     expected = planned(shape, train, capacity)
-    if options.device == "cpu":  # what is left out there, and the host's share, which lies in the same memory
+    if options.device == "cpu":  # the host's share lies in the same memory
         s = state(shape, train, 1)
-        expected = {name: size - (s.buffers if name != "update" else 0) + s.host for name, size in expected.items()}
+        expected = {name: size + s.host for name, size in expected.items()}
     found |= {"depth": layers, "parameters": shape.parameters, "tokens": sequences * tokens}
     found |= {"all_peaks_gb": {name: round(size / 1e9, 3) for name, size in measured.items()}}
     for name in PHASES:

@@ -20,7 +20,7 @@ LEAST = 0.6
 """Of the planner's rate."""
 LEAST_ON_CPU = 0.08
 """Of what one large matrix product reaches: there is no nameplate."""
-MOST_APART = 3.0
+MOST_APART = 4.0
 """Scoring and update do the same products: operations per second of one over those of the other."""
 REPEATS = 2
 

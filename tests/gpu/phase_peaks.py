@@ -6,9 +6,6 @@ from typing import Any, Protocol
 
 import torch
 
-LARGE = 900_000_000
-"""On a CPU: DeepSpeed's reduction buffer, gigabytes that a small run never touches, is left out by its size."""
-
 
 class Peaks(Protocol):
     def mark(self, phase: str) -> None:
@@ -57,7 +54,7 @@ class CpuPeaks:
         for event in events:
             if event.name().startswith(self.PREFIX):
                 phase = event.name().removeprefix(self.PREFIX)
-            elif event.name() == "[memory]" and abs(event.nbytes()) < LARGE:
+            elif event.name() == "[memory]":
                 live += event.nbytes()
             found[phase] = max(found.get(phase, 0), live)
         return found
