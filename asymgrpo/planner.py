@@ -1,4 +1,4 @@
-"""`python -m asymgrpo.planner --config FILE [--gpu KIND --gpus N --machine FILE]`: does a study fit the machine, and what will it cost?
+"""`python -m asymgrpo.planner --config FILE [--gpu KIND --gpus N --machine FILE]`: does a study fit, and what will it cost?
 
 Prints Markdown: peak memory per GPU by component and phase, seconds per step by phase, GPU-hours and disk of the whole study.
 Exit code 2, with a sentence per reason, for a plan that cannot fit. The model behind it, every constant and how far it was

@@ -14,15 +14,19 @@ from asymgrpo.config import ConfigError, Study, parse
 ROOT = Path(__file__).parents[1]
 
 
-def updated(old: Any, new: Mapping[str, Any]) -> dict[str, Any]:
+def updated(old: Any, new: Mapping[str, Any]) -> Any:
     """`old` with the values of `new`, mapping by mapping; what is not a mapping is replaced. Neither argument is changed.
+
+    An empty mapping changes nothing, whatever `old` is: so Snakemake has it.
 
     >>> updated({"train": {"steps": 1, "seed": 2}, "k": [1]}, {"train": {"steps": 3}, "k": [4]})
     {'train': {'steps': 3, 'seed': 2}, 'k': [4]}
     """
+    if not new:
+        return old
     found = dict(old) if isinstance(old, Mapping) else {}
     for key, value in new.items():
-        found[key] = updated(found.get(key), value) if isinstance(value, Mapping) else value
+        found[key] = updated(found.get(key, {}), value) if isinstance(value, Mapping) else value
     return found
 
 

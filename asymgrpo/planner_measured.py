@@ -43,8 +43,8 @@ class Measured:
         if self.memory_gb is None or abs(self.memory_gb / machine.memory_gb - 1) <= SAME_MEMORY:
             return None
         return (
-            f"**The rates were measured on a device of {self.memory_gb:.0f} GB, and {kind} has {machine.memory_gb:.0f}: shares of "
-            "its nameplate may carry over, bandwidths and seconds do not.**"
+            f"**The rates were measured on a device of {self.memory_gb:.0f} GB, and {kind} has {machine.memory_gb:.0f}: shares "
+            "of its nameplate may carry over, bandwidths and seconds do not.**"
         )
 
 

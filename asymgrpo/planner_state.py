@@ -62,48 +62,48 @@ def state(shape: Shape, train: Train, world_size: int) -> State:
 
 def _stage_1_or_2(n: int, width: int, world_size: int, largest: int, stage: int) -> State:
     shard, bucket = -(-n // world_size), width * min(n, BUCKET)
-    if stage == 2 and width < 4:
-        # One float32 sum of the shard; a bucket is copied to be reduced, and each parameter's part of it turned into float32.
-        return _on_gpu(width * n, shard, 4 * shard, bucket + 4 * min(largest, shard), bucket)
-    several = bucket if world_size > 1 else 0  # one rank reduces its bucket where it lies
-    if stage == 2:
-        return _on_gpu(width * n, shard, 8 * shard, several, bucket)  # the sum, and this micro-batch's share of it
-    if width == 4:
-        return _on_gpu(width * n, shard, 4 * n, several, bucket)
-    # BF16_Optimizer: no shard of the gradients, both dtypes of them, and a copy while they are reduced.
-    both = (4 + width) * n
-    return State(width * n, 12 * shard, both, bucket, 0, both + 4 * min(n, BUCKET) + 4 * shard, 0)
-
-
-def _on_gpu(parameters: int, shard: int, gradients: int, reducing: int, buffers: int) -> State:
-    return State(parameters, 12 * shard, gradients, reducing, buffers, 12 * shard, 0)
+    if (
+        stage == 1 and width < 4
+    ):  # BF16_Optimizer: no shard of the gradients, both dtypes of them, and a copy of what is reduced
+        both = (4 + width) * n
+        return State(width * n, 12 * shard, both, bucket, 0, both + 4 * min(n, BUCKET) + 4 * shard, 0)
+    if stage == 1:
+        gradients, reducing = 4 * n, 0
+    elif width == 4:  # the shard's sum, and this micro-batch's; one rank reduces its bucket where it lies
+        gradients, reducing = 8 * shard, bucket if world_size > 1 else 0
+    else:  # the shard's sum in float32; a bucket is copied to be reduced, and one parameter of it turned into float32
+        gradients, reducing = 4 * shard, bucket + 4 * min(largest, shard)
+    return State(width * n, 12 * shard, gradients, reducing, bucket, 12 * shard, 0)
 
 
 def _offloaded(n: int, width: int, world_size: int, largest: int, stage: int) -> State:
     """Stages 1 and 2. A gradient goes to the host when it is summed up; what adds it up before differs with dtype and stage."""
     shard, passing, bucket = -(-n // world_size), width * largest, width * min(n, BUCKET)
-    several = bucket if world_size > 1 else 0
+    buffers, update = bucket, 0
     # Weights, moments, gradients in float32; weights in the training dtype; two temporaries; the largest gradient.
     host = (16 + width + 8) * shard + passing
-    if stage == 2 and width < 4:  # the float32 sum of the shard lies on the GPU, whatever is offloaded
-        return State(width * n, passing, 4 * shard, bucket + 4 * min(largest, shard), bucket, 4 * shard, host)
-    if stage == 2:  # added up on the host
-        return State(width * n, passing, 4 * largest, several, bucket, 0, host + 4 * shard)
-    left = 4 * min(n, BUCKET) if world_size > 1 else 0  # what other ranks own is still there, in the bucket
-    if width == 4:
-        return State(width * n, passing, 4 * n, several, 4 * min(n, BUCKET), left, host)
-    # A float32 sum of all numbers; with the last micro-batch one of the shard comes to it, and a bucket in the training dtype.
-    return State(width * n, passing, 4 * n, 4 * shard + bucket, 4 * min(n, BUCKET), 4 * shard + left, host)
+    if width == 4 and stage == 1:
+        gradients, reducing = 4 * n, 0
+    elif width == 4:  # added up on the host
+        gradients, reducing, host = 4 * largest, bucket if world_size > 1 else 0, host + 4 * shard
+    elif stage == 2:  # the float32 sum of the shard lies on the GPU, whatever is offloaded
+        gradients, reducing, update = 4 * shard, bucket + 4 * min(largest, shard), 4 * shard
+    else:  # a float32 sum of all numbers; with the last micro-batch one of the shard comes to it
+        gradients, reducing, buffers = 4 * n, 4 * shard + bucket, 4 * min(n, BUCKET)
+        update = 4 * shard + (
+            buffers if world_size > 1 else 0
+        )  # what other ranks own lies in the buffer until the next pass
+    return State(width * n, passing, gradients, reducing, buffers, update, host)
 
 
 def _stage_3(n: int, width: int, world_size: int, offload: bool) -> State:
     shard, numbers = -(-n // world_size), min(n, BUCKET)
-    parameters = width * (shard + min(n, LIVE_PARAMETERS))
-    reducing = (width + 4) * numbers  # flattened, and the reduced part in float32
+    parameters, buffers = width * (shard + min(n, LIVE_PARAMETERS)), width * numbers  # the buffer is never given back
+    reducing = width * numbers + 4 * -(-numbers // world_size)  # flattened, and the reduced part in float32
     at_once = min(shard, SUB_GROUP)
     if offload:  # weights, moments, gradients for the update; their sum over micro-batches
-        return State(parameters, 0, 0, reducing, width * numbers, 0, (16 + 4) * shard + 8 * at_once)
-    return State(parameters, 12 * shard, 4 * shard, reducing, width * numbers, 4 * shard + 12 * at_once, 0)
+        return State(parameters, 0, 0, reducing, buffers, buffers, (16 + 4) * shard + 8 * at_once)
+    return State(parameters, 12 * shard, 4 * shard, reducing, buffers, 4 * shard + 12 * at_once + buffers, 0)
 
 
 def moved_per_update(shape: Shape, train: Train, world_size: int, micro_batches: int) -> tuple[int, int]:

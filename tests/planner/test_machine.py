@@ -6,7 +6,8 @@ import pytest
 from snakemake.utils import update_config
 
 from asymgrpo.config import ConfigError, Study, indivisible
-from asymgrpo.planner import job_needs, load_study, merged
+from asymgrpo.planner import job_needs, load_study
+from asymgrpo.planner_config import merged
 from workflow.checks import load
 from workflow.launch import request
 

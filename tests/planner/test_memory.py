@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from asymgrpo.config import Train
-from asymgrpo.planner_memory import WIDTH, MicroBatch, activations, state, training_peak
+from asymgrpo.planner_memory import MicroBatch, activations, training_peak
 from asymgrpo.planner_shapes import shape_from_config
+from asymgrpo.planner_state import WIDTH, state
 
 SCRIPT = Path(__file__).with_name("measure_step.py")
 CONFIG = {

@@ -1,4 +1,4 @@
-"""Where each buffer of DeepSpeed lies and how large it is, in the real engine on 1 and on 2 ranks, against the planner's formulas."""
+"""Where each of DeepSpeed's buffers lies and how large it is, in the real engine, against the planner's formulas."""
 
 import json
 import os
@@ -23,7 +23,7 @@ CONFIG = {
     "vocab_size": 2048,
     "hidden_size": 256,
     "intermediate_size": 768,
-    "num_hidden_layers": 6,
+    "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 64,
@@ -32,12 +32,21 @@ CONFIG = {
 }
 SHAPE = shape_from_config(CONFIG)
 SEQUENCES, TOKENS, PROMPT, MICRO_BATCHES = 2, 24, 8, 3
-OFFLOADED = [(stage, dtype, True) for stage in (1, 2, 3) for dtype in ("float32", "bfloat16")]
-CASES = [(0, "float32", False), *((s, d, False) for s, d, _ in OFFLOADED), *OFFLOADED]
-ONE, TWO = 1, 2
-EVERY = [(ranks, *case) for ranks in (ONE, TWO) for case in CASES if case[0] or ranks == ONE]
-ALL_OFFLOADED = [case for case in EVERY if case[3]]
-PHASES = ("backward", "update")
+ONE_RANK = [
+    (0, "float32", False),
+    *((stage, dtype, offload) for offload in (False, True) for stage in (1, 2, 3) for dtype in ("float32", "bfloat16")),
+]
+TWO_RANKS = [
+    (2, "float32", False),
+    (2, "bfloat16", False),
+    (1, "bfloat16", True),
+    (2, "float32", True),
+    (2, "bfloat16", True),
+    (3, "bfloat16", True),
+]
+CUT = {1: 0.01, 2: 0.1}
+"""Of this small model, which has a parameter that lies on both ranks and is moved whole by each."""
+EVERY = [(1, *case) for case in ONE_RANK] + [(2, *case) for case in TWO_RANKS]
 
 
 def train_section(stage: int, dtype: str, offload: bool) -> Train:
@@ -48,7 +57,7 @@ def train_section(stage: int, dtype: str, offload: bool) -> Train:
 @cache
 def measured(world_size: int) -> dict:
     """Case -> measurement of rank 0, all cases in one process per rank."""
-    cases = [case[1:] for case in EVERY if case[0] == world_size]
+    cases = ONE_RANK if world_size == 1 else TWO_RANKS
     sizes = {"config": CONFIG, "sequences": SEQUENCES, "tokens": TOKENS, "micro_batches": MICRO_BATCHES}
     requests = [sizes | {"train": train_section(*case).model_dump(mode="json")} for case in cases]
     meeting = single_process_environment() | {"WORLD_SIZE": str(world_size)}
@@ -71,51 +80,130 @@ def measured(world_size: int) -> dict:
 
 
 def planned(world_size: int, train: Train, bucket: int) -> dict[str, int]:
-    """Bytes on the accelerator by phase, without activations; the engine's buffer may be larger than the plan has it."""
+    """Bytes on the accelerator by phase, without activations and without the reduction buffer of `bucket` numbers."""
     s = state(SHAPE, train, world_size)
-    buffers = s.buffers // min(SHAPE.parameters, BUCKET) * bucket
     held = s.parameters + s.optimizer
-    if train.zero_stage == 3 and world_size == 1:  # nothing to gather on one rank
+    if train.zero_stage == 3 and world_size == 1:  # there is nothing to gather
         held -= WIDTH[train.dtype] * SHAPE.parameters
-    return {"backward": held + s.gradients + s.reducing + buffers, "update": held + s.update}
+    return {"backward": held + s.gradients + s.reducing, "update": held + s.update}
+
+
+def buffer_in(phase: str, world_size: int, train: Train, bucket: int) -> int:
+    """Bytes of the real engine's buffer in a phase: it may be larger than these few parameters need."""
+    s, numbers = state(SHAPE, train, world_size), min(SHAPE.parameters, BUCKET)
+    per_number = s.buffers // numbers
+    stays = train.zero_stage == 3 or (train.zero_stage == 1 and train.offload and per_number == 4 and world_size > 1)
+    return per_number * bucket if phase == "backward" else stays * per_number * (bucket - numbers)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", EVERY, ids=str)
-def test_the_plan_of_the_accelerator_is_what_deepspeed_puts_there(case):
-    """Between the state alone, all of it at once, and with the activations of this small batch."""
+def test_the_accelerator_holds_what_the_plan_says(case):
+    """Never more than the plan, activations of this small batch included, and hardly less; in bfloat16 on one rank exactly it."""
     world_size, *settings = case
     train, found = train_section(*settings), measured(world_size)[tuple(settings)]
-    plan, buffers = (
-        planned(world_size, train, found["bucket"]),
-        found["bucket"] * WIDTH[train.dtype] * (settings[0] > 0),
-    )
+    plan = planned(world_size, train, found["bucket"])
+    peak = {p: found["peak"][p]["accelerator"] - buffer_in(p, world_size, train, found["bucket"]) for p in plan}
+    if train.zero_stage == 0:  # the copy of all gradients comes within the last backward pass, after it is through
+        plan, peak = {"step": max(plan.values())}, {"step": max(peak.values())}
     batch = activations(SHAPE, train, MicroBatch(SEQUENCES, TOKENS, TOKENS + 1 - PROMPT)).peak
-    for phase in PHASES:
-        peak = found["peak"][phase]["accelerator"]
-        print(
-            phase,
-            plan[phase] / SHAPE.parameters,
-            peak / SHAPE.parameters,
-            buffers / SHAPE.parameters,
-            batch / SHAPE.parameters,
-        )
+    exact = train.dtype == "bfloat16" and world_size == 1
+    for phase, bytes_planned in plan.items():
+        if exact:
+            assert bytes_planned == pytest.approx(peak[phase], rel=0.01), phase
+        assert peak[phase] <= 1.01 * bytes_planned + 1.3 * batch * (phase == "backward"), phase
+        if (world_size, train.zero_stage) != (2, 3):  # the plan has all of so small a model gathered at all times
+            assert bytes_planned <= 1.3 * peak[phase], phase
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", EVERY, ids=str)
-def test_the_plan_of_the_host_is_what_deepspeed_puts_there(case):
+def test_the_host_holds_what_the_plan_says(case):
     world_size, *settings = case
     found = measured(world_size)[tuple(settings)]
-    host = max(found["peak"][phase].get("host", 0) for phase in PHASES)
-    plan = state(SHAPE, train_section(*settings), world_size).host
-    print(plan / SHAPE.parameters, host / SHAPE.parameters)
+    host = max(found["peak"][phase].get("host", 0) for phase in ("backward", "update"))
+    assert state(SHAPE, train_section(*settings), world_size).host == pytest.approx(
+        host, rel=CUT[world_size], abs=10_000
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", EVERY, ids=str)
-def test_the_plan_of_transfers_is_what_deepspeed_moves(case):
+def test_as_much_is_moved_as_the_plan_says(case):
     world_size, *settings = case
-    moved = measured(world_size)[tuple(settings)]["moved"]
+    found = measured(world_size)[tuple(settings)]["moved"]
     down, up = moved_per_update(SHAPE, train_section(*settings), world_size, MICRO_BATCHES)
-    print((down / SHAPE.parameters, up / SHAPE.parameters), {k: v / SHAPE.parameters for k, v in moved.items()})
+    assert down == pytest.approx(found.get("host", 0), rel=CUT[world_size], abs=10_000)
+    assert up == pytest.approx(found.get("accelerator", 0), rel=CUT[world_size], abs=10_000)
+
+
+@pytest.mark.slow
+def test_the_sum_of_gradients_stays_on_the_accelerator_under_offload():
+    """ZeRO-2 in bfloat16 with float32 sums, one rank: the role of every large buffer, where it lies, and its bytes a number."""
+    roles = measured(1)[2, "bfloat16", True]["roles"]
+    found = {name: (place, round(size / SHAPE.parameters, 2)) for name, (place, size) in roles.items()}
+    one = round(2 * SHAPE.head_parameters / SHAPE.parameters, 2)
+    assert found == {
+        "weights": ("accelerator", 2),
+        "sum of gradients": ("accelerator", 4),
+        "one gradient on its way": ("accelerator", one),
+        "float32 weights": ("host", 4),
+        "first moment": ("host", 4),
+        "second moment": ("host", 4),
+        "gradients for the update": ("host", 4),
+        "new weights on their way": ("host", 2),
+    }
+
+
+N = 4_000_000_000
+"""Parameters of the comparisons with DeepSpeed's own estimates."""
+
+
+class Large:
+    """A shape as far as `state` looks at it: no bucket or temporary of fixed size matters beside it."""
+
+    parameters, head_parameters = N, N // 10
+
+
+@pytest.mark.parametrize("world_size", [1, 4, 8])
+def test_zero_2_agrees_with_deepspeeds_estimate(world_size):
+    """It counts 18 bytes a number and rank: 2 for gradients in bfloat16, which are gone when their sum is made, are not ours."""
+    from deepspeed.runtime.zero.stage_1_and_2 import estimate_zero2_model_states_mem_needs as estimate
+
+    _, gpu = estimate(N, num_gpus_per_node=world_size, cpu_offload=False)
+    s = state(Large, train_section(2, "bfloat16", False), world_size)
+    assert s.parameters + s.optimizer + s.gradients == gpu - 2 * N // world_size
+
+
+@pytest.mark.parametrize("world_size", [1, 4])
+def test_zero_2_with_offload_needs_more_on_the_gpu_than_deepspeed_estimates(world_size):
+    """Its estimate knows the weights alone. The spy above finds what is missing: the float32 sum, and a gradient on its way."""
+    from deepspeed.runtime.zero.stage_1_and_2 import estimate_zero2_model_states_mem_needs as estimate
+
+    host, gpu = estimate(N, num_gpus_per_node=world_size, cpu_offload=True)
+    s = state(Large, train_section(2, "bfloat16", True), world_size)
+    assert s.parameters == gpu
+    assert s.gradients == 4 * N // world_size
+    assert s.optimizer == 2 * Large.head_parameters
+    assert world_size * s.host == pytest.approx(host, rel=0.25), "with its factor of 1.5 for buffers"
+
+
+@pytest.mark.parametrize("world_size", [1, 4, 8])
+def test_zero_3_agrees_with_deepspeeds_estimate(world_size):
+    """It adds one layer in float32 where the plan has up to 10^9 gathered numbers, and 2 bytes of gradients that are not kept."""
+    from deepspeed.runtime.zero.stage3 import estimate_zero3_model_states_mem_needs as estimate
+
+    _, gpu, layer = estimate(N, Large.head_parameters, num_gpus_per_node=world_size, cpu_offload=False)
+    s = state(Large, train_section(3, "bfloat16", False), world_size)
+    gathered = 2 * 10**9
+    assert s.parameters - gathered + s.optimizer + s.gradients == gpu - layer
+
+
+@pytest.mark.parametrize("world_size", [1, 4])
+def test_zero_3_with_offload_agrees_with_deepspeeds_estimate(world_size):
+    from deepspeed.runtime.zero.stage3 import estimate_zero3_model_states_mem_needs as estimate
+
+    host, gpu, layer = estimate(N, Large.head_parameters, num_gpus_per_node=world_size, cpu_offload_params=False)
+    s = state(Large, train_section(3, "bfloat16", True), world_size)
+    assert s.parameters - 2 * 10**9 == gpu - layer
+    assert world_size * s.host == pytest.approx(host, rel=0.25)
