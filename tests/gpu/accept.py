@@ -23,17 +23,11 @@ from typing import Any
 from accept_options import FAULTS, NAMES, SECONDS, SIZES, Options
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[1]))
+
+from asymgrpo.surroundings import FOLDERS, folders, own_folder  # noqa: E402 - the checkout need not be installed
+
 LOG_LINES = 15
-CACHES = {
-    "VLLM_CACHE_ROOT": "vllm",
-    "VLLM_CONFIG_ROOT": "vllm-config",
-    "TRITON_CACHE_DIR": "triton",
-    "TORCHINDUCTOR_CACHE_DIR": "inductor",
-    "FLASHINFER_WORKSPACE_BASE": "flashinfer",
-    "XDG_CACHE_HOME": "cache",
-    "HF_HOME": "huggingface",
-}
-"""Where libraries write: kept from one part to the next, so that kernels are compiled once."""
 NO_HOME = "/proc/nohome"
 """A home that cannot be written, as in a closed container: part F has it."""
 
@@ -140,12 +134,10 @@ def read_line(path: Path) -> dict[str, Any] | None:
 
 
 def environment(part: str, options: Options) -> dict[str, str]:
-    """Of a part's process: one GPU or none, no network, caches of its own."""
-    caches = Path(tempfile.gettempdir()) / f"asymgrpo-accept-{os.getuid()}"
-    values = {name: str(caches / folder) for name, folder in CACHES.items()}
-    for folder in values.values():
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    values |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    """Of a part's process: one GPU or none, no network, and the caches of all parts in one place, so that kernels are compiled
+    once.
+    """
+    values = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     given = dict(os.environ)
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         given.pop(name, None)
@@ -155,8 +147,12 @@ def environment(part: str, options: Options) -> dict[str, str]:
     else:
         values["CUDA_VISIBLE_DEVICES"] = given.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
         given.setdefault("OMP_NUM_THREADS", str(min(16, len(os.sched_getaffinity(0)))))
-    if part == "F":
+    if part == "F":  # no folder is named: the engine must find one by itself
         values["HOME"] = NO_HOME
+        for name in FOLDERS:
+            given.pop(name, None)
+    else:
+        values |= folders(str(own_folder(given)))
     return given | values
 
 

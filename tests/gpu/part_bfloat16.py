@@ -82,7 +82,7 @@ def compare_chunks(model: Any, batch: Batch, chunk: int, report: Report, found: 
 
 def name_kernels(model: Any, batch: Batch, options: Options, report: Report, found: dict[str, Any]) -> None:
     """Which attention runs, forward and backward, by the names of torch's operators."""
-    with torch.profiler.profile() as profile:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         logp, _ = Policy(model, 1.0, options.sizes.chunk)(batch)
         logp.sum().backward()
     model.zero_grad(set_to_none=True)
