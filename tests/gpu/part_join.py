@@ -30,9 +30,10 @@ def run(options: Options, report: Report) -> None:
         start = time.perf_counter()
         trainer = make_trainer(options)
         found |= {"start_s": time.perf_counter() - start, "used_gb": used_bytes(options) / 1e9}
-        found |= describe(trainer.sampler)
     if trainer is None:
         return
+    with report.section("configuration") as found:
+        found |= describe(trainer.sampler)
     sampler = trainer.sampler
     plant(options, trainer)
     with report.section("steps") as found:

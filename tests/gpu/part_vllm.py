@@ -36,6 +36,7 @@ SLACK = 0.2e9
 
 
 def run(options: Options, report: Report) -> None:
+    model = engine = None
     with report.section("start") as found:
         need_vllm()
         found["home"] = os.environ.get("HOME")
@@ -44,9 +45,10 @@ def run(options: Options, report: Report) -> None:
         start = time.perf_counter()
         engine = start_engine(options, named(model))
         found |= {"start_s": time.perf_counter() - start, "used_gb": used_bytes(options) / 1e9}
-        found |= describe(engine)
-    if report.problems:
+    if engine is None:
         return
+    with report.section("configuration") as found:
+        found |= describe(engine)
     with report.section("probabilities") as found:
         compare(options, engine, model, report, found)
     plant(options, engine)
