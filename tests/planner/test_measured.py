@@ -44,7 +44,7 @@ def test_given_rates_replace_assumed_ones(tmp_path_factory, given_rates):
         ({"device": DEVICE | {"memory_gb": -1}, "rates": {}}, ["device.memory_gb = -1"]),
         ({"device": DEVICE, "rates": {"training_flop": 0.3}}, ["'training_flop' is unknown", "training_flops"]),
         ('{"device": {"name": "x"}, "rates": {"hbm": NaN}}', ["rates.hbm = nan", "finite"]),
-        ('{"device": {"name": "x"}, "rates": {"hbm": Infinity}}', ["rates.hbm = inf"]),
+        ('{"device": {"name": "x"}, "rates": {"disk_gb_per_s": Infinity}}', ["rates.disk_gb_per_s = inf", "finite"]),
         ({"device": DEVICE, "rates": {"hbm": "fast", "link": True}}, ["rates.hbm = 'fast'", "rates.link = True"]),
         ({"device": DEVICE, "rates": {"verdicts_per_s": 0}}, ["rates.verdicts_per_s = 0"]),
         ({"device": DEVICE, "rates": {"training_flops": 40}}, ["share of the nameplate"]),

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymgrpo.config import ConfigError, Train
+from asymgrpo.config import MAX_SEQUENCES, ConfigError, Train
 from asymgrpo.planner import check_fits, load_study, reports
 from asymgrpo.planner_memory import Memory, memory, refuse
 from asymgrpo.planner_shapes import SHAPES, shape_from_config, shape_of
@@ -210,12 +210,20 @@ def test_a_checkpoint_being_written_counts_as_disk():
 
 @given(trains, st.integers(1, 60_000))
 def test_keeping_activations_of_short_passes_never_needs_less_memory(train, limit):
-    kept = KeepsActivations.model_construct(**train.model_dump(), recompute_above=limit)
+    kept = KeepsActivations.model_construct(**(train.model_dump() | {"recompute_above": limit}))
     before, after = (memory(QWEN3, t, GB80, 4).activations.peak for t in (train, kept))
     assert after >= before
-    everything = KeepsActivations.model_construct(**train.model_dump(), recompute_above=10**9)
+    everything = KeepsActivations.model_construct(**(train.model_dump() | {"recompute_above": 10**9}))
     whole = memory(QWEN3, train.model_copy(update={"gradient_checkpointing": False}), GB80, 4).activations.peak
     assert memory(QWEN3, everything, GB80, 4).activations.peak >= 0.99 * whole
+
+
+def test_sequences_decoded_together_take_memory_from_the_cache(monkeypatch):
+    """A row of the vocabulary for each: logits, and four of float32."""
+    before = memory(QWEN3, paper(), GB80, 4).vllm_cache
+    monkeypatch.setattr("asymgrpo.planner_memory.MAX_SEQUENCES", 2 * MAX_SEQUENCES)
+    rows = MAX_SEQUENCES * QWEN3.vocab_size * (2 + 4 * 4)
+    assert before - memory(QWEN3, paper(), GB80, 4).vllm_cache == rows
 
 
 class KeepsActivations(Train):
