@@ -58,19 +58,19 @@ def saved_per_token(shape: Shape, width: int) -> int:
 
 
 def logits(shape: Shape, train: Train, rows: int) -> int:
-    """Peak of the output layer over `rows` response tokens at once: logits, a float32 copy scaled by the temperature,
-    log-probabilities, and the exponentials for the entropy; with chunks also the output layer's gradient on its way. Logits that
-    are float32 at once (`train.head_dtype`) need a copy for another temperature only, and their gradient in the model's dtype.
+    """Peak of the output layer over `rows` response tokens at once.
+
+    Forward: logits, a float32 copy if they are not that or are scaled by a temperature, log-probabilities, and exponentials for
+    the entropy. Backward: the gradient of the logits in float32 and in the model's dtype, and the output layer's own. With chunks
+    the output layer's sum over those so far is there in both.
     """
-    width = WIDTH[train.dtype]
-    if width < 4 and setting(train, "head_dtype", "model") == "float32":
-        per_number = 4 + width + 4 * (train.temperature != 1) + 8
-    else:
-        per_number = width + (4 if width != 4 or train.temperature != 1 else 0) + 8
-    if train.logits_chunk is None:
-        return rows * shape.vocab_size * per_number
-    chunks = min(rows, train.logits_chunk) * shape.vocab_size * per_number
-    return chunks + 2 * width * shape.head_parameters  # the sum over chunks so far, and this chunk's own
+    width, chunked = WIDTH[train.dtype], train.logits_chunk is not None
+    made = 4 if width == 4 or setting(train, "head_dtype", "model") == "float32" else width
+    forward = made + 4 * (made != 4 or train.temperature != 1) + 8
+    backward = 4 + width * (width != 4)
+    numbers = min(rows, train.logits_chunk or rows) * shape.vocab_size
+    head = width * shape.head_parameters
+    return max(numbers * forward + head * chunked, numbers * backward + head * (1 + chunked))
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Memory:
             "parameters": (s.parameters, always),
             "optimizer (moments, float32 weights)": (s.optimizer, always),
             "sum of gradients": (s.gradients, backward),
-            "copies while gradients are reduced": (s.reducing, backward),
+            "copies while gradients are reduced": (s.reducing, "layers"),
             "DeepSpeed's reduction buffer": (s.buffers, backward),
             "activations kept": (a.kept, backward),
             "final norm": (a.final_norm, "logits"),
@@ -169,7 +169,8 @@ class Memory:
 def training_peak(shape: Shape, train: Train, batch: MicroBatch, world_size: int) -> int:
     """Bytes of tensors at the peak of a training step of two or more micro-batches, without runtime and vLLM."""
     s = state(shape, train, world_size)
-    backward = s.gradients + s.reducing + s.buffers + activations(shape, train, batch).peak
+    a = activations(shape, train, batch)
+    backward = s.gradients + s.buffers + max(a.at_logits, s.reducing + a.at_layer)
     return s.parameters + s.optimizer + max(backward, s.update)
 
 

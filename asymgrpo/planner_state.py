@@ -39,8 +39,9 @@ class State:
     """In host memory, at the peak of the optimizer's step."""
 
 
-def state(shape: Shape, train: Train, world_size: int) -> State:
-    """Parameters, gradients and optimizer under ZeRO 0 to 3, with or without offload.
+def state(shape: Shape, train: Train, world_size: int, fused: bool = True) -> State:
+    """Parameters, gradients and optimizer under ZeRO 0 to 3, with or without offload. `fused`: AdamW in one kernel, as on a GPU;
+    it makes no temporaries, where one on a CPU makes two.
 
     >>> from asymgrpo.planner_shapes import SHAPES
     >>> train = Train.model_construct(dtype="bfloat16", zero_stage=2, offload=True)
@@ -51,16 +52,16 @@ def state(shape: Shape, train: Train, world_size: int) -> State:
     if train.zero_stage == 0:
         copy = 4 * n if width < 4 else 0  # float32 beside the training dtype
         flat = width * min(n, BUCKET)  # gradients are copied into one flat buffer
-        update = width * n + max(copy + 8 * shape.head_parameters, flat)
+        update = width * n + max(copy + (0 if fused else 8) * shape.head_parameters, flat)
         return State(width * n, copy + 8 * n, width * n, 0, 0, update, 0)
     if train.zero_stage == 3:
-        return _stage_3(n, width, world_size, train.offload)
+        return _stage_3(n, width, world_size, train.offload, 0 if fused else 8)
     if train.offload:
         return _offloaded(n, width, world_size, shape.head_parameters, train.zero_stage)
-    return _stage_1_or_2(n, width, world_size, shape.head_parameters, train.zero_stage)
+    return _stage_1_or_2(n, width, world_size, shape.head_parameters, train.zero_stage, 0 if fused else 8)
 
 
-def _stage_1_or_2(n: int, width: int, world_size: int, largest: int, stage: int) -> State:
+def _stage_1_or_2(n: int, width: int, world_size: int, largest: int, stage: int, temporaries: int) -> State:
     shard, bucket = -(-n // world_size), width * min(n, BUCKET)
     if (
         stage == 1 and width < 4
@@ -73,7 +74,8 @@ def _stage_1_or_2(n: int, width: int, world_size: int, largest: int, stage: int)
         gradients, reducing = 8 * shard, bucket if world_size > 1 else 0
     else:  # the shard's sum in float32; a bucket is copied to be reduced, and one parameter of it turned into float32
         gradients, reducing = 4 * shard, bucket + 4 * min(largest, shard)
-    return State(width * n, 12 * shard, gradients, reducing, bucket, 12 * shard, 0)
+    # The sum beside itself as one flat float32 tensor; then that tensor and AdamW's temporaries.
+    return State(width * n, 12 * shard, gradients, reducing, bucket, max(8, 4 + temporaries) * shard, 0)
 
 
 def _offloaded(n: int, width: int, world_size: int, largest: int, stage: int) -> State:
@@ -96,14 +98,16 @@ def _offloaded(n: int, width: int, world_size: int, largest: int, stage: int) ->
     return State(width * n, passing, gradients, reducing, buffers, update, host)
 
 
-def _stage_3(n: int, width: int, world_size: int, offload: bool) -> State:
+def _stage_3(n: int, width: int, world_size: int, offload: bool, temporaries: int) -> State:
     shard, numbers = -(-n // world_size), min(n, BUCKET)
     parameters, buffers = width * (shard + min(n, LIVE_PARAMETERS)), width * numbers  # the buffer is never given back
     reducing = width * numbers + 4 * -(-numbers // world_size)  # flattened, and the reduced part in float32
     at_once = min(shard, SUB_GROUP)
     if offload:  # weights, moments, gradients for the update; their sum over micro-batches
         return State(parameters, 0, 0, reducing, buffers, buffers, (16 + 4) * shard + 8 * at_once)
-    return State(parameters, 12 * shard, 4 * shard, reducing, buffers, 4 * shard + 12 * at_once + buffers, 0)
+    return State(
+        parameters, 12 * shard, 4 * shard, reducing, buffers, 4 * shard + max(8, 4 + temporaries) * at_once + buffers, 0
+    )
 
 
 def moved_per_update(shape: Shape, train: Train, world_size: int, micro_batches: int) -> tuple[int, int]:

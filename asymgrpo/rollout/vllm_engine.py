@@ -199,7 +199,11 @@ def start(model: Path, dtype: Dtype, limits: Limits) -> Any:
         os.environ["RANK"] = str(torch.distributed.get_rank())
         os.environ.setdefault("LOCAL_RANK", os.environ["RANK"])
     on_device: dict[str, Any] = (
-        {"gpu_memory_utilization": limits.memory_fraction, "enable_sleep_mode": sleeps}
+        {
+            "gpu_memory_utilization": limits.memory_fraction,
+            "enable_sleep_mode": sleeps,
+            "max_cudagraph_capture_size": MAX_SEQUENCES,  # no step decodes more
+        }
         if cuda
         else {"kv_cache_memory_bytes": CPU_CACHE_BYTES, "block_size": CPU_BLOCK}
     )

@@ -89,8 +89,8 @@ def name_kernels(model: Any, batch: Batch, options: Options, report: Report, fou
     names = {event.name for event in profile.events() if "attention" in event.name.lower()}
     kinds = sorted(name for name in names if name.startswith("aten::_") and name != "aten::_fused_sdp_choice")
     found["operators"] = kinds
-    flash = [name for name in kinds if "flash" in name]
-    report.require(any("backward" in name for name in flash), f"attention is not flash in both directions: {kinds}")
+    fused = [name for name in kinds if any(kernel in name for kernel in ("flash", "cudnn", "efficient"))]
+    report.require(any("backward" in name for name in fused), f"attention is not fused in both directions: {kinds}")
 
 
 def compare_ratio(engine: Any, batches: list[Batch], report: Report, found: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from accept_models import config_of, device_of, engine_of, random_batch, settings, synchronise, whole
 from accept_options import Options
-from accept_report import Report
+from accept_report import Report, release
 from part_speed import kind_of
 from phase_peaks import CpuPeaks, CudaPeaks, watch
 
@@ -35,7 +35,8 @@ def run(options: Options, report: Report) -> None:
             allocate_blocks(int(PART_OF_THE_CARD * capacity), report, found)
         else:
             found["left_out"] = "no card"
-        del engine
+    del engine
+    release()
     if options.sizes.offload_layers:
         with report.section("offload") as found:
             before = host_bytes("VmRSS")
@@ -62,6 +63,8 @@ def measure(options: Options, most: int, offload: bool, capacity: int, report: R
     layers = next(
         n for n in range(most, 0, -1) if max(planned(shape_of(options, n), train, capacity).values()) <= 0.6 * capacity
     )
+    before = torch.cuda.memory_allocated() if options.device == "cuda" else 0
+    found["before_gb"] = before / 1e9
     peaks = CudaPeaks() if options.device == "cuda" else CpuPeaks()
     config = config_of(options.sizes.wide | {"num_hidden_layers": layers})
     engine = engine_of(options, train, config, 2)
@@ -77,12 +80,13 @@ def measure(options: Options, most: int, offload: bool, capacity: int, report: R
         synchronise(options)
         seconds.append(time.perf_counter() - start)
         del logp
-    measured = peaks.close()
+    measured = {name: size - before for name, size in peaks.close().items()}
     shape = shape_of(options, layers)
     expected = planned(shape, train, capacity)
     if options.device == "cpu":  # the host's share lies in the same memory
-        s = state(shape, train, 1)
+        s = state(shape, train, 1, fused=False)
         expected = {name: size + s.host for name, size in expected.items()}
+        expected["update"] += s.update - state(shape, train, 1).update
     found |= {"depth": layers, "parameters": shape.parameters, "tokens": sequences * tokens}
     found |= {"all_peaks_gb": {name: round(size / 1e9, 3) for name, size in measured.items()}}
     for name in PHASES:

@@ -94,7 +94,7 @@ def planned(request):
 def test_the_planned_peak_is_within_15_per_cent_of_the_measured_one(name):
     shape, train, batch = planned(CASES[name])
     found = measured()[name]
-    standing = state(shape, train, 1)
+    standing = state(shape, train, 1, fused=False)
     assert standing.parameters + standing.optimizer == pytest.approx(found["standing"], rel=0.001)
     assert training_peak(shape, train, batch, 1) == pytest.approx(found["peak"], rel=0.15)
 

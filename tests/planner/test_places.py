@@ -81,7 +81,7 @@ def measured(world_size: int) -> dict:
 
 def planned(world_size: int, train: Train, bucket: int) -> dict[str, int]:
     """Bytes on the accelerator by phase, without activations and without the reduction buffer of `bucket` numbers."""
-    s = state(SHAPE, train, world_size)
+    s = state(SHAPE, train, world_size, fused=False)
     held = s.parameters + s.optimizer
     if train.zero_stage == 3 and world_size == 1:  # there is nothing to gather
         held -= WIDTH[train.dtype] * SHAPE.parameters
@@ -90,7 +90,7 @@ def planned(world_size: int, train: Train, bucket: int) -> dict[str, int]:
 
 def buffer_in(phase: str, world_size: int, train: Train, bucket: int) -> int:
     """Bytes of the real engine's buffer in a phase: it may be larger than these few parameters need."""
-    s, numbers = state(SHAPE, train, world_size), min(SHAPE.parameters, BUCKET)
+    s, numbers = state(SHAPE, train, world_size, fused=False), min(SHAPE.parameters, BUCKET)
     per_number = s.buffers // numbers
     stays = train.zero_stage == 3 or (train.zero_stage == 1 and train.offload and per_number == 4 and world_size > 1)
     return per_number * bucket if phase == "backward" else stays * per_number * (bucket - numbers)
@@ -122,7 +122,7 @@ def test_the_host_holds_what_the_plan_says(case):
     world_size, *settings = case
     found = measured(world_size)[tuple(settings)]
     host = max(found["peak"][phase].get("host", 0) for phase in ("backward", "update"))
-    assert state(SHAPE, train_section(*settings), world_size).host == pytest.approx(
+    assert state(SHAPE, train_section(*settings), world_size, fused=False).host == pytest.approx(
         host, rel=CUT[world_size], abs=10_000
     )
 
@@ -171,7 +171,7 @@ def test_zero_2_agrees_with_deepspeeds_estimate(world_size):
     from deepspeed.runtime.zero.stage_1_and_2 import estimate_zero2_model_states_mem_needs as estimate
 
     _, gpu = estimate(N, num_gpus_per_node=world_size, cpu_offload=False)
-    s = state(Large, train_section(2, "bfloat16", False), world_size)
+    s = state(Large, train_section(2, "bfloat16", False), world_size, fused=False)
     assert s.parameters + s.optimizer + s.gradients == gpu - 2 * N // world_size
 
 
@@ -181,7 +181,7 @@ def test_zero_2_with_offload_needs_more_on_the_gpu_than_deepspeed_estimates(worl
     from deepspeed.runtime.zero.stage_1_and_2 import estimate_zero2_model_states_mem_needs as estimate
 
     host, gpu = estimate(N, num_gpus_per_node=world_size, cpu_offload=True)
-    s = state(Large, train_section(2, "bfloat16", True), world_size)
+    s = state(Large, train_section(2, "bfloat16", True), world_size, fused=False)
     assert s.parameters == gpu
     assert s.gradients == 4 * N // world_size
     assert s.optimizer == 2 * Large.head_parameters
@@ -194,7 +194,7 @@ def test_zero_3_agrees_with_deepspeeds_estimate(world_size):
     from deepspeed.runtime.zero.stage3 import estimate_zero3_model_states_mem_needs as estimate
 
     _, gpu, layer = estimate(N, Large.head_parameters, num_gpus_per_node=world_size, cpu_offload=False)
-    s = state(Large, train_section(3, "bfloat16", False), world_size)
+    s = state(Large, train_section(3, "bfloat16", False), world_size, fused=False)
     gathered = 2 * 10**9
     assert s.parameters - gathered + s.optimizer + s.gradients == gpu - layer
 
@@ -204,6 +204,6 @@ def test_zero_3_with_offload_agrees_with_deepspeeds_estimate(world_size):
     from deepspeed.runtime.zero.stage3 import estimate_zero3_model_states_mem_needs as estimate
 
     host, gpu, layer = estimate(N, Large.head_parameters, num_gpus_per_node=world_size, cpu_offload_params=False)
-    s = state(Large, train_section(3, "bfloat16", True), world_size)
+    s = state(Large, train_section(3, "bfloat16", True), world_size, fused=False)
     assert s.parameters - 2 * 10**9 == gpu - layer
     assert world_size * s.host == pytest.approx(host, rel=0.25)
