@@ -146,7 +146,7 @@ class Memory:
             "activations kept": (a.kept, backward),
             "final norm": (a.final_norm, "logits"),
             "logits": (a.logits, "logits"),
-            "one layer's backward pass": (a.layer, "layers"),
+            "one layer's backward pass, or the embedding's gradient": (max(a.layer, s.largest), "layers"),
             "gradients and temporaries of the update": (s.update, "update"),
             "vLLM's weights": (self.vllm_weights, "rollout"),
             "vLLM's keys and values": (self.vllm_cache, "rollout"),
@@ -170,7 +170,7 @@ def training_peak(shape: Shape, train: Train, batch: MicroBatch, world_size: int
     """Bytes of tensors at the peak of a training step of two or more micro-batches, without runtime and vLLM."""
     s = state(shape, train, world_size)
     a = activations(shape, train, batch)
-    backward = s.gradients + s.buffers + max(a.at_logits, s.reducing + a.at_layer)
+    backward = s.gradients + s.buffers + max(a.at_logits, s.reducing + max(a.at_layer, a.kept + s.largest))
     return s.parameters + s.optimizer + max(backward, s.update)
 
 

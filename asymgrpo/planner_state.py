@@ -37,6 +37,8 @@ class State:
     """During the optimizer's step, in place of the three above: gradients in float32 and AdamW's temporaries."""
     host: int
     """In host memory, at the peak of the optimizer's step."""
+    largest: int = 0
+    """The largest parameter's gradient in float32, to be added to the sum: the embedding's, when the layers are through."""
 
 
 def state(shape: Shape, train: Train, world_size: int, fused: bool = True) -> State:
@@ -62,7 +64,7 @@ def state(shape: Shape, train: Train, world_size: int, fused: bool = True) -> St
 
 
 def _stage_1_or_2(n: int, width: int, world_size: int, largest: int, stage: int, temporaries: int) -> State:
-    shard, bucket = -(-n // world_size), width * min(n, BUCKET)
+    shard, bucket, summed = -(-n // world_size), width * min(n, BUCKET), 0
     if (
         stage == 1 and width < 4
     ):  # BF16_Optimizer: no shard of the gradients, both dtypes of them, and a copy of what is reduced
@@ -72,16 +74,16 @@ def _stage_1_or_2(n: int, width: int, world_size: int, largest: int, stage: int,
         gradients, reducing = 4 * n, 0
     elif width == 4:  # the shard's sum, and this micro-batch's; one rank reduces its bucket where it lies
         gradients, reducing = 8 * shard, bucket if world_size > 1 else 0
-    else:  # the shard's sum in float32; a bucket is copied to be reduced, and one parameter of it turned into float32
-        gradients, reducing = 4 * shard, bucket + 4 * min(largest, shard)
+    else:  # the shard's sum in float32; a bucket is copied to be reduced
+        gradients, reducing, summed = 4 * shard, bucket, 4 * min(largest, shard)
     # The sum beside itself as one flat float32 tensor; then that tensor and AdamW's temporaries.
-    return State(width * n, 12 * shard, gradients, reducing, bucket, max(8, 4 + temporaries) * shard, 0)
+    return State(width * n, 12 * shard, gradients, reducing, bucket, max(8, 4 + temporaries) * shard, 0, summed)
 
 
 def _offloaded(n: int, width: int, world_size: int, largest: int, stage: int) -> State:
     """Stages 1 and 2. A gradient goes to the host when it is summed up; what adds it up before differs with dtype and stage."""
     shard, passing, bucket = -(-n // world_size), width * largest, width * min(n, BUCKET)
-    buffers, update = bucket, 0
+    buffers, update, summed = bucket, 0, 0
     # Weights, moments, gradients in float32; weights in the training dtype; two temporaries; the largest gradient.
     host = (16 + width + 8) * shard + passing
     if width == 4 and stage == 1:
@@ -89,13 +91,13 @@ def _offloaded(n: int, width: int, world_size: int, largest: int, stage: int) ->
     elif width == 4:  # added up on the host
         gradients, reducing, host = 4 * largest, bucket if world_size > 1 else 0, host + 4 * shard
     elif stage == 2:  # the float32 sum of the shard lies on the GPU, whatever is offloaded
-        gradients, reducing, update = 4 * shard, bucket + 4 * min(largest, shard), 4 * shard
+        gradients, reducing, update, summed = 4 * shard, bucket, 4 * shard, 4 * min(largest, shard)
     else:  # a float32 sum of all numbers; with the last micro-batch one of the shard comes to it
         gradients, reducing, buffers = 4 * n, 4 * shard + bucket, 4 * min(n, BUCKET)
         update = 4 * shard + (
             buffers if world_size > 1 else 0
         )  # what other ranks own lies in the buffer until the next pass
-    return State(width * n, passing, gradients, reducing, buffers, update, host)
+    return State(width * n, passing, gradients, reducing, buffers, update, host, summed)
 
 
 def _stage_3(n: int, width: int, world_size: int, offload: bool, temporaries: int) -> State:

@@ -1,7 +1,7 @@
 """Expected seconds per step by phase, from operation counts and a handful of stated rates; docs/planner.md has the derivation.
 
-Nothing here is fitted to a run of this project on a GPU: there was none. Each rate says where it comes from; rates that were
-measured on a machine replace them (asymgrpo.planner_measured).
+Nothing here is fitted: one H200 was faster than these rates (docs/gpu.md), published runs are slower. Each rate says where it
+comes from; those of a machine replace them (planner_measured.py).
 """
 
 from __future__ import annotations

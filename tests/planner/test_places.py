@@ -85,7 +85,7 @@ def planned(world_size: int, train: Train, bucket: int) -> dict[str, int]:
     held = s.parameters + s.optimizer
     if train.zero_stage == 3 and world_size == 1:  # there is nothing to gather
         held -= WIDTH[train.dtype] * SHAPE.parameters
-    return {"backward": held + s.gradients + s.reducing, "update": held + s.update}
+    return {"backward": held + s.gradients + s.reducing + s.largest, "update": held + s.update}
 
 
 def buffer_in(phase: str, world_size: int, train: Train, bucket: int) -> int:
