@@ -7,10 +7,12 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
-from asymgrpo import settings
-from asymgrpo.config import ConfigError
+from asymgrpo.study import settings
+from asymgrpo.study.config import ConfigError
 from evals.io import DataError
-from workflow import common, enter, frozen, given, launch, leaves, stale
+from workflow import common, frozen, given, leaves, stale
+from containers import enter
+from workflow.slurm import launch
 from workflow.checks import load, read_once
 
 GIVEN = dict(config)  # on the command line

@@ -69,7 +69,7 @@ def derived(inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
     Equal descriptions are stored once: who produced an input becomes an index into `produced_by`, and a list of
     descriptions (one per sample file, say) becomes one with lists where they differ. Settings of inputs are left out: the table
-    states its own, which hold them all (asymgrpo.settings).
+    states its own, which hold them all (asymgrpo.study.settings).
 
     >>> code = {"git_commit": "1f", "git_dirty": False, "python": "3.11", "packages": {}, "locks": {}}
     >>> samples = [{"problems_sha256": "a", "k": 1} | code, {"problems_sha256": "b", "k": 1} | code]

@@ -1,6 +1,6 @@
 """What libraries are told by variables before they are imported: where they may write, and what of them stays unused.
 
-One home for it: containers (workflow.enter), our vLLM engine and lm-eval's all read this table. Nothing heavy is imported here.
+One home for it: containers (containers.enter), our vLLM engine and lm-eval's all read this table. Nothing heavy is imported here.
 """
 
 from __future__ import annotations

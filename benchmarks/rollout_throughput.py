@@ -33,8 +33,8 @@ def main(
 ) -> None:
     import torch
 
-    from asymgrpo.engine import start_process_group
     from asymgrpo.files import write_json
+    from asymgrpo.training.engine import start_process_group
 
     torch.set_num_threads(threads)
     start_process_group()
@@ -74,14 +74,14 @@ def build(directory: Path, prompts: int, group: int, tokens: int) -> Any:
     """A trainer on random prompts whose verifier is a coin of the response's length: only seconds matter here."""
     import numpy as np
 
-    from asymgrpo.arms import get_arm
-    from asymgrpo.config import parse_section
-    from asymgrpo.engine import Engine
-    from asymgrpo.models import load_model
+    from asymgrpo.method.arms import get_arm
+    from asymgrpo.models.load import load_model
     from asymgrpo.rollout import Limits
     from asymgrpo.rollout.vllm_engine import VllmEngine
-    from asymgrpo.train import micro_batches_per_update
-    from asymgrpo.trainer import Problem, Trainer
+    from asymgrpo.study.config import parse_section
+    from asymgrpo.training.engine import Engine
+    from asymgrpo.training.train import micro_batches_per_update
+    from asymgrpo.training.trainer import Problem, Trainer
     from asymgrpo.verifier import Verdict
 
     section = yaml.safe_load(Path("config/default.yaml").read_text(encoding="utf-8"))["train"] | {
@@ -146,7 +146,7 @@ def updates(trainer: Any, repetitions: int) -> dict[str, float]:
 
 def phases(trainer: Any, repetitions: int) -> dict[str, float]:
     """Median seconds of a training step's phases, after one step that is not counted."""
-    from asymgrpo.stopwatch import PHASES, Stopwatch
+    from asymgrpo.training.stopwatch import PHASES, Stopwatch
 
     rows = []
     for step in range(1, repetitions + 2):

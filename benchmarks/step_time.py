@@ -28,7 +28,7 @@ WARM_UP = 2
 
 
 def settings():
-    from asymgrpo.config import parse_section
+    from asymgrpo.study.config import parse_section
 
     train = yaml.safe_load(Path("config/default.yaml").read_text(encoding="utf-8"))["train"]
     return parse_section("train", train | {"updates_per_rollout": 2, "micro_batch": 32, "learning_rate": 1e-4})
@@ -50,12 +50,12 @@ def ours(model: Model, problems: Problems, steps: Steps = 20, threads: int = 1) 
     """Our trainer, DeepSpeed ZeRO 0 and the torch rollout engine."""
     import torch
 
-    from asymgrpo.arms import get_arm
-    from asymgrpo.engine import Engine, start_process_group
-    from asymgrpo.models import load_model, load_tokenizer
-    from asymgrpo.stopwatch import PHASES, Stopwatch
-    from asymgrpo.train import make_grader, make_sampler, micro_batches_per_update, read_problems
-    from asymgrpo.trainer import Trainer
+    from asymgrpo.method.arms import get_arm
+    from asymgrpo.models.load import load_model, load_tokenizer
+    from asymgrpo.training.engine import Engine, start_process_group
+    from asymgrpo.training.stopwatch import PHASES, Stopwatch
+    from asymgrpo.training.train import make_grader, make_sampler, micro_batches_per_update, read_problems
+    from asymgrpo.training.trainer import Trainer
 
     torch.set_num_threads(threads)
     train = settings()
@@ -86,7 +86,7 @@ def trl(model: Model, problems: Problems, steps: Steps = 20, threads: int = 1) -
     from datasets import Dataset
     from transformers import TrainerCallback
 
-    from asymgrpo.models import load_model, load_tokenizer
+    from asymgrpo.models.load import load_model, load_tokenizer
     from asymgrpo.verifier import reward, verify_many
 
     torch.set_num_threads(threads)

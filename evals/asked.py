@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from asymgrpo.errors import DataError
-from asymgrpo.settings import Settings, SettingsError, require_for_table, selection_differences
+from asymgrpo.study.settings import Settings, SettingsError, require_for_table, selection_differences
 
 _asked: Settings | None = None
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from asymgrpo import settings
-from asymgrpo.config import ConfigError
 from asymgrpo.console import print_any_letter
 from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
+from asymgrpo.study import settings
+from asymgrpo.study.config import ConfigError
 from evals import asked
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

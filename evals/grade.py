@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
-from asymgrpo.outcome import stated
-from asymgrpo.settings import Settings, loads, require
-from asymgrpo.settings import samples as samples_settings
+from asymgrpo.study.outcome import stated
+from asymgrpo.study.settings import Settings, loads, require
+from asymgrpo.study.settings import samples as samples_settings
 from evals.cli import run
+from evals.estimates.outcomes import RUN, outcome_of
 from evals.io import (
     DataError,
     check_table,
@@ -30,7 +31,6 @@ from evals.io import (
     sha256_file,
     write_table,
 )
-from evals.outcomes import RUN, outcome_of
 
 KEY = ("model", "arm", "train_seed", "step", "benchmark", "problem_id", "sample_id")
 FINISH_REASONS = {"stop", "length"}
@@ -142,7 +142,7 @@ def refuse_other_samples(
     """Compare what sample files state of themselves with the problems at hand and, if there are any, with the settings asked for.
 
     Args:
-        described: file -> its metadata. problems: problem tables. asked: asymgrpo.settings.graded of the run.
+        described: file -> its metadata. problems: problem tables. asked: asymgrpo.study.settings.graded of the run.
 
     Raises:
         SettingsError: samples were drawn with other settings.
@@ -168,7 +168,8 @@ def main(
     out: Annotated[Path, typer.Option(help="graded table to write (Parquet)")],
     workers: Annotated[int, typer.Option(help="verifier processes")] = 1,
     settings: Annotated[
-        str | None, typer.Option(help="JSON or a file with it: what the samples must state (asymgrpo.settings.graded)")
+        str | None,
+        typer.Option(help="JSON or a file with it: what the samples must state (asymgrpo.study.settings.graded)"),
     ] = None,
     previous: Annotated[Path | None, typer.Option(help="earlier graded table to compare the verdicts with")] = None,
     changes: Annotated[Path | None, typer.Option(help="where to write the changed verdicts (Parquet)")] = None,

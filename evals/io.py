@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from asymgrpo.errors import DataError
 from asymgrpo.files import METADATA_KEY, replace_atomically, sha256_file, write_json, write_table, write_text
-from asymgrpo.outcome import read as read_outcome
 from asymgrpo.provenance import derived as origin
 from asymgrpo.provenance import provenance
 from asymgrpo.readers import REWRITE, read_json, read_object, read_schema
 from asymgrpo.readers import read_table as read_any_table
+from asymgrpo.study.outcome import read as read_outcome
 from evals import asked
 
 __all__ = [

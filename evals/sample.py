@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pyarrow as pa
 import typer
 
-from asymgrpo import outcome
-from asymgrpo.settings import Settings, loads, require, selection_differences, stated
+from asymgrpo.study import outcome
+from asymgrpo.study.settings import Settings, loads, require, selection_differences, stated
 from evals.cli import run
+from evals.estimates.outcomes import outcome_of
 from evals.io import DataError, provenance, read_json, sha256_file, write_table
-from evals.outcomes import outcome_of
 
 if TYPE_CHECKING:
     from asymgrpo.rollout import RolloutEngine
@@ -53,7 +53,8 @@ def sample_seed(train_seed: int, step: int, benchmark: str, problem_id: str, sam
 
 def main(
     settings: Annotated[
-        str, typer.Option(help="JSON or a file with it: all that the samples depend on (asymgrpo.settings.samples)")
+        str,
+        typer.Option(help="JSON or a file with it: all that the samples depend on (asymgrpo.study.settings.samples)"),
     ],
     problems: Annotated[Path, typer.Option(help="problem table of the benchmark (Parquet)")],
     checkpoints: Annotated[Path, typer.Option(help="base model, or a run's folder of candidates")],
@@ -103,7 +104,7 @@ def steps_to_sample(
         ModelError: the base model's files are not those of its manifest.
         DataError: the selection is of other rules, or of another training of this run.
     """
-    from asymgrpo.models import read_manifest
+    from asymgrpo.models.load import read_manifest
 
     if selection is None:
         manifest = checkpoints / "manifest.json"
@@ -129,8 +130,8 @@ def sample_checkpoints(
     Raises:
         ModelError: a checkpoint is not usable. DataError: the checkpoints are not of one model, or as in `sample_checkpoint`.
     """
-    from asymgrpo.model_checks import check_model, end_tokens
-    from asymgrpo.models import load_tokenizer, read_shape
+    from asymgrpo.models.checks import check_model, end_tokens
+    from asymgrpo.models.load import load_tokenizer, read_shape
     from asymgrpo.rollout.engines import engine_from_directory
 
     evaluation, tokenizers, kinds = asked["evaluation"], {}, []
@@ -208,7 +209,7 @@ def check_lengths(
     directory: Path, problems: Sequence[dict[str, Any]], template: str, tokenizer: Any, max_tokens: int
 ) -> None:
     """Raises DataError, before anything is sampled, when a prompt and its longest response exceed the model's positions."""
-    from asymgrpo.models import read_shape
+    from asymgrpo.models.load import read_shape
     from asymgrpo.tasks.prompts import render
 
     positions = read_shape(directory).max_position_embeddings

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
-from asymgrpo.outcome import read, stated
+from asymgrpo.study.outcome import read, stated
 from evals.cli import run
 from evals.io import DataError, read_table, table_metadata, write_json
 
@@ -63,7 +63,7 @@ def select_step(evaluations: pa.Table, rule: str) -> int:
 def selection_rows(
     evaluations: pa.Table, rules: list[str], model: str, arm: str, train_seed: int
 ) -> list[dict[str, Any]]:
-    """One record (model, arm, train_seed, run_sha256, selection, step) per rule, as `evals.score` reads them.
+    """One record (model, arm, train_seed, run_sha256, selection, step) per rule, as `evals.tables.score` reads them.
 
     Of a diverged run no rule picks a checkpoint: `step` is null, and the record has the run's outcome.
     """

@@ -14,8 +14,8 @@ from typing import Annotated
 
 import typer
 
-from asymgrpo import settings
 from asymgrpo.errors import DataError
+from asymgrpo.study import settings
 from evals.cli import run
 from workflow.leaves import study_of_results
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from asymgrpo.config import ConfigError, Study, Train, indivisible, parse
+from asymgrpo.study.config import ConfigError, Study, Train, indivisible, parse
 from workflow.checks_places import places
 from workflow.checks_sampling import pass_at_k, sampling, used_models
 from workflow.common import LOCK, ROOT, in_checkout
@@ -91,7 +91,7 @@ def _names(study: Study) -> Iterator[str]:
 
 
 def _models(study: Study) -> Iterator[str]:
-    from evals.paper_values import MODEL
+    from evals.tables.paper_values import MODEL
 
     for name in study.study.models:
         if name not in study.models:
@@ -107,7 +107,7 @@ def _models(study: Study) -> Iterator[str]:
 
 
 def _arms(study: Study) -> Iterator[str]:
-    from asymgrpo.arms import ArmError, check_arm, get_arm
+    from asymgrpo.method.arms import ArmError, check_arm, get_arm
 
     plan = study.study
     for name in sorted(set(plan.arms) & set(plan.analyses)):
@@ -145,8 +145,8 @@ def _batch(study: Study) -> Iterator[str]:
 
 def _machine(study: Study) -> Iterator[str]:
     """A GPU kind must be known and the plan must fit it; on a CPU nothing is known, so that limits must be given."""
-    from asymgrpo.planner import check_fits
-    from asymgrpo.planner_time import machine_of
+    from asymgrpo.planner.plan import check_fits
+    from asymgrpo.planner.time import machine_of
 
     machine = study.machine
     if not machine.has_gpus:
@@ -194,7 +194,7 @@ def _top_p(study: Study) -> Iterator[str]:
 
 
 def _evaluation(study: Study) -> Iterator[str]:
-    from evals.benchmarks import BENCHMARKS
+    from asymgrpo.tasks.benchmarks import BENCHMARKS
 
     evaluation = study.evaluation
     if "default" not in evaluation.samples:
@@ -269,7 +269,7 @@ def _enough(study: Study) -> Iterator[str]:
 def _artifacts(study: Study) -> Iterator[str]:
     if study.artifacts is None:
         return
-    from evals.bundle_files import open_bundle
+    from evals.artifacts.bundle_files import open_bundle
     from workflow.leaves import leaves
 
     files = open_bundle(study.artifacts).files

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from asymgrpo.config import Study
+from asymgrpo.study.config import Study
 
 CONFIGURATION = "config/study.json"
 """In the folder of a study's results (workflow.document)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from asymgrpo.config import LOWEST_VLLM_TEMPERATURE, Evaluation, Study, Train
+from asymgrpo.study.config import LOWEST_VLLM_TEMPERATURE, Evaluation, Study, Train
 
 
 def used_models(study: Study) -> list[str]:
@@ -62,8 +62,8 @@ def _positions(study: Study, name: str, train: Train, evaluation: Evaluation) ->
 
 def positions_of(study: Study, name: str) -> int | None:
     """Tokens that a model can attend to, where it is known before the model is there; else None."""
-    from asymgrpo.config import ConfigError
-    from asymgrpo.planner_shapes import shape_of
+    from asymgrpo.planner.shapes import shape_of
+    from asymgrpo.study.config import ConfigError
 
     try:
         return shape_of(name, study.models[name]).max_positions

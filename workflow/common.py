@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from asymgrpo.config import NO_EFFECT_ON_RESULTS, Study
 from asymgrpo.provenance import COMMIT_VARIABLE, commit_of_code
-from asymgrpo.settings import (
+from asymgrpo.study.config import NO_EFFECT_ON_RESULTS, Study
+from asymgrpo.study.settings import (
     BASE,
     Plan,
     Settings,
@@ -130,7 +130,7 @@ def of_paper(study: Study) -> dict[str, str]:
 
 
 def paper_option(study: Study) -> str:
-    """The option of evals.tables that says so, or none."""
+    """The option of evals.tables.table1 that says so, or none."""
     return f"--paper {shlex.quote(dumps(paper))}" if (paper := of_paper(study)) else ""
 
 
@@ -162,13 +162,13 @@ def prepare_options(settings: Settings) -> str:
 def base_model_command(settings: Settings) -> str:
     """The command that makes a base model of these settings, but for --out."""
     if settings["kind"] == "tiny":
-        return f"asymgrpo.base_model --spec {shlex.quote(dumps(settings['spec']))}"
+        return f"asymgrpo.models.tiny --spec {shlex.quote(dumps(settings['spec']))}"
     hub = (
         f" --hub-id {shlex.quote(settings['hub_id'])} --lock {shlex.quote(of_project(LOCK))}"
         if settings["kind"] == "hub"
         else ""
     )
-    return f"asymgrpo.models --kind {settings['kind']}{hub}"
+    return f"asymgrpo.models.load --kind {settings['kind']}{hub}"
 
 
 def weights(layout: Layout, model: str, arm: str, seed: str) -> str:
@@ -216,7 +216,7 @@ def variables(offline: bool) -> dict[str, str]:
 
 
 def python() -> str:
-    """How a job on the host starts Python, up to the module's name; see workflow.enter.prefixes for jobs in images."""
+    """How a job on the host starts Python, up to the module's name; see containers.enter.prefixes for jobs in images."""
     return host_prefix(variables(offline=False))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from asymgrpo.config import Study
-from asymgrpo.settings import BASE, Plan, Settings, of_training, part, table
+from asymgrpo.study.config import Study
+from asymgrpo.study.settings import BASE, Plan, Settings, of_training, part, table
 
 Inputs = Mapping[str, Sequence[str]]
 """Option of a figure's command (`metrics`, `run-scores`, ...) -> files."""
@@ -41,7 +41,7 @@ class Metrics:
 
 def in_paper(runs: Sequence[Mapping[str, str]]) -> set[str]:
     """The arms of the paper's table among the runs, none without GRPO, from which differences are taken."""
-    from evals.paper_values import PRINTED
+    from evals.tables.paper_values import PRINTED
 
     arms = {run["arm"] for run in runs} & PRINTED.keys()
     return arms if "grpo" in arms else set()

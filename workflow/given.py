@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from asymgrpo.files import write_json
-from asymgrpo.settings import Settings, dumps
+from asymgrpo.study.settings import Settings, dumps
 from workflow.stale import json_of
 
 

@@ -1,7 +1,7 @@
 """The leaves of the graph of tables and figures: what data preparation, training and grading make, or a bundle holds instead.
 
-`snakemake figures tables --config artifacts=BUNDLE` takes them, and the configuration, from a bundle (evals.bundle). Everything
-above the leaves is the same rules and the same commands in both modes, and therefore the same bytes.
+`snakemake figures tables --config artifacts=BUNDLE` takes them, and the configuration, from a bundle (evals.artifacts.bundle).
+Everything above the leaves is the same rules and the same commands in both modes, and therefore the same bytes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from asymgrpo.config import ConfigError, Study
-from asymgrpo.section import meant
+from asymgrpo.study.config import ConfigError, Study
+from asymgrpo.study.section import meant
 from workflow import common
 
 if TYPE_CHECKING:
-    from evals.bundle_files import Bundle
+    from evals.artifacts.bundle_files import Bundle
 
 CONFIGURATION = "config/study.json"
 DEFAULTS = Path(__file__).parents[1] / "config/default.yaml"
@@ -71,7 +71,7 @@ def study_of_results(results: Path) -> Study:
 
 def parse_stored(stored: Mapping[str, Any]) -> Study:
     """A study that was written by this or an earlier version: keys that it did not have yet have their default values."""
-    from asymgrpo.config import parse
+    from asymgrpo.study.config import parse
 
     return parse(merged(yaml.safe_load(DEFAULTS.read_text(encoding="utf-8")), stored))
 
@@ -93,11 +93,11 @@ def bundle_of(given: Mapping[str, Any]) -> Bundle | None:
     """The bundle that the command line names, checked as a whole; None without `artifacts`.
 
     Raises:
-        ConfigError: another key is given beside it. evals.bundle_files.BundleError: the bundle is not what it says.
+        ConfigError: another key is given beside it. evals.artifacts.bundle_files.BundleError: the bundle is not what it says.
     """
     if not (named := meant(str | None, given.get("artifacts"))):
         return None
-    from evals.bundle_files import open_bundle
+    from evals.artifacts.bundle_files import open_bundle
 
     if other := sorted(set(given) - set(MAY_BE_GIVEN)):
         raise ConfigError(
@@ -111,14 +111,14 @@ def bundle_of(given: Mapping[str, Any]) -> Bundle | None:
 
 def checked_file(bundle: Bundle) -> str:
     """What stands for a bundle among a rule's inputs: the zip file, or the manifest of an unpacked one."""
-    from evals.bundle_files import MANIFEST
+    from evals.artifacts.bundle_files import MANIFEST
 
     return str(bundle.path if bundle.path.is_file() else bundle.path / MANIFEST)
 
 
 def unpacked(bundle: Bundle) -> list[str]:
     """Paths, below the folder of results, of what a bundle unpacks to."""
-    from evals.bundle_files import MANIFEST
+    from evals.artifacts.bundle_files import MANIFEST
 
     return [MANIFEST, *bundle.files]
 

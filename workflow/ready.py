@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from asymgrpo.checkpoint import forget, workspace_of
-from asymgrpo.config import Study
 from asymgrpo.files import write_text
+from asymgrpo.study.config import Study
+from asymgrpo.training.checkpoint import forget, workspace_of
+from containers.enter import Images, documents
 from workflow import common
-from workflow.enter import Images, documents
 
 
 def wanted(images: Images, commands: Iterable[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """Results that state other settings than the configuration's are made again, whatever Snakemake's records and dates say of them.
 
 Snakemake compares parameters with those that it recorded in .snakemake, and the dates of files. Results that were copied, or
-whose records are lost, would pass for those of any configuration; what a result states of itself (asymgrpo.settings) counts.
+whose records are lost, would pass for those of any configuration; what a result states of itself (asymgrpo.study.settings)
+counts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from asymgrpo.settings import Settings, differences, selection_differences, stated
+from asymgrpo.study.settings import Settings, differences, selection_differences, stated
 
 OF_INPUTS = ("plan.", "source.", "base.", "problems.", "benchmarks.")
 """Keys of settings that an input states as well: of these the input is named."""

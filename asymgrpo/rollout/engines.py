@@ -8,8 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from asymgrpo.devices import own_device
-from asymgrpo.model_checks import end_tokens
-from asymgrpo.models import Dtype
+from asymgrpo.models.checks import end_tokens
+from asymgrpo.models.load import Dtype
 from asymgrpo.rollout.base import EVALUATION_LIMITS, Limits, RolloutEngine
 
 
@@ -45,7 +45,7 @@ def engine_from_directory(
     `earlier`: the engine of another checkpoint of the same shape and end tokens; it takes the new weights and is returned. A
     second vLLM in a process finds the GPU's memory taken.
     """
-    from asymgrpo.models import read_shape, read_weights
+    from asymgrpo.models.load import read_shape, read_weights
 
     weights = read_weights(model, dtype).items()
     if earlier is None:

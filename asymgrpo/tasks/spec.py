@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from asymgrpo.errors import DataError
 
 TRAINING_SETS = Path(__file__).parent / "training_sets"
-BENCHMARKS = Path(__file__).parents[2] / "evals" / "benchmarks"
+BENCHMARKS = Path(__file__).parent / "benchmarks"
 
 
 class Hub(BaseModel):

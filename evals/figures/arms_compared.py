@@ -8,13 +8,13 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from evals.estimates.outcomes import of_files
 from evals.figures import series
 from evals.figures.series import Band
 from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
 from evals.io import DataError
-from evals.outcomes import of_files
-from evals.table_runs import read_run_scores
-from evals.tables import TITLES, describe_rule, untainted_rule
+from evals.tables.run_scores import read_run_scores
+from evals.tables.table1 import TITLES, describe_rule, untainted_rule
 
 CURVES = (("entropy", 1.0, "entropy (nats per token)"), ("reward_mean", 100.0, "training accuracy (%)"))
 COLUMNS = 3

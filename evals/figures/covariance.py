@@ -14,13 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from evals.claims_measures import cov_correlation
+from evals.claims.measures import cov_correlation
 from evals.cli import run
+from evals.estimates.outcomes import of_files
 from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix
 from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
-from evals.outcomes import of_files
-from evals.tables import ARMS, TITLES, in_order
+from evals.tables.table1 import ARMS, TITLES, in_order
 
 RUN = ["model", "arm", "train_seed"]
 COLUMNS = ("step", "groups_by_correct", "cov_by_correct")

@@ -9,12 +9,12 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evals.claims_table import BETA_NEG
+from evals.claims.table import BETA_NEG
 from evals.cli import run
+from evals.estimates.outcomes import of_files
 from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix
 from evals.figures.style import NOTHING, RC, nothing_finished, panels, save
-from evals.outcomes import of_files
 
 PANELS = (("logp_change_correct", "correct rollouts", "#0072B2"), ("logp_change_wrong", "wrong rollouts", "#D55E00"))
 MILLI = 1000.0

@@ -11,14 +11,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evals.claims_table import BONUSES
+from evals.claims.table import BONUSES
 from evals.cli import run
+from evals.estimates.outcomes import of_files
 from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix, RunScores, Summary
 from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
 from evals.io import read_table
-from evals.outcomes import of_files
-from evals.tables import describe_rule, untainted_rule
+from evals.tables.table1 import describe_rule, untainted_rule
 
 REFERENCE = "positive_only"
 ARMS = ("grpo", *BONUSES, REFERENCE)

@@ -13,13 +13,13 @@ import pandas as pd
 import typer
 from matplotlib.figure import Figure
 
-from evals import paper_values
 from evals.cli import run
 from evals.figures.series import OutPrefix
 from evals.figures.style import RC, panels, save
 from evals.io import DataError, read_table
-from evals.score import AVERAGE
-from evals.tables import ARMS, TITLES, describe_rule, in_order, percent, untainted_rule
+from evals.tables import paper_values
+from evals.tables.score import AVERAGE
+from evals.tables.table1 import ARMS, TITLES, describe_rule, in_order, percent, untainted_rule
 
 AGAINST = "grpo"
 
@@ -101,7 +101,7 @@ def diverged(differences: pd.DataFrame) -> dict[str, str]:
 
 
 def main(
-    differences: Annotated[Path, typer.Option(help="differences between arms, of evals.compare (Parquet)")],
+    differences: Annotated[Path, typer.Option(help="differences between arms, of evals.tables.compare (Parquet)")],
     out_prefix: OutPrefix,
 ) -> None:
     """Draw the paper's differences from GRPO beside ours."""

@@ -14,13 +14,13 @@ import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evals import paper_values
 from evals.cli import run
+from evals.estimates.outcomes import AT, in_words
 from evals.figures.style import RC, look, panels, save
 from evals.io import DataError
-from evals.outcomes import AT, in_words
-from evals.score import AVERAGE, read_scores
-from evals.tables import ARMS, TITLES, describe_rule, estimate_text, in_order, untainted_rule
+from evals.tables import paper_values
+from evals.tables.score import AVERAGE, read_scores
+from evals.tables.table1 import ARMS, TITLES, describe_rule, estimate_text, in_order, untainted_rule
 
 COLUMNS = 3
 SPREAD = 0.3  # of an octave: how far the arms' bars are set apart so that they can be told
@@ -30,7 +30,7 @@ def passk_curves(scores: pd.DataFrame) -> Figure:
     """One panel per model and benchmark, one line per arm.
 
     Args:
-        scores: pass_at_k rows of one selection rule, as `evals.score` writes them.
+        scores: pass_at_k rows of one selection rule, as `evals.tables.score` writes them.
     """
     arms, models = in_order(scores["arm"], ARMS), sorted(set(scores["model"]))
     names = in_order(scores["benchmark"], paper_values.BENCHMARKS)
@@ -104,7 +104,7 @@ def diverged(scores: pd.DataFrame) -> dict[str, str]:
 
 
 def main(
-    scores: Annotated[Path, typer.Option(help="scores of evals.score (Parquet)")],
+    scores: Annotated[Path, typer.Option(help="scores of evals.tables.score (Parquet)")],
     out_prefix: Annotated[Path, typer.Option(help="path of the pictures without ending")],
     selection: Annotated[str | None, typer.Option(help="checkpoint rule; default: an untainted one")] = None,
 ) -> None:

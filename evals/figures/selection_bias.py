@@ -11,14 +11,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from evals.cli import run
+from evals.estimates.outcomes import finished, of_frame
 from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, OutPrefix, RunScores
 from evals.figures.style import NOTHING, RC, nothing_finished, panels, save
 from evals.io import DataError
-from evals.outcomes import finished, of_frame
-from evals.score import AVERAGE
-from evals.table_runs import read_run_scores
-from evals.tables import TITLES, describe_rule, in_order, untainted_rule
+from evals.tables.run_scores import read_run_scores
+from evals.tables.score import AVERAGE
+from evals.tables.table1 import TITLES, describe_rule, in_order, untainted_rule
 
 LOOKS = (("selected", "#D55E00", "o"), ("other", "#0072B2", "s"))
 

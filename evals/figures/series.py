@@ -17,16 +17,16 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from evals.estimates.outcomes import Lost, outcome_of, sentence
 from evals.io import DataError, read_table, table_metadata
-from evals.outcomes import Lost, outcome_of, sentence
-from evals.score import AVERAGE
-from evals.tables import TITLES
+from evals.tables.score import AVERAGE
+from evals.tables.table1 import TITLES
 
 MIN_SEEDS = 3
 """From this many seeds on, bands are Student's intervals; below, from the lowest to the highest seed."""
 
 Metrics = Annotated[list[Path], typer.Option(help="metrics.parquet of the runs")]
-RunScores = Annotated[Path, typer.Option(help="scores of each run, of evals.table_runs (Parquet)")]
+RunScores = Annotated[Path, typer.Option(help="scores of each run, of evals.tables.run_scores (Parquet)")]
 OutPrefix = Annotated[Path, typer.Option(help="path of the pictures without ending")]
 
 

@@ -12,11 +12,11 @@ import typer
 from matplotlib.figure import Figure
 
 from evals.cli import run
+from evals.estimates.outcomes import of_files
 from evals.figures import series
 from evals.figures.series import Band, Metrics, OutPrefix
 from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
-from evals.outcomes import of_files
-from evals.tables import ARMS, TITLES, in_order
+from evals.tables.table1 import ARMS, TITLES, in_order
 
 PANELS = (
     ("entropy", 1.0, "entropy (nats per token)"),

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from asymgrpo.stopwatch import PHASES
-from evals.jobs import read_jobs
+from asymgrpo.training.stopwatch import PHASES
+from evals.cost.jobs import read_jobs
 from evals.report.results import Results
 from evals.report.sections import Grid
 
@@ -20,7 +20,8 @@ def cost(results: Results) -> list[Grid]:
 
 
 def jobs(results: Results) -> pd.DataFrame:
-    """One row of COLUMNS per job: from cost.parquet (evals.cost) where it was made, else from Snakemake's benchmark files."""
+    """One row of COLUMNS per job: from cost.parquet (evals.cost.table) where it was made, else from Snakemake's benchmark
+    files."""
     table = results.table("cost")
     if table is not None:
         frame = table.to_pandas()

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from asymgrpo.metrics import DESCRIPTIONS
+from asymgrpo.training.metrics import DESCRIPTIONS
 from evals.figures.style import look
 from evals.report.results import Results, RunResults
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from evals.report import cost, curves, sections, texts
 from evals.report.results import Results
-from evals.tables import TITLES
+from evals.tables.table1 import TITLES
 
 TEMPLATES = Path(__file__).parent / "templates"
 

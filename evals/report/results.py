@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from asymgrpo.outcome import Diverged
-from evals.agreement import refuse_other_settings
+from asymgrpo.study.outcome import Diverged
+from evals.artifacts.agreement import refuse_other_settings
 from evals.io import DataError, read_json, read_metadata, read_table
-from evals.outcomes import outcome_of
-from evals.tables import ARMS, TITLES, in_order
+from evals.estimates.outcomes import outcome_of
+from evals.tables.table1 import ARMS, TITLES, in_order
 from workflow.leaves import of_study, parse_stored
 
 

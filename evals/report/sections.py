@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from evals import paper_values
-from evals.compare import difference_cells
 from evals.io import read_json
 from evals.report.results import Results
-from evals.tables import ARMS, estimate_text, in_order
-from evals.tables import describe_rule as rule_in_words
+from evals.tables import paper_values
+from evals.tables.compare import difference_cells
+from evals.tables.table1 import ARMS, estimate_text, in_order
+from evals.tables.table1 import describe_rule as rule_in_words
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def claims(results: Results) -> dict[str, tuple[str, list[ClaimRow], str]]:
     table = results.table("claims")
     if table is None:
         return {}
-    from evals.claims import caption, summary
+    from evals.claims.decided import caption, summary
 
     rows = table.to_pylist()
     by_model = {
@@ -232,8 +232,8 @@ def claims(results: Results) -> dict[str, tuple[str, list[ClaimRow], str]]:
 
 
 def _claim(row: Mapping[str, Any]) -> ClaimRow:
-    from evals.claims import shown
-    from evals.claims_measures import MEASURES
+    from evals.claims.decided import shown
+    from evals.claims.measures import MEASURES
 
     estimate = row["why_not"] or "–"
     if row["estimate"] is not None:

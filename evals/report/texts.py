@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from evals.artifacts.reading import PROBLEMS, SAMPLES, read_samples
 from evals.io import read_table
-from evals.reading import PROBLEMS, SAMPLES, read_samples
 from evals.report.results import Results
 
 LEVELS = ("model", "arm", "benchmark", "problem_id", "verdict")

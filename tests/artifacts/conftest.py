@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from bundled import COMMITTED, snakemake
 
-from evals.bundle import make
+from evals.artifacts.bundle import make
 
 # These are not tests: the one would block imports here, the other needs packages of its own.
 collect_ignore = ["blocked", "validate_crate.py"]

@@ -5,8 +5,8 @@ import json
 import pytest
 from bundled import COMMITTED, snakemake
 
-from evals.bundle import content_hashes
-from evals.bundle_files import open_bundle
+from evals.artifacts.bundle import content_hashes
+from evals.artifacts.bundle_files import open_bundle
 
 pytestmark = pytest.mark.slow
 

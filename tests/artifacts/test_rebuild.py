@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from bundled import snakemake
 
-from evals.bundle import content_hashes, make
-from evals.bundle_files import MANIFEST, BundleError, open_bundle
-from evals.cells import COLUMNS
+from evals.artifacts.bundle import content_hashes, make
+from evals.artifacts.bundle_files import MANIFEST, BundleError, open_bundle
+from evals.artifacts.reading import read_samples
+from evals.cost.jobs import read_jobs
+from evals.estimates.cells import COLUMNS
 from evals.io import DataError, inputs_metadata, read_table, sha256_file, write_table
-from evals.jobs import read_jobs
-from evals.reading import read_samples
 
 pytestmark = pytest.mark.slow
 

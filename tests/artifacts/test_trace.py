@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evals.bundle_files import open_bundle
+from evals.artifacts.bundle_files import open_bundle
+from evals.artifacts.trace import trace
 from evals.io import DataError, read_metadata, read_table, write_table
-from evals.trace import trace
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ from urllib.parse import unquote
 import pytest
 from bundled import ROOT
 
-from evals.compare_results import main as compare_results
-from evals.crate import PROFILE
-from evals.crate import main as write_crate
+from evals.artifacts.compare_results import main as compare_results
+from evals.artifacts.crate import PROFILE
+from evals.artifacts.crate import main as write_crate
 from evals.io import DataError, read_table, sha256_file
 
 pytestmark = pytest.mark.slow
@@ -142,7 +142,7 @@ def test_the_crate_has_the_files_that_are_there(crate):
 @pytest.mark.parametrize("module", ["bundle", "trace", "crate", "compare_results"])
 def test_the_tools_need_no_training_packages(module):
     path = {"PYTHONPATH": f"{Path(__file__).parent / 'blocked'}:{ROOT}"}
-    command = [sys.executable, "-m", f"evals.{module}", "--help"]
+    command = [sys.executable, "-m", f"evals.artifacts.{module}", "--help"]
     told = subprocess.run(command, cwd=ROOT, env=os.environ | path, capture_output=True, text=True, check=True).stdout
     assert "Usage" in told
     refused = [sys.executable, "-c", "import torch"]

@@ -11,13 +11,13 @@ import pytest
 import yaml
 from scipy.stats import binom, nct, t, ttest_1samp
 
-from asymgrpo.arms import ARMS, get_arm
-from evals.claims import SCHEMA, claim_rows, decide_claims, render
-from evals.claims_decide import ALPHA, BASE, Effect, Measured, Verdict, decide, effect, holm_level, interval, p_value
-from evals.claims_measures import MEASURES, cov_correlation, measure_runs, training_measures
-from evals.claims_table import BETA_NEG, BETA_POS, BONUSES, CLAIMS
+from asymgrpo.method.arms import ARMS, get_arm
+from evals.claims.decide import ALPHA, BASE, Effect, Measured, Verdict, decide, effect, holm_level, interval, p_value
+from evals.claims.decided import SCHEMA, claim_rows, decide_claims, render
+from evals.claims.measures import MEASURES, cov_correlation, measure_runs, training_measures
+from evals.claims.table import BETA_NEG, BETA_POS, BONUSES, CLAIMS
+from evals.estimates.stats import holm
 from evals.io import DataError, write_table
-from evals.stats import holm
 
 MAIN_SEEDS, OTHER_SEEDS = 8, 5
 NEEDED = {arm for claim in CLAIMS for weights in claim.parts for arm in weights}
@@ -44,7 +44,7 @@ def study(rng: np.random.Generator, shift: Mapping[tuple[str, str], float], nois
 
 
 def frame(measures: Study) -> pd.DataFrame:
-    """The same as rows of evals.claims_measures.SCHEMA."""
+    """The same as rows of evals.claims.measures.SCHEMA."""
     rows = [
         {
             "model": "m",

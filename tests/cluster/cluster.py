@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from asymgrpo.surroundings import EXPECTS_GPU
-from evals.slurm_jobs import FIELDS, job_costs
+from evals.cost.slurm import FIELDS, job_costs
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -117,7 +117,7 @@ class Cluster:
                 line = " ".join(process.cmdline())
                 caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())
                 ready = caught and int(caught[1], 16) >> (signal.SIGUSR1 - 1) & 1
-                if "-W ignore -m asymgrpo.train " in line and ready:
+                if "-W ignore -m asymgrpo.training.train " in line and ready:
                     return process
         return None
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from evals.cost import by_arm, from_benchmarks, job_table, markdown, read_costs
+from evals.cost.slurm import job_costs, results_folder
+from evals.cost.table import by_arm, from_benchmarks, job_table, markdown, read_costs
 from evals.io import DataError
-from evals.slurm_jobs import job_costs, results_folder
 
 NAME = "asymgrpo_3cbe959f-4bd1-48ee-90a8-6127d7bfe9d1"
 BATCH = "sbatch --parsable --mem 8000 -D {place} --wrap=python -m snakemake --target-jobs {targets} --cores 2 {options}"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from containers.enter import Images, prefixes, shell_prelude
 from tests.containers.image import BUILT, ROOT, SETTINGS, environment, snakemake
 from tests.project_files import project_files
-from workflow.enter import Images, prefixes, shell_prelude
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -141,7 +141,7 @@ def enter(images, monkeypatch):
     """A function that runs a module in the train image, as a job's shell would, and returns the finished process."""
     import yaml
 
-    from asymgrpo.config import parse
+    from asymgrpo.study.config import parse
 
     monkeypatch.chdir(ROOT)
     given = {"mode": "apptainer", "images": {name: str(images["train"]) for name in ("train", "evaluate", "report")}}
@@ -169,11 +169,11 @@ def test_nothing_of_the_host_is_seen(enter, images, tmp_path):
     site.mkdir(parents=True)
     (site / "usercustomize.py").write_text("raise SystemExit('the home was seen')")
     content, out = tmp_path / "content.json", tmp_path / "proof.json"
-    from workflow.images import content_of
+    from containers.images import content_of
 
     os.environ.setdefault("APPTAINER_USERNS", environment().get("APPTAINER_USERNS", ""))
     content.write_text(json.dumps(content_of(images["train"])))
-    arguments = ("asymgrpo.proof", "--content", f"/tmp/{content.name}", "--out", f"/tmp/{out.name}")
+    arguments = ("containers.proof", "--content", f"/tmp/{content.name}", "--out", f"/tmp/{out.name}")
     host = {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(site), "SECRET": "s", "OMP_NUM_THREADS": "3"}
     job = enter(*arguments, **host, TMPDIR=str(tmp_path))
     said, _ = job.communicate(timeout=600)
@@ -188,9 +188,9 @@ def test_an_open_container_fails_its_proof(images, tmp_path):
     site.mkdir()
     content = tmp_path / "content.json"
     command = ["apptainer", "exec", "--bind", f"{ROOT},{tmp_path}", "--pwd", str(ROOT), "--env", f"PYTHONPATH={site}"]
-    inner = ["python", "-m", "asymgrpo.proof", "--content", str(content), "--out", str(tmp_path / "proof.json")]
+    inner = ["python", "-m", "containers.proof", "--content", str(content), "--out", str(tmp_path / "proof.json")]
     for written, words in (({"python": "2"}, "not what the workflow recorded"), (None, "reaches out of the image")):
-        from workflow.images import content_of
+        from containers.images import content_of
 
         content.write_text(json.dumps(written or content_of(images["train"])))
         done = subprocess.run(

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asymgrpo.config import ConfigError, parse
-from workflow import enter, images, ready
+from asymgrpo.study.config import ConfigError, parse
+from containers import enter, images
+from workflow import ready
 from workflow.checks import load
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +114,7 @@ def test_blanks_and_umlauts_stay_in_one_word(study, tmp_path, monkeypatch):
     assert bound[2:] == [str(checkout), str(tmp_path / "res ults ü"), f"{data}:{data}:ro"]
     assert words[words.index("--pwd") + 1] == str(checkout)
     monkeypatch.setattr(ready, "is_stale", lambda images, image: True)
-    entering = f"{enter.prefixes(inside, images)['report']} evals.score"
+    entering = f"{enter.prefixes(inside, images)['report']} evals.tables.score"
     assert ready.wanted(images, [entering]) == [images.sif("report")]
 
 
@@ -127,12 +128,12 @@ def test_paths_that_would_end_a_bind_are_refused(apptainer, monkeypatch):
 
 def test_every_rule_says_where_it_runs():
     """A command that starts {PYTHON}, which is the host, must need the host: accounting, downloads, images themselves."""
-    on_host = {"workflow.images", "workflow.document", "evals.cost"}
+    on_host = {"containers.images", "workflow.document", "evals.cost.table"}
     for path in [ROOT / "Snakefile", *sorted((ROOT / "workflow/rules").glob("*.smk"))]:
         modules = {
             line.split("{PYTHON} ")[1].split()[0] for line in path.read_text().splitlines() if "{PYTHON} " in line
         }
-        assert modules <= on_host | {"evals.bundle"}, path
+        assert modules <= on_host | {"evals.artifacts.bundle"}, path
 
 
 def test_a_comment_changes_no_recipe(study, monkeypatch, tmp_path):
@@ -176,8 +177,8 @@ def test_only_what_jobs_enter_is_made_first(study):
     """The rule that builds an image names its file as well: it must not ask for the image."""
     inside = study(containers="apptainer")
     images = enter.Images(inside)
-    building = f"python -m workflow.images build --image train --out {images.sif('train')} > log"
-    running = f"{enter.prefixes(inside, images)['report']} evals.score --out x"
+    building = f"python -m containers.images build --image train --out {images.sif('train')} > log"
+    running = f"{enter.prefixes(inside, images)['report']} evals.tables.score --out x"
     assert ready.wanted(images, [building]) == []
     assert ready.wanted(images, [building, running]) == [images.sif("report")]
     given = study(containers={"mode": "apptainer", "images": {"report": "/shared/report.sif"}})

@@ -8,20 +8,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import evals.claims
-import evals.compare
-import evals.contamination
-import evals.controls
+import evals.artifacts.trace
+import evals.claims.decided
 import evals.grade
-import evals.score
-import evals.table_runs
-import evals.tables
-import evals.trace
-from evals.cells import check_ks, count_cells, read_graded, read_selection
+import evals.tables.compare
+import evals.tables.contamination
+import evals.tables.controls
+import evals.tables.run_scores
+import evals.tables.score
+import evals.tables.table1
+from evals.artifacts.trace import trace
+from evals.estimates.cells import check_ks, count_cells, read_graded, read_selection
 from evals.io import DataError, read_metadata, read_table, read_tables, write_json, write_table
 from evals.sample import SCHEMA as SAMPLES
-from evals.score import SeedVarianceRule
-from evals.trace import trace
+from evals.tables.score import SeedVarianceRule
 
 OWN = SeedVarianceRule.own
 
@@ -86,7 +86,7 @@ def study(tmp_path):
 def scored(study, **changes):
     folder, files, chosen = study
     options = {"graded": files, "selection": [chosen], "k": [1, 2], "seed_variance": OWN, "draws": 50, "seed": 0}
-    evals.score.main(**options | {"out": folder / "scores.parquet"} | changes)
+    evals.tables.score.main(**options | {"out": folder / "scores.parquet"} | changes)
     return folder / "scores.parquet"
 
 
@@ -102,9 +102,11 @@ def test_a_k_that_means_nothing_is_refused_by_every_tool(study, tmp_path, ks, wo
     out, common = folder / "o.parquet", {"draws": 10, "seed": 0}
     calls = [
         lambda: scored(study, k=ks, out=out),
-        lambda: evals.table_runs.main(graded=files, selection=[chosen], k=ks, out=out),
-        lambda: evals.compare.main(None, **common, seed_variance=OWN, graded=files, selection=[chosen], k=ks, out=out),
-        lambda: evals.controls.main(graded=files, k=ks, out=out, **common),
+        lambda: evals.tables.run_scores.main(graded=files, selection=[chosen], k=ks, out=out),
+        lambda: evals.tables.compare.main(
+            None, **common, seed_variance=OWN, graded=files, selection=[chosen], k=ks, out=out
+        ),
+        lambda: evals.tables.controls.main(graded=files, k=ks, out=out, **common),
     ]
     for call in calls:
         with pytest.raises(DataError, match=words):
@@ -120,9 +122,11 @@ def test_a_k_beyond_all_samples_is_refused_by_every_tool(study):
     with pytest.raises(DataError, match=r"k = 3: no benchmark has that many samples per problem \(largest n = 2\)"):
         scored(study, k=[1, 3], out=out)
     with pytest.raises(DataError, match="k = 3: no benchmark"):
-        evals.table_runs.main(graded=files, selection=[chosen], k=[3], out=out)
+        evals.tables.run_scores.main(graded=files, selection=[chosen], k=[3], out=out)
     with pytest.raises(DataError, match="k = 3: no benchmark"):
-        evals.compare.main(None, draws=9, seed=0, seed_variance=OWN, graded=files, selection=[chosen], k=[3], out=out)
+        evals.tables.compare.main(
+            None, draws=9, seed=0, seed_variance=OWN, graded=files, selection=[chosen], k=[3], out=out
+        )
     check_ks([1, 2, 64])
 
 
@@ -233,7 +237,7 @@ def test_problems_without_answers_are_refused_when_overlap_is_looked_for(tmp_pat
     path = tmp_path / "p.parquet"
     write_table(pa.Table.from_pylist([{"problem_id": "p", "problem": "x", "answer": None}] * 1), path, {})
     with pytest.raises(DataError, match=r"row 1 \(p\): answer is None"):
-        evals.contamination.main(train=path, benchmarks=[path], out=tmp_path / "o.parquet")
+        evals.tables.contamination.main(train=path, benchmarks=[path], out=tmp_path / "o.parquet")
 
 
 def test_scores_that_are_none_are_named(study, tmp_path):
@@ -243,17 +247,19 @@ def test_scores_that_are_none_are_named(study, tmp_path):
     write_table(read_table(whole).drop_columns(["estimate"]), other, {})
     for path, words in ((empty, "no rows in it"), (other, r"column\(s\) estimate missing")):
         with pytest.raises(DataError, match=rf"^{path}: {words}"):
-            evals.tables.main(scores=path, out=tmp_path / "t.parquet", markdown=tmp_path / "t.md")
+            evals.tables.table1.main(scores=path, out=tmp_path / "t.parquet", markdown=tmp_path / "t.md")
 
 
 def test_an_unknown_checkpoint_rule_is_answered_with_the_known_ones(study, tmp_path):
     _folder, files, chosen = study
-    evals.table_runs.main(graded=files, selection=[chosen], k=[1], out=tmp_path / "r.parquet")
+    evals.tables.run_scores.main(graded=files, selection=[chosen], k=[1], out=tmp_path / "r.parquet")
     outs = {"measures": tmp_path / "m.parquet", "out": tmp_path / "c.parquet", "markdown": tmp_path / "c.md"}
     with pytest.raises(DataError, match="no selection 'best'; choose from last"):
-        evals.claims.main(runs=tmp_path / "r.parquet", metrics=[], selection="best", **outs)
+        evals.claims.decided.main(runs=tmp_path / "r.parquet", metrics=[], selection="best", **outs)
     with pytest.raises(DataError, match=r"no arm 'drgrpo' in them; choose --against from base, grpo"):
-        evals.compare.main(None, draws=9, seed=0, seed_variance=OWN, graded=files, selection=[chosen], against="drgrpo")
+        evals.tables.compare.main(
+            None, draws=9, seed=0, seed_variance=OWN, graded=files, selection=[chosen], against="drgrpo"
+        )
 
 
 def test_damaged_metadata_are_named(tmp_path):
@@ -282,7 +288,7 @@ UNKNOWN = [
 )
 def test_trace_answers_an_unknown_word_with_the_known_ones(study, changes, words):
     folder, table = study[0], study[0] / "table1.parquet"
-    evals.tables.main(scores=scored(study), out=table, markdown=folder / "table1.md")
+    evals.tables.table1.main(scores=scored(study), out=table, markdown=folder / "table1.md")
     with pytest.raises(DataError, match=rf"^{table}: {words}"):
         trace(folder, table, WANTED | changes)
 

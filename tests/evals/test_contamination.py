@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.contamination import TrainingIndex, count_pairs, overlap, token_grams
+from evals.tables.contamination import TrainingIndex, count_pairs, overlap, token_grams
 
 DATA = Path(os.environ.get("ASYMGRPO_DATA", Path(__file__).parents[2] / "../shared/datasets"))
 BENCHMARKS = {

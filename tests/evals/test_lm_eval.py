@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from evals.benchmarks import BENCHMARKS, load
+from asymgrpo.tasks.benchmarks import BENCHMARKS, load
+from evals.estimates.passk import avg_at_n, pass_at_k
 from evals.grade import gold_answers, grade_samples
 from evals.io import read_json, read_metadata, read_table, write_json, write_table
-from evals.lm_eval_tasks import FOLDER, SAMPLES, task_config
-from evals.lm_eval_tasks.__main__ import task_text
-from evals.passk import avg_at_n, pass_at_k
+from evals.lm_eval import FOLDER, SAMPLES, task_config
+from evals.lm_eval.__main__ import task_text
 
 ROOT = Path(__file__).parents[2]
 STUDY = yaml.safe_load((ROOT / "config/default.yaml").read_text())
@@ -46,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Problem tables, evaluation settings and a small Qwen3 that has learnt by heart how to answer each problem."""
     import torch
 
-    from asymgrpo.base_model import build_model, encode, parse_spec, train
+    from asymgrpo.models.tiny import build_model, encode, parse_spec, train
     from asymgrpo.tasks.chain_sum import rows
     from asymgrpo.tasks.table import write_problems
     from asymgrpo.tasks.tokenizer import build_tokenizer
@@ -75,7 +75,7 @@ def harness(home: Path, config: str, *changes: object, check: bool = True) -> su
     options = {"backend": "hf", "checkpoint": home / "model", "data": home / "data", "config": home / config}
     options |= {"template": "plain", "model": "tiny", "arm": "base", "train-seed": 0, "step": 0, "seed": 0}
     spread = [part for key, value in options.items() for part in (f"--{key}", value)]
-    return run("harness", *spread, "--benchmarks", *CHAINS, *changes, check=check)
+    return run("lm_eval.harness", *spread, "--benchmarks", *CHAINS, *changes, check=check)
 
 
 def graded(home: Path, samples: pa.Table) -> list[dict]:
@@ -165,11 +165,11 @@ def test_task_files_follow_from_the_benchmarks() -> None:
     assert {"math500", "aime24", "aime25", "amc23", "olympiadbench"} <= written <= set(BENCHMARKS)
     for name in written:
         text = task_text(name, load(name).paper_samples or SAMPLES, FOLDER)
-        assert (FOLDER / f"{name}.yaml").read_text() == text, "run python -m evals.lm_eval_tasks"
+        assert (FOLDER / f"{name}.yaml").read_text() == text, "run python -m evals.lm_eval"
 
 
 def test_task_files_can_be_written_elsewhere(tmp_path: Path) -> None:
-    run("lm_eval_tasks", "--out", tmp_path / "tasks", "--samples", 64)
+    run("lm_eval", "--out", tmp_path / "tasks", "--samples", 64)
     files = {path.stem: yaml.safe_load(path.read_text()) for path in (tmp_path / "tasks").glob("*.yaml")}
     assert set(files) == set(BENCHMARKS)
     for name, content in files.items():
@@ -220,7 +220,7 @@ def test_template_control_reports_every_template_and_the_paired_difference(tmp_p
     base = controlled(tmp_path, "base", "plain", [3, 1, 2, 0, 4, 2, 1, 3])
     other = controlled(tmp_path, "base@plain_boxed", "plain_boxed", [4, 2, 3, 1, 4, 3, 2, 4])
     target = ("--k", 1, 2, "--draws", 1000, "--seed", 0, "--out", tmp_path / "t.parquet")
-    text = run("controls", "--graded", base, other, *target).stdout
+    text = run("tables.controls", "--graded", base, other, *target).stdout
     rows = {(row["template"], row["metric"], row["k"]): row for row in read_table(tmp_path / "t.parquet").to_pylist()}
     assert rows["plain", "avg_at_n", 4]["estimate"] == pytest.approx(16 / 32)
     assert rows["plain", "avg_at_n", 4]["difference"] is None
@@ -241,7 +241,7 @@ def test_template_control_reports_every_template_and_the_paired_difference(tmp_p
         *target[:-1],
         tmp_path / "s.parquet",
     )
-    run("score", "--graded", base, other, *scored)
+    run("tables.score", "--graded", base, other, *scored)
     scores = {(row["arm"], row["metric"], row["k"]): row for row in read_table(tmp_path / "s.parquet").to_pylist()}
     for (template, metric, k), row in rows.items():
         arm = "base" if template == "plain" else f"base@{template}"
@@ -258,6 +258,6 @@ def test_template_control_refuses_trained_and_misnamed_arms(tmp_path: Path) -> N
         "at least one arm": base,
     }
     for words, table in cases.items():
-        done = run("controls", "--graded", *dict.fromkeys((base, table)), *target, check=False)
+        done = run("tables.controls", "--graded", *dict.fromkeys((base, table)), *target, check=False)
         assert done.returncode == 2
         assert words in done.stderr

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.passk import avg_at_n, maj_at_k, pass_at_k
+from evals.estimates.passk import avg_at_n, maj_at_k, pass_at_k
 
 
 @pytest.mark.parametrize("n", range(1, 9))

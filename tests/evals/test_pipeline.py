@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from evals.cells import count_cells, read_graded
+from evals.estimates.cells import count_cells, read_graded
+from evals.estimates.passk import pass_at_k
 from evals.io import DataError, data_hash, read_json, read_metadata, read_table, write_json, write_table
-from evals.passk import pass_at_k
 from evals.select import select_step
-from evals.tables import render_markdown
+from evals.tables.table1 import render_markdown
 
 ROOT = Path(__file__).parents[2]
 N_SAMPLES, STEP = 4, 30
@@ -84,7 +84,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     selections = sorted(home.glob("selection*.json"))
     ks = ("--k", 1, 2, 4, "--maj-k", 4)
     target = home / "scores.parquet"
-    run("score", "--graded", home / "graded.parquet", "--selection", *selections, *ks, *SCORE, "--out", target)
+    run("tables.score", "--graded", home / "graded.parquet", "--selection", *selections, *ks, *SCORE, "--out", target)
     return home
 
 
@@ -156,7 +156,9 @@ def test_table_1_carries_paper_values_and_both_rules(study: Path, tmp_path: Path
     write_json({"config_hash": "abc"}, extra)
     source = study / "scores.parquet"
     paper = json.dumps({"qwen": "Qwen3-4B"})
-    run("tables", "--scores", source, "--out", out, "--markdown", markdown, "--metadata", extra, "--paper", paper)
+    run(
+        "tables.table1", "--scores", source, "--out", out, "--markdown", markdown, "--metadata", extra, "--paper", paper
+    )
     table = read_table(out)
     contract = [
         "arm",
@@ -196,14 +198,14 @@ def test_two_runs_give_the_same_bytes(study: Path, tmp_path: Path) -> None:
     for _ in range(2):
         target = tmp_path / "scores.parquet"
         files = ("--graded", study / "graded.parquet", "--selection", *sorted(study.glob("selection*.json")))
-        run("score", *files, "--k", 1, 2, *SCORE, "--out", target)
+        run("tables.score", *files, "--k", 1, 2, *SCORE, "--out", target)
         hashes.append(target.read_bytes())
     assert hashes[0] == hashes[1]
 
 
 def test_arms_and_sets_are_compared(study: Path, tmp_path: Path) -> None:
     out = tmp_path / "differences.parquet"
-    run("compare", study, *SCORE, "--against", "grpo", "--out", out)
+    run("tables.compare", study, *SCORE, "--against", "grpo", "--out", out)
     rows = read_table(out).to_pylist()
     assert {(r["a"], r["b"]) for r in rows} == {("base", "grpo"), ("asymgrpo", "grpo")}
     scores = read_table(study / "scores.parquet").to_pandas()
@@ -217,7 +219,7 @@ def test_arms_and_sets_are_compared(study: Path, tmp_path: Path) -> None:
         (tmp_path / side / "graded").mkdir(parents=True)
         (tmp_path / side / "graded" / "all.parquet").write_bytes((study / "graded.parquet").read_bytes())
         write_json({"advantage": {"std": std}}, tmp_path / side / "conventions.json")
-    told = run("compare_results", tmp_path / "one", tmp_path / "two", *SCORE, "--k", 1).stdout
+    told = run("artifacts.compare_results", tmp_path / "one", tmp_path / "two", *SCORE, "--k", 1).stdout
     assert "0.0 [" in told
     assert "conventions: 1 differ" in told
     assert "advantage.std: 'population' | 'sample'" in told
@@ -282,7 +284,7 @@ def test_bad_input_is_one_sentence_and_no_file(study: Path, tmp_path: Path, chan
         selections = [*selections[1:], tmp_path / "selection.json"]
     out = tmp_path / "out.parquet"
     options = ("--graded", *graded, "--selection", *selections, "--k", *ks)
-    done = run("score", *options, *SCORE, "--out", out, check=False)
+    done = run("tables.score", *options, *SCORE, "--out", out, check=False)
     assert done.returncode != 0
     assert words in done.stderr
     assert done.stderr.startswith("error: ")
@@ -308,11 +310,11 @@ def test_incomplete_cells_are_refused(study: Path) -> None:
 def test_tables_figures_and_statistics_need_no_training_packages() -> None:
     modules = [
         *(
-            "evals.tables",
-            "evals.score",
-            "evals.stats",
-            "evals.compare",
-            "evals.contamination",
+            "evals.tables.table1",
+            "evals.tables.score",
+            "evals.estimates.stats",
+            "evals.tables.compare",
+            "evals.tables.contamination",
             "evals.select",
         ),
         *("evals.grade", "evals.figures.training_curves", "evals.figures.passk_curves"),

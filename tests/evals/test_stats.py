@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evals.bootstrap import Cells, rest_variance
-from evals.score import SeedVarianceRule, score
-from evals.stats import (
+from evals.estimates.bootstrap import Cells, rest_variance
+from evals.estimates.stats import (
     holm,
     mean_interval,
     mean_intervals,
@@ -20,6 +19,7 @@ from evals.stats import (
     paired_difference,
     pooled_seed_variance,
 )
+from evals.tables.score import SeedVarianceRule, score
 
 TRUTH = 0.5
 
@@ -131,7 +131,7 @@ def test_rare_success_on_few_problems_still_covers(n_seeds: int) -> None:
         own = [own_seed_variance(cells) for cells in some]
         found = mean_intervals(some, own, seed=block, draws=1000, level=0.95)
         hits += sum(interval.ci_low <= truth <= interval.ci_high for interval in found)
-    # below nominal, as the limits in evals.stats say: 92.7 % measured with one seed
+    # below nominal, as the limits in evals.estimates.stats say: 92.7 % measured with one seed
     assert 0.92 <= hits / studies <= 0.97
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from asymgrpo.arms import ARMS, conventions
 from asymgrpo.files import METADATA_KEY
-from asymgrpo.outcome import Diverged, stated
-from asymgrpo.stopwatch import PHASES
-from evals.claims_table import BETA_NEG, BETA_POS, BONUSES
+from asymgrpo.method.arms import ARMS, conventions
+from asymgrpo.study.outcome import Diverged, stated
+from asymgrpo.training.stopwatch import PHASES
+from evals.claims.table import BETA_NEG, BETA_POS, BONUSES
 from evals.io import write_json, write_table
 from evals.select import selection_rows
 

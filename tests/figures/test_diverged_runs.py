@@ -10,18 +10,20 @@ import pytest
 from made_up import BENCHMARKS, EVERY_ARM, LOST, SEEDS, write_study
 from test_figures import MODULES, draw
 
-from evals import compare_results, results_page, score
-from evals.cells import read_selection
-from evals.claims import render
-from evals.claims_table import CLAIMS
-from evals.compare import CONFIGURATION, Settings, compare_arms, read_result_set
+from evals.artifacts import compare_results
+from evals.claims.decided import render
+from evals.claims.table import CLAIMS
+from evals.estimates.cells import read_selection
+from evals.estimates.outcomes import of_files, of_frame
 from evals.figures import series
 from evals.io import DataError, data_hash, read_json, read_metadata, read_table
-from evals.outcomes import of_files, of_frame
+from evals.report import results_page
 from evals.report.page import render as render_page
 from evals.report.results import read_results
-from evals.score import SeedVarianceRule
-from evals.tables import render_markdown
+from evals.tables import score
+from evals.tables.compare import CONFIGURATION, Settings, compare_arms, read_result_set
+from evals.tables.score import SeedVarianceRule
+from evals.tables.table1 import render_markdown
 
 
 def frame(results: Path, name: str) -> pd.DataFrame:

@@ -12,13 +12,14 @@ import pytest
 from made_up import EVERY_ARM, MAIN, SEEDS
 from scipy.stats import t
 
-from evals import asked, results_page
-from evals.claims_table import BETA_NEG, BETA_POS, BONUSES
+from evals import asked
+from evals.claims.table import BETA_NEG, BETA_POS, BONUSES
 from evals.figures import __main__ as several
 from evals.figures import covariance, displacement, none_solved, paper_vs_reproduction, selection_bias, series, style
 from evals.figures.series import Band
 from evals.io import DataError, read_json, read_table, write_table
-from evals.paper_values import PRINTED
+from evals.report import results_page
+from evals.tables.paper_values import PRINTED
 from workflow import figures as inputs_of
 
 ROOT = Path(__file__).parents[2]
@@ -98,7 +99,12 @@ def test_a_figure_alone_has_the_bytes_that_it_has_among_others(results: Path, dr
 
 @pytest.mark.slow
 def test_figures_claims_and_page_need_no_training_packages() -> None:
-    names = [*(f"evals.figures.{name}" for name in MODULES), "evals.claims", "evals.table_runs", "evals.results_page"]
+    names = [
+        *(f"evals.figures.{name}" for name in MODULES),
+        "evals.claims.decided",
+        "evals.tables.run_scores",
+        "evals.report.results_page",
+    ]
     code = f"import sys, {', '.join(names)}\nprint([m for m in ('torch', 'transformers', 'deepspeed') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from evals import results_page
+from evals.report import results_page
 
 ROOT = Path(__file__).parents[2]
 BUNDLE, IMAGES = ROOT / "artifacts" / "study.zip", ROOT / "docs" / "images" / "study"

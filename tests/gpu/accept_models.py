@@ -10,9 +10,9 @@ import torch
 import yaml
 from accept_options import Options
 
-from asymgrpo.batch import Batch, pack
-from asymgrpo.config import Train, parse_section
 from asymgrpo.rollout import Rollout
+from asymgrpo.study.config import Train, parse_section
+from asymgrpo.training.batch import Batch, pack
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,7 +82,7 @@ def engine_of(options: Options, train: Train, config: Any, micro_batches: int, *
     """The project's engine around a fresh random model."""
     from tiny_trainer import join
 
-    from asymgrpo.engine import Engine
+    from asymgrpo.training.engine import Engine
 
     join()
     model = random_model(config, device_of(options), getattr(torch, train.dtype), **more)

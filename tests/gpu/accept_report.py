@@ -62,8 +62,8 @@ class Report:
         self.require(value >= bound, f"{what} is {value:.6g}, less than {bound:.6g}")
 
     def rate(self, name: str, value: float) -> None:
-        """A value for a field of asymgrpo.planner_time.Rates. What the planner has no field for, or cannot be, is left out."""
-        from asymgrpo.planner_time import Rates
+        """A value for a field of asymgrpo.planner.time.Rates. What the planner has no field for, or cannot be, is left out."""
+        from asymgrpo.planner.time import Rates
 
         known = name in {field.name for field in fields(Rates)}
         if known and math.isfinite(value) and value > 0:

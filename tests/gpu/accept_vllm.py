@@ -10,9 +10,9 @@ from accept_models import config_of
 from accept_options import Options
 from torch import Tensor
 
-from asymgrpo.batch import pack
-from asymgrpo.policy import Policy
 from asymgrpo.rollout import Limits, Request, Rollout
+from asymgrpo.training.batch import pack
+from asymgrpo.training.policy import Policy
 
 EOS = (1, 2)
 MEMORY_FRACTION = 0.35

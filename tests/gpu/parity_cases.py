@@ -14,9 +14,9 @@ from accept_options import SIZES, Size
 from tiny_trainer import EOS, PROBLEMS, join, tiny_model
 from update_cases import CASES, one_update, short_run
 
-from asymgrpo.engine import own_device
 from asymgrpo.rollout import Request
 from asymgrpo.rollout.torch_engine import TorchEngine
+from asymgrpo.training.engine import own_device
 
 
 def results(size: Size) -> dict[str, Any]:

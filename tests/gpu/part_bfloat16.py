@@ -11,9 +11,9 @@ from accept_models import config_of, device_of, engine_of, random_batch, random_
 from accept_options import Options
 from accept_report import Report, release
 
-from asymgrpo.batch import Batch
-from asymgrpo.policy import Policy
 from asymgrpo.rollout.checksum import checksum
+from asymgrpo.training.batch import Batch
+from asymgrpo.training.policy import Policy
 
 PARTS = 16
 """Micro-batches whose gradients are added up."""

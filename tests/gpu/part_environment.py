@@ -8,7 +8,7 @@ import torch
 from accept_options import Options
 from accept_report import Report
 
-from asymgrpo.rendezvous import Meeting, free_loopback_port
+from asymgrpo.training.rendezvous import Meeting, free_loopback_port
 
 
 def run(options: Options, report: Report) -> None:
@@ -37,7 +37,7 @@ def run(options: Options, report: Report) -> None:
         found["cpus"] = len(os.sched_getaffinity(0))
         found["tmp_free_gb"] = round(os.statvfs("/tmp").f_bavail * os.statvfs("/tmp").f_frsize / 1e9, 1)
     with report.section("one_rank") as found:
-        from asymgrpo.engine import own_device, start_process_group
+        from asymgrpo.training.engine import own_device, start_process_group
 
         os.environ |= Meeting(0, 3, 1, "127.0.0.1", free_loopback_port()).environment()
         rank, world_size = start_process_group()

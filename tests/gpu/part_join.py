@@ -12,11 +12,11 @@ from accept_options import Options
 from accept_report import Report
 from accept_vllm import EOS, describe, dtype_of, need_vllm, requests_of, start_engine, used_bytes
 
-from asymgrpo.arms import ARMS
-from asymgrpo.config import Train
-from asymgrpo.planner_shapes import shape_from_config
-from asymgrpo.planner_time import RATES, Lengths, decoding_seconds, machine_of
-from asymgrpo.stopwatch import Stopwatch
+from asymgrpo.method.arms import ARMS
+from asymgrpo.planner.shapes import shape_from_config
+from asymgrpo.planner.time import RATES, Lengths, decoding_seconds, machine_of
+from asymgrpo.study.config import Train
+from asymgrpo.training.stopwatch import Stopwatch
 
 ERROR = 1.02
 """Largest token_mult_prob_error of a step, and the gate that a stale sampler must fail at."""
@@ -68,10 +68,10 @@ def train_section(options: Options) -> Train:
 
 
 def make_trainer(options: Options) -> Any:
-    """As asymgrpo.train makes it, on a random model and with a rule on tokens for a verifier."""
+    """As asymgrpo.training.train makes it, on a random model and with a rule on tokens for a verifier."""
     from tiny_trainer import even_wins
 
-    from asymgrpo.trainer import Problem, Trainer
+    from asymgrpo.training.trainer import Problem, Trainer
 
     train = train_section(options)
     engine = engine_of(options, train, config_of(options.sizes.shape), train.prompts_per_step)
@@ -159,7 +159,7 @@ def time_iterations(options: Options, sampler: Any, report: Report, found: dict[
 
 def stop_at_the_gate(options: Options, trainer: Any, report: Report, found: dict[str, Any]) -> None:
     """A sampler that has other weights than the trainer must end the step before anything is updated."""
-    from asymgrpo.trainer import MismatchError
+    from asymgrpo.training.trainer import MismatchError
 
     other = random_model(config_of(options.sizes.shape), device_of(options), getattr(torch, dtype_of(options)), seed=1)
     trainer.sampler.verify_every = 1

@@ -14,11 +14,11 @@ from accept_report import Report, release
 from part_speed import kind_of
 from phase_peaks import CpuPeaks, CudaPeaks, watch
 
-from asymgrpo import planner_memory
-from asymgrpo.config import Train
-from asymgrpo.planner_memory import memory, state
-from asymgrpo.planner_shapes import Shape, shape_from_config
-from asymgrpo.planner_time import machine_of
+from asymgrpo.planner import memory as planner_memory
+from asymgrpo.planner.memory import memory, state
+from asymgrpo.planner.shapes import Shape, shape_from_config
+from asymgrpo.planner.time import machine_of
+from asymgrpo.study.config import Train
 
 PHASES = ("logits", "layers", "update")
 PART_OF_THE_CARD = 0.6

@@ -11,8 +11,8 @@ from accept_models import config_of, device_of, engine_of, random_batch, setting
 from accept_options import Options
 from accept_report import Report, release
 
-from asymgrpo.planner_shapes import shape_from_config
-from asymgrpo.planner_time import RATES, forward_flops_per_token, machine_of, training_flops_per_token
+from asymgrpo.planner.shapes import shape_from_config
+from asymgrpo.planner.time import RATES, forward_flops_per_token, machine_of, training_flops_per_token
 
 KINDS = {"H200": "h200-141gb", "H100": "h100-80gb", "L40S": "l40s-48gb"}
 """Part of a card's name -> its name in machines.yaml."""

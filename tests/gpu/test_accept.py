@@ -13,7 +13,7 @@ import pytest
 from accept_options import FAULTS, NAMES, SECONDS, SIZES, Options, loads
 from accept_report import Report
 
-from asymgrpo.planner_time import Rates
+from asymgrpo.planner.time import Rates
 
 HERE = Path(__file__).parent
 
@@ -154,7 +154,7 @@ def test_pieces_add_up_in_one_machine_json(tmp_path):
 
 
 def test_rates_are_the_planners(tmp_path):
-    """What a part writes are fields of asymgrpo.planner_time.Rates, and numbers that they can be."""
+    """What a part writes are fields of asymgrpo.planner.time.Rates, and numbers that they can be."""
     written = {name for path in HERE.glob("part_*.py") for name in re.findall(r'rate\("(\w+)"', path.read_text())}
     known = {field.name for field in dataclasses.fields(Rates)}
     assert {"training_flops", "decoding_iteration_s", "sync_s_per_gb", "host_update_gb_per_s"} <= written & known

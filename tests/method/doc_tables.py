@@ -17,7 +17,7 @@ RECORDED = Path(__file__).parent / "peers" / "recorded.json"
 
 
 def arms_table() -> str:
-    from asymgrpo.arms import ARMS, MAIN, differences
+    from asymgrpo.method.arms import ARMS, MAIN, differences
 
     main = {arm.name for arm in MAIN}
     rows = []
@@ -28,7 +28,7 @@ def arms_table() -> str:
 
 
 def peers_table() -> str:
-    from asymgrpo.arms import ARMS, GRPO, ClipCov, KlCov
+    from asymgrpo.method.arms import ARMS, GRPO, ClipCov, KlCov
 
     found = json.loads(RECORDED.read_text())
     verl, trl, rlhf = (found["defaults"][name] for name in ("verl", "TRL", "OpenRLHF"))
@@ -72,7 +72,7 @@ def _values(found: dict[str, Any], side: int) -> list[float]:
     """The advantage in a group of 8 with one correct rollout: ours, then the peers'."""
     import torch
 
-    from asymgrpo.arms import GRPO
+    from asymgrpo.method.arms import GRPO
 
     ours = GRPO.estimate(torch.tensor([[1.0] + [0.0] * 7], dtype=torch.float64))[0, -side].item()
     peers = ("verl grpo", "TRL group", "OpenRLHF group_norm")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from asymgrpo import advantages as adv
+from asymgrpo.method import advantages as adv
 
 EXACT = {"rtol": 0, "atol": 1e-12}
 groups = st.integers(2, 64)

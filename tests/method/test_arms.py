@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from asymgrpo.arms import (
+from asymgrpo.method.arms import (
     ARMS,
     GRPO,
     MAIN,
@@ -22,9 +22,9 @@ from asymgrpo.arms import (
     idle_with_one_update,
     loss_terms,
 )
-from asymgrpo.conventions import app, describe
-from asymgrpo.losses import k3_kl, next_entropy_coef
-from asymgrpo.reduce import counts, reduce
+from asymgrpo.method.conventions import app, describe
+from asymgrpo.method.losses import k3_kl, next_entropy_coef
+from asymgrpo.method.reduce import counts, reduce
 
 PROMPTS, GROUP, TOKENS, VOCABULARY = 9, 8, 15, 5
 SEEDS = range(PROMPTS)

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymgrpo.advantages import asymmetric
-from asymgrpo.logprobs import token_logprobs_and_entropy
-from asymgrpo.losses import policy_loss
+from asymgrpo.method.advantages import asymmetric
+from asymgrpo.method.logprobs import token_logprobs_and_entropy
+from asymgrpo.method.losses import policy_loss
 
 seeds = st.integers(0, 2**31)
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymgrpo.logprobs import chunked_token_logprobs_and_entropy, token_logprobs_and_entropy
+from asymgrpo.method.logprobs import chunked_token_logprobs_and_entropy, token_logprobs_and_entropy
 
 
 def random_logits(n: int, v: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymgrpo import losses
-from asymgrpo.logprobs import token_logprobs_and_entropy
+from asymgrpo.method import losses
+from asymgrpo.method.logprobs import token_logprobs_and_entropy
 
 N, V = 400, 7
 CLIP = {"clip_low": 0.2, "clip_high": 0.28}

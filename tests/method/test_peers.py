@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from asymgrpo import advantages as adv
-from asymgrpo import losses
-from asymgrpo.arms import GRPO, KlCov, loss_terms
-from asymgrpo.reduce import counts, reduce
+from asymgrpo.method import advantages as adv
+from asymgrpo.method import losses
+from asymgrpo.method.arms import GRPO, KlCov, loss_terms
+from asymgrpo.method.reduce import counts, reduce
 
 RECORDED = json.loads((Path(__file__).parent / "peers" / "recorded.json").read_text())
 SINGLE = {"rtol": 2e-5, "atol": 2e-6}  # the recording is in float32

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymgrpo.reduce import FORMULAS, counts, reduce
+from asymgrpo.method.reduce import FORMULAS, counts, reduce
 
 MODES = tuple(FORMULAS)
 MAX_TOKENS = 12

@@ -10,8 +10,8 @@ from measure_step import batch_of
 from places import ACCELERATOR, Asked, Made, Name, Places
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from asymgrpo.config import Train
-from asymgrpo.engine import Engine, start_process_group
+from asymgrpo.study.config import Train
+from asymgrpo.training.engine import Engine, start_process_group
 
 
 def roles(optimizer) -> dict[str, torch.Tensor]:

@@ -9,11 +9,11 @@ import sys
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from asymgrpo.arms import get_arm, loss_terms
-from asymgrpo.batch import pack
-from asymgrpo.policy import Policy
-from asymgrpo.reduce import reduce
+from asymgrpo.method.arms import get_arm, loss_terms
+from asymgrpo.method.reduce import reduce
 from asymgrpo.rollout import Rollout
+from asymgrpo.training.batch import pack
+from asymgrpo.training.policy import Policy
 
 PROMPT = 8
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from snakemake.utils import update_config
 
-from asymgrpo.config import ConfigError, Study, indivisible
-from asymgrpo.planner import job_needs, load_study
-from asymgrpo.planner_config import merged
+from asymgrpo.planner.plan import job_needs, load_study
+from asymgrpo.study.config import ConfigError, Study, indivisible
+from asymgrpo.study.merge import merged
 from workflow.checks import load
-from workflow.launch import request
+from workflow.slurm.launch import request
 
 ROOT = Path(__file__).parents[2]
 PAPER, ONE_GPU = ROOT / "config/paper.yaml", ROOT / "config/paper-1gpu.yaml"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymgrpo.config import ConfigError
-from asymgrpo.planner_config import ROOT
-from asymgrpo.planner_measured import SHARES, read_measured
-from asymgrpo.planner_time import RATES, machine_of
+from asymgrpo.planner.measured import SHARES, read_measured
+from asymgrpo.planner.time import RATES, machine_of
+from asymgrpo.study.config import ConfigError
+from asymgrpo.study.merge import ROOT
 
 DEVICE = {"name": "Card of a test", "memory_gb": 85.0, "driver": "1"}
 NAMES = [f.name for f in fields(RATES)]
@@ -72,7 +72,7 @@ def test_another_card_is_pointed_out(tmp_path):
 
 def plan(*arguments: str) -> subprocess.CompletedProcess:
     paper = ["--config", "config/paper.yaml"]
-    command = [sys.executable, "-W", "ignore", "-m", "asymgrpo.planner", *paper, *arguments]
+    command = [sys.executable, "-W", "ignore", "-m", "asymgrpo.planner.plan", *paper, *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 

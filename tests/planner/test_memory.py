@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from asymgrpo.config import Train
-from asymgrpo.planner_memory import MicroBatch, activations, training_peak
-from asymgrpo.planner_shapes import shape_from_config
-from asymgrpo.planner_state import WIDTH, state
+from asymgrpo.planner.memory import MicroBatch, activations, training_peak
+from asymgrpo.planner.shapes import shape_from_config
+from asymgrpo.planner.state import WIDTH, state
+from asymgrpo.study.config import Train
 
 SCRIPT = Path(__file__).with_name("measure_step.py")
 CONFIG = {

@@ -6,12 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymgrpo.config import MAX_SEQUENCES, Train
-from asymgrpo.planner import load_study
-from asymgrpo.planner_config import ROOT
-from asymgrpo.planner_cost import habits_of
-from asymgrpo.planner_shapes import SHAPES
-from asymgrpo.planner_time import (
+from asymgrpo.planner.cost import habits_of
+from asymgrpo.planner.plan import load_study
+from asymgrpo.planner.shapes import SHAPES
+from asymgrpo.planner.time import (
     Habits,
     Lengths,
     Rates,
@@ -24,6 +22,8 @@ from asymgrpo.planner_time import (
     save_seconds,
     step_seconds,
 )
+from asymgrpo.study.config import MAX_SEQUENCES, Train
+from asymgrpo.study.merge import ROOT
 
 QWEN3, H100, LENGTHS = SHAPES["Qwen/Qwen3-4B"], machine_of("h100-80gb"), Lengths(120, 1024)
 STUDY = load_study([ROOT / "config/paper.yaml", ROOT / "config/paper-1gpu.yaml"])

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from asymgrpo.config import Train
-from asymgrpo.planner import load_study
-from asymgrpo.planner_memory import MicroBatch, activations
-from asymgrpo.planner_shapes import shape_from_config
-from asymgrpo.planner_state import BUCKET, WIDTH, moved_per_update, state
-from asymgrpo.rendezvous import single_process_environment
+from asymgrpo.planner.memory import MicroBatch, activations
+from asymgrpo.planner.plan import load_study
+from asymgrpo.planner.shapes import shape_from_config
+from asymgrpo.planner.state import BUCKET, WIDTH, moved_per_update, state
+from asymgrpo.study.config import Train
+from asymgrpo.training.rendezvous import single_process_environment
 
 SCRIPT = Path(__file__).with_name("measure_places.py")
 ROOT = SCRIPT.parents[2]

@@ -7,7 +7,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymgrpo.planner_config import ROOT, updated
+from asymgrpo.study.merge import ROOT, updated
 
 keys = st.sampled_from("abc")
 values = st.recursive(
@@ -29,5 +29,7 @@ def test_the_merge_is_snakemakes(old, new):
 
 
 def test_the_planner_does_not_import_snakemake():
-    check = "import sys, asymgrpo.planner; sys.exit(any(name.split('.')[0] == 'snakemake' for name in sys.modules))"
+    check = (
+        "import sys, asymgrpo.planner.plan; sys.exit(any(name.split('.')[0] == 'snakemake' for name in sys.modules))"
+    )
     assert subprocess.run([sys.executable, "-c", check], cwd=ROOT).returncode == 0

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from asymgrpo.config import Train
-from asymgrpo.planner import RESPONSE_SHARE
-from asymgrpo.planner_memory import MicroBatch, activations
-from asymgrpo.planner_shapes import SHAPES, Shape
-from asymgrpo.planner_time import RATES, Lengths, machine_of, step_seconds, training_flops_per_token
+from asymgrpo.planner.memory import MicroBatch, activations
+from asymgrpo.planner.plan import RESPONSE_SHARE
+from asymgrpo.planner.shapes import SHAPES, Shape
+from asymgrpo.planner.time import RATES, Lengths, machine_of, step_seconds, training_flops_per_token
+from asymgrpo.study.config import Train
 
 DOCUMENT = Path(__file__).parents[2] / "docs/planner.md"
 GIB = 2**30

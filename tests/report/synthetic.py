@@ -9,17 +9,17 @@ import pandas as pd
 import pyarrow as pa
 import yaml
 
-from asymgrpo.arms import conventions, get_arm
 from asymgrpo.files import write_json, write_table, write_text
-from asymgrpo.metrics import DESCRIPTIONS, SCHEMA
-from asymgrpo.stopwatch import PHASES
+from asymgrpo.method.arms import conventions, get_arm
 from asymgrpo.tasks.chain_sum import rows as problems_of
 from asymgrpo.tasks.table import write_problems
-from evals.claims import SCHEMA as CLAIMS_SCHEMA
-from evals.claims_measures import MEASURES
+from asymgrpo.training.metrics import DESCRIPTIONS, SCHEMA
+from asymgrpo.training.stopwatch import PHASES
+from evals.claims.decided import SCHEMA as CLAIMS_SCHEMA
+from evals.claims.measures import MEASURES
 from evals.figures import training_curves
-from evals.score import SeedVarianceRule, score
-from evals.tables import table_1
+from evals.tables.score import SeedVarianceRule, score
+from evals.tables.table1 import table_1
 from workflow import common
 from workflow.checks import load
 

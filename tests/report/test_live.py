@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from runs import digests, finish, out_of, prepare, start, workspace_of
 
-from asymgrpo.live import FOLDER, VARIABLE, Live, LiveView, open_live
-from asymgrpo.run import History
+from asymgrpo.training.live import FOLDER, VARIABLE, Live, LiveView, open_live
+from asymgrpo.training.run import History
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:

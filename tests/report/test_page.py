@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from synthetic import ANALYSES, ARMS, HOSTILE, SEEDS
 
 from asymgrpo.files import write_table
-from evals.bundle import make
-from evals.bundle_files import open_bundle
+from evals.artifacts.bundle import make
+from evals.artifacts.bundle_files import open_bundle
 from evals.io import read_table
 from evals.report.curves import rounded, thinned
 from evals.report.page import render
 from evals.report.results import read_results
 from evals.report.texts import within
-from evals.tables import TITLES, percent
+from evals.tables.table1 import TITLES, percent
 
 ROOT = Path(__file__).parents[2]
 FETCHING = ("src", "href", "action", "data", "poster", "srcset")

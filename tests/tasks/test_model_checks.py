@@ -13,8 +13,8 @@ from tiny_trainer import tiny_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from asymgrpo.errors import DataError, InputError, ModelError
-from asymgrpo.model_checks import check_model, expected_shapes
-from asymgrpo.models import load_model, make_hub, read_weights
+from asymgrpo.models.checks import check_model, expected_shapes
+from asymgrpo.models.load import load_model, make_hub, read_weights
 from asymgrpo.tasks.prompts import PromptError
 from asymgrpo.tasks.table import write_problems
 from asymgrpo.tasks.tokenizer import VOCABULARY, build_tokenizer

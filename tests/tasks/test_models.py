@@ -6,7 +6,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from asymgrpo import base_model, models
+from asymgrpo.models import load as models
+from asymgrpo.models import tiny as base_model
 from asymgrpo.tasks.chain_sum import STYLES
 
 SPEC = {

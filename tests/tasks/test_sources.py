@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-import evals.benchmarks
+import asymgrpo.tasks.benchmarks
 from asymgrpo.files import METADATA_KEY
 from asymgrpo.tasks import cleaning, prepare, sources, spec, table
 from asymgrpo.tasks import lock as locks
@@ -200,8 +200,8 @@ def test_split_is_a_partition_that_does_not_depend_on_the_limit(data_dir, lock):
 
 
 def test_benchmarks_load_with_the_papers_sample_counts():
-    loaded = {name: evals.benchmarks.load(name) for name in evals.benchmarks.BENCHMARKS}
+    loaded = {name: asymgrpo.tasks.benchmarks.load(name) for name in asymgrpo.tasks.benchmarks.BENCHMARKS}
     paper = {name: b.paper_samples for name, b in loaded.items() if b.paper_samples}
     assert paper == {"math500": 5, "olympiadbench": 5, "aime24": 10, "aime25": 10, "amc23": 10}
     with pytest.raises(DataError, match="unknown benchmark 'aime26'"):
-        evals.benchmarks.load("aime26")
+        asymgrpo.tasks.benchmarks.load("aime26")

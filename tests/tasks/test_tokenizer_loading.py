@@ -2,7 +2,7 @@
 
 import pytest
 
-from asymgrpo.models import load_tokenizer
+from asymgrpo.models.load import load_tokenizer
 from asymgrpo.tasks.prompts import render
 from asymgrpo.tasks.tokenizer import build_tokenizer
 
@@ -20,7 +20,7 @@ def smollm2_tokenizer(tmp_path_factory):
     """The tokenizer inside the packaged GGUF file, saved as the workflow saves it."""
     from transformers import AutoTokenizer
 
-    from asymgrpo.models import gguf_file
+    from asymgrpo.models.load import gguf_file
 
     directory = tmp_path_factory.mktemp("smollm2")
     path = gguf_file()

@@ -4,9 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymgrpo.batch import by_tokens, micro_batches, pack
-from asymgrpo.policy import Policy
 from asymgrpo.rollout import Rollout
+from asymgrpo.training.batch import by_tokens, micro_batches, pack
+from asymgrpo.training.policy import Policy
 
 TOKENS = st.lists(st.integers(0, 23), min_size=1, max_size=9)
 

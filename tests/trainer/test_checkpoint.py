@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from asymgrpo.checkpoint import CheckpointError, checksums, exclusive, fault, newest_whole, prune, seal
 from asymgrpo.files import sha256_file
+from asymgrpo.training.checkpoint import CheckpointError, checksums, exclusive, fault, newest_whole, prune, seal
 
 
 def make(folder, step, world_size=1):

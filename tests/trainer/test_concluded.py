@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from asymgrpo import checkpoint as ck
-from asymgrpo.run import Run
+from asymgrpo.training import checkpoint as ck
+from asymgrpo.training.run import Run
 
 
 @pytest.mark.parametrize("text", ['{"history": {', "[]", "{}", '{"history": {"x": 1}, "metadata": {}}', "\x00"])

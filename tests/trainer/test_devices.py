@@ -11,10 +11,10 @@ from elsewhere import ELSEWHERE, MixedDevicesError, PretendedGpu
 
 from asymgrpo import devices
 from asymgrpo.devices import DeviceError, own_device, take_own_device
-from asymgrpo.engine import leave_out_shared_memory
 from asymgrpo.rollout import Request
 from asymgrpo.rollout.torch_engine import TorchEngine
 from asymgrpo.surroundings import EXPECTS_GPU
+from asymgrpo.training.engine import leave_out_shared_memory
 
 REQUESTS = [
     Request((3, 4, 5), (1, 2, 3)),

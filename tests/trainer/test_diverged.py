@@ -13,19 +13,19 @@ import torch
 import yaml
 from tiny_trainer import distance, join, make_trainer, settings, steps, tiny_model, weights
 
-from asymgrpo import outcome
-from asymgrpo import trainer as trainer_module
-from asymgrpo.arms import get_arm
-from asymgrpo.base_model import SpecError, make, parse_spec
-from asymgrpo.config import ConfigError, parse_section
-from asymgrpo.finite import need_finite_row
-from asymgrpo.losses import active_entropy_coef, next_entropy_coef
-from asymgrpo.outcome import Diverged, DivergedError
-from asymgrpo.policy import Policy
-from asymgrpo.reduce import reduce
+from asymgrpo.method.arms import get_arm
+from asymgrpo.method.losses import active_entropy_coef, next_entropy_coef
+from asymgrpo.method.reduce import reduce
+from asymgrpo.models.tiny import SpecError, make, parse_spec
 from asymgrpo.rollout import Rollout
 from asymgrpo.rollout.torch_engine import TorchEngine
-from asymgrpo.stopwatch import Stopwatch
+from asymgrpo.study import outcome
+from asymgrpo.study.config import ConfigError, parse_section
+from asymgrpo.study.outcome import Diverged, DivergedError
+from asymgrpo.training import trainer as trainer_module
+from asymgrpo.training.finite import need_finite_row
+from asymgrpo.training.policy import Policy
+from asymgrpo.training.stopwatch import Stopwatch
 from asymgrpo.verifier import Verdict
 from evals.select import SelectionError, select_step
 
@@ -221,17 +221,17 @@ def test_a_run_that_diverges_is_done_and_says_so(tmp_path, model_directory):
 
 LATE = """
 import math
-import asymgrpo.train
-import asymgrpo.trainer as t
+import asymgrpo.training.train
+import asymgrpo.training.trainer as t
 score = t.Trainer.score
 def late(self, batch):
     logp, entropy = score(self, batch)
     bad = self.engine.updates >= 6 and self.engine.rank == self.engine.world_size - 1
     return logp, entropy * (math.nan if bad else 1)
 t.Trainer.score = late
-asymgrpo.train.app()
+asymgrpo.training.train.app()
 """
-"""`python -m asymgrpo.train`, with an entropy that is spoilt from the fourth step on, on the last rank only."""
+"""`python -m asymgrpo.training.train`, with an entropy that is spoilt from the fourth step on, on the last rank only."""
 
 
 def spoilt_late(monkeypatch, folder: Path, model: Path, **train) -> list[str]:
@@ -265,7 +265,17 @@ def test_both_ranks_end_where_one_diverges(tmp_path, model_directory, monkeypatc
     command = spoilt_late(monkeypatch, tmp_path, model_directory, ranks_per_node=2, micro_batch=2, zero_stage=2)
     operation = next(part.split("=", 1)[1] for part in command if part.startswith("--operation="))
     runs.finish(
-        [sys.executable, "-m", "workflow.launch", "--operation", operation, "--cpus-per-rank", "1", "--", *command]
+        [
+            sys.executable,
+            "-m",
+            "workflow.slurm.launch",
+            "--operation",
+            operation,
+            "--cpus-per-rank",
+            "1",
+            "--",
+            *command,
+        ]
     )
     ended = outcome.read(json.loads((runs.out_of(command) / "done.json").read_text()))
     assert ended == Diverged(4, "the entropy is not finite in step 4 (on rank 1)")

@@ -12,11 +12,11 @@ from tiny_trainer import EOS, distance, join, make_engine, make_trainer, setting
 from transformers import AutoModelForCausalLM
 from update_cases import CASES, difference, one_update, sequences, short_run
 
-from asymgrpo import trainer as trainer_module
-from asymgrpo.batch import pack
-from asymgrpo.policy import Policy
-from asymgrpo.reduce import counts, reduce
+from asymgrpo.method.reduce import counts, reduce
 from asymgrpo.rollout.torch_engine import TorchEngine
+from asymgrpo.training import trainer as trainer_module
+from asymgrpo.training.batch import pack
+from asymgrpo.training.policy import Policy
 
 pytestmark = pytest.mark.slow
 REDUCTIONS = ("token", "sequence", "constant")

@@ -8,9 +8,9 @@ import pytest
 import runs
 from tiny_trainer import distance, make_trainer, settings, steps, weights
 
-from asymgrpo import checkpoint as ck
 from asymgrpo.files import sha256_file
-from asymgrpo.run import History, Run
+from asymgrpo.training import checkpoint as ck
+from asymgrpo.training.run import History, Run
 
 pytestmark = pytest.mark.usefixtures("joined")
 

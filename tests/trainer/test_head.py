@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_trainer import EOS, join, make_trainer, settings, steps, tiny_model
 
-from asymgrpo.head import Float32Head, with_float32_logits
+from asymgrpo.method.head import Float32Head, with_float32_logits
 from asymgrpo.rollout.torch_engine import TorchEngine
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from runs import ROOT
 from tiny_trainer import even_wins_in_time, join, make_trainer, settings, tiny_model
 
-from asymgrpo.batch import pack
-from asymgrpo.metrics import DESCRIPTIONS, SCHEMA, StepRecord, UpdateTotals, concatenate, step_row
-from asymgrpo.policy import Policy
-from asymgrpo.stopwatch import Stopwatch
+from asymgrpo.training.batch import pack
+from asymgrpo.training.metrics import DESCRIPTIONS, SCHEMA, StepRecord, UpdateTotals, concatenate, step_row
+from asymgrpo.training.policy import Policy
+from asymgrpo.training.stopwatch import Stopwatch
 
 VERDICTS = ("correct", "wrong", "unparsed", "timeout", "truncated")
 NULL_WITHOUT_CORRECT = {"entropy_correct", "logp_change_correct"}
@@ -240,7 +240,7 @@ def test_displacement_is_measured_as_often_as_asked(every, expected):
 
 def test_clip_shares_count_training_tokens_beyond_the_bounds(monkeypatch):
     """Against the ratios themselves, in the update where they are not 1; masked rollouts are not counted."""
-    from asymgrpo import trainer as module
+    from asymgrpo.training import trainer as module
 
     join()
     counted = np.zeros(3)
@@ -270,8 +270,10 @@ def test_clip_shares_count_training_tokens_beyond_the_bounds(monkeypatch):
 
 
 def test_the_document_is_current():
-    printed = subprocess.run([sys.executable, "-m", "asymgrpo.metrics"], cwd=ROOT, capture_output=True, text=True)
+    printed = subprocess.run(
+        [sys.executable, "-m", "asymgrpo.training.metrics"], cwd=ROOT, capture_output=True, text=True
+    )
     assert printed.returncode == 0, printed.stderr
     document = (ROOT / "docs/metrics.md").read_text()
-    assert document == printed.stdout, "run: python -m asymgrpo.metrics > docs/metrics.md"
+    assert document == printed.stdout, "run: python -m asymgrpo.training.metrics > docs/metrics.md"
     assert all(f"| `{name}` |" in document for name in SCHEMA.names)

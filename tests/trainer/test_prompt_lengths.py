@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from asymgrpo.config import ConfigError
+from asymgrpo.study.config import ConfigError
 from asymgrpo.tasks.table import write_problems
 from asymgrpo.tasks.tokenizer import build_tokenizer
-from asymgrpo.train import read_problems
+from asymgrpo.training.train import read_problems
 from evals.io import DataError
 from evals.sample import check_lengths
 

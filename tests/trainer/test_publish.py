@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-import asymgrpo.run
-from asymgrpo.checkpoint import forget
+import asymgrpo.training.run
 from asymgrpo.files import remove_partial, write_json, write_table
-from asymgrpo.run import Run
+from asymgrpo.training.checkpoint import forget
+from asymgrpo.training.run import Run
 
 
 def test_killed_while_publishing(tmp_path, monkeypatch):
@@ -31,7 +31,7 @@ def test_killed_while_publishing(tmp_path, monkeypatch):
         write_json(value, path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(asymgrpo.run, "write_json", killed)
+        patched.setattr(asymgrpo.training.run, "write_json", killed)
         with pytest.raises(KeyboardInterrupt):
             run.publish(out, {})
     assert not (out / "done.json").exists()

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asymgrpo.seeds import derive
-from asymgrpo.train import longest_sequence
-from asymgrpo.trainer import Problem, Trainer, control_seed
+from asymgrpo.training.train import longest_sequence
+from asymgrpo.training.trainer import Problem, Trainer, control_seed
 
 SHARDED = {"zero_stage": 2, "ranks_per_node": 2, "micro_batch": 2, "steps": 4, "evaluate_every": 4, "rollouts_every": 4}
 BOUND = 300
@@ -26,14 +26,26 @@ def on_ranks(folder, model, **train) -> list[str]:
     """The command of the workflow for this run, with its launcher."""
     command = runs.prepare(folder, model, **train)
     operation = next(part.split("=", 1)[1] for part in command if part.startswith("--operation="))
-    return [sys.executable, "-m", "workflow.launch", "--operation", operation, "--cpus-per-rank", "1", "--", *command]
+    return [
+        sys.executable,
+        "-m",
+        "workflow.slurm.launch",
+        "--operation",
+        operation,
+        "--cpus-per-rank",
+        "1",
+        "--",
+        *command,
+    ]
 
 
 def ranks_of(launcher: subprocess.Popen) -> list[int]:
     """Process ids of the training processes below a launcher."""
     listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-    return [int(pid) for pid, parent, words in rows if int(parent) == launcher.pid and "asymgrpo.train" in words]
+    return [
+        int(pid) for pid, parent, words in rows if int(parent) == launcher.pid and "asymgrpo.training.train" in words
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +175,7 @@ def test_the_first_time_that_a_step_draws_a_problem_it_has_the_seeds_of_old():
 def test_a_sequence_longer_than_the_model_is_refused():
     from tiny_trainer import settings
 
-    from asymgrpo.config import ConfigError
+    from asymgrpo.study.config import ConfigError
 
     train, problems = settings(max_tokens=12, evaluate_max_tokens=20), [Problem("p", (1,) * 30, "")]
     assert longest_sequence(train, problems, [problems[:0]], 64) == 42

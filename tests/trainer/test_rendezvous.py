@@ -9,10 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import ROOT
 
-from asymgrpo.rendezvous import FIRST_PORT, PORTS, SRUN, TORCHRUN, Meeting, RendezvousError, find_meeting, job_port
-from workflow.launch import LaunchError, launched
+from asymgrpo.training.rendezvous import (
+    FIRST_PORT,
+    PORTS,
+    SRUN,
+    TORCHRUN,
+    Meeting,
+    RendezvousError,
+    find_meeting,
+    job_port,
+)
+from workflow.slurm.launch import LaunchError, launched
 
-COMMAND = ["env", "A=1", "python", "-W", "ignore", "-m", "asymgrpo.train", "--model=x"]
+COMMAND = ["env", "A=1", "python", "-W", "ignore", "-m", "asymgrpo.training.train", "--model=x"]
 
 
 def hosts(nodes: str) -> list[str]:
@@ -107,7 +116,7 @@ def test_inside_a_slurm_job_srun_starts_the_ranks(gpus):
         command
     )
     assert ("--gpus=8" in command) == gpus
-    assert command[at:] == [sys.executable, "-m", "asymgrpo.rendezvous", *COMMAND]
+    assert command[at:] == [sys.executable, "-m", "asymgrpo.training.rendezvous", *COMMAND]
 
 
 FAKE_SRUN = """#!/bin/bash
@@ -137,7 +146,7 @@ def test_from_launcher_to_rank(tmp_path):
     launcher = [
         sys.executable,
         "-m",
-        "workflow.launch",
+        "workflow.slurm.launch",
         "--operation",
         str(tmp_path / "operation.json"),
         "--cpus-per-rank",

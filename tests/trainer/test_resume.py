@@ -13,7 +13,7 @@ import runs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymgrpo.run import EXIT_PREEMPTED, selectable
+from asymgrpo.training.run import EXIT_PREEMPTED, selectable
 from evals.select import select_step
 
 pytestmark = pytest.mark.slow

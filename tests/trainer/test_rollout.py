@@ -2,10 +2,10 @@
 
 import torch
 
-from asymgrpo.batch import pack
-from asymgrpo.policy import Policy
 from asymgrpo.rollout import Request
 from asymgrpo.rollout.torch_engine import TorchEngine, sample
+from asymgrpo.training.batch import pack
+from asymgrpo.training.policy import Policy
 
 PROMPTS = [(3, 4, 5), (6, 7, 8, 9, 10, 11), (12, 13), (14,)]
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asymgrpo.seeds import derive, prompt_order, uniforms
-from asymgrpo.trainer import rollout_seed
+from asymgrpo.training.trainer import rollout_seed
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 30))

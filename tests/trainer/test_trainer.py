@@ -20,17 +20,17 @@ from tiny_trainer import (
 )
 from update_cases import sequences
 
-from asymgrpo.arms import ARMS, get_arm
-from asymgrpo.batch import pack
-from asymgrpo.losses import k3_kl, ratio
-from asymgrpo.policy import Policy
+from asymgrpo.method.arms import ARMS, get_arm
+from asymgrpo.method.losses import k3_kl, ratio
 from asymgrpo.rollout import Rollout
 from asymgrpo.rollout.base import RolloutEngine
 from asymgrpo.rollout.torch_engine import TorchEngine
-from asymgrpo.stopwatch import Stopwatch
 from asymgrpo.tasks.tokenizer import build_tokenizer
-from asymgrpo.train import make_grader
-from asymgrpo.trainer import MismatchError, Problem, rollout_seed
+from asymgrpo.training.batch import pack
+from asymgrpo.training.policy import Policy
+from asymgrpo.training.stopwatch import Stopwatch
+from asymgrpo.training.train import make_grader
+from asymgrpo.training.trainer import MismatchError, Problem, rollout_seed
 from asymgrpo.verifier import Verdict
 
 OVERRIDES = {"grpo_adaptive_entropy": {"adaptive_entropy": {"target": 9.0, "delta": 0.005, "low": 0.0, "high": 1.0}}}

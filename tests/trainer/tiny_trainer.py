@@ -9,14 +9,14 @@ import runs
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from asymgrpo.arms import ARMS, Arm
-from asymgrpo.config import Train, parse_section
-from asymgrpo.engine import Engine, start_process_group
+from asymgrpo.method.arms import ARMS, Arm
 from asymgrpo.rollout import Rollout
 from asymgrpo.rollout.torch_engine import TorchEngine
-from asymgrpo.stopwatch import Stopwatch
-from asymgrpo.train import micro_batches_per_update
-from asymgrpo.trainer import Problem, Trainer
+from asymgrpo.study.config import Train, parse_section
+from asymgrpo.training.engine import Engine, start_process_group
+from asymgrpo.training.stopwatch import Stopwatch
+from asymgrpo.training.train import micro_batches_per_update
+from asymgrpo.training.trainer import Problem, Trainer
 from asymgrpo.verifier import Verdict
 
 EOS = (1, 2)
@@ -78,7 +78,7 @@ def make_engine(train: Train, model: torch.nn.Module | None = None) -> Engine:
 def make_trainer(
     arm: Arm = ARMS["grpo"], train: Train | None = None, model=None, sampler=None, grade=even_wins, **more
 ) -> Trainer:
-    """Everything that `python -m asymgrpo.train` builds, on `model` (a fresh random one if None)."""
+    """Everything that `python -m asymgrpo.training.train` builds, on `model` (a fresh random one if None)."""
     train = train or settings()
     model = model or tiny_model()
     engine = make_engine(train, model)

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from tiny_trainer import distance, join, make_trainer, settings, steps, weights
 
-from asymgrpo.arms import ARMS, GRPO, Arm
-from asymgrpo.batch import pack
+from asymgrpo.method.arms import ARMS, GRPO, Arm
 from asymgrpo.rollout import Rollout
+from asymgrpo.training.batch import pack
 
 PROMPTS, GROUP, MAX_TOKENS = 4, 4, 12
 SEQUENCES = PROMPTS * GROUP

@@ -15,8 +15,8 @@ def main() -> None:
     import trajectory
     from tqdm import tqdm
 
-    from asymgrpo.arms import ARMS
     from asymgrpo.files import write_text
+    from asymgrpo.method.arms import ARMS
 
     tiny_trainer.join()
     old, new = trajectory.read() if trajectory.FILE.exists() else {}, {}

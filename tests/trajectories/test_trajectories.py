@@ -7,7 +7,7 @@ import pytest
 import tiny_trainer
 from trajectory import COLUMNS, RELATIVE, STEPS, SYSTEMATIC, faults, read, residuals, trajectory
 
-from asymgrpo.arms import ARMS
+from asymgrpo.method.arms import ARMS
 
 pytestmark = pytest.mark.slow
 RECORDED = read()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tiny_trainer import even_wins_in_time, make_trainer, settings, steps, tiny_model
 
-from asymgrpo.arms import get_arm
+from asymgrpo.method.arms import get_arm
 
 FILE = Path(__file__).with_name("recorded.json")
 COLUMNS = ("loss", "grad_norm", "entropy", "reward_mean")

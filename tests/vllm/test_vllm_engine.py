@@ -8,16 +8,16 @@ import torch
 from tiny_trainer import EOS, PROBLEMS, make_trainer, settings, steps, tiny_model
 from vllm_models import model_of
 
-from asymgrpo.arms import ARMS
-from asymgrpo.batch import pack
-from asymgrpo.config import ConfigError
-from asymgrpo.metrics import mismatch_metrics
-from asymgrpo.policy import Policy
+from asymgrpo.method.arms import ARMS
 from asymgrpo.rollout import Request, SamplerError, vllm_worker
 from asymgrpo.rollout.base import EVALUATION_LIMITS
 from asymgrpo.rollout.torch_engine import TorchEngine
 from asymgrpo.rollout.vllm_engine import check_head_size, start
-from asymgrpo.trainer import MismatchError
+from asymgrpo.study.config import ConfigError
+from asymgrpo.training.batch import pack
+from asymgrpo.training.metrics import mismatch_metrics
+from asymgrpo.training.policy import Policy
+from asymgrpo.training.trainer import MismatchError
 
 pytestmark = pytest.mark.slow
 TOLERANCE = 1e-4

@@ -10,10 +10,10 @@ import torch
 from tiny_trainer import EOS, make_trainer, settings, steps
 from vllm_models import model_of
 
-from asymgrpo.arms import ARMS
-from asymgrpo.engine import start_process_group
+from asymgrpo.method.arms import ARMS
 from asymgrpo.rollout import Limits, Request
 from asymgrpo.rollout.vllm_engine import VllmEngine
+from asymgrpo.training.engine import start_process_group
 
 
 def sum_over_ranks() -> int:

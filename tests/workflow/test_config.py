@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asymgrpo.config import ConfigError, parse
+from asymgrpo.study.config import ConfigError, parse
 from workflow.checks import load
 
 ROOT = Path(__file__).parents[2]

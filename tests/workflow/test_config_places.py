@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asymgrpo.config import ConfigError
+from asymgrpo.study.config import ConfigError
 from tests.project_files import project_files
 from tests.workflow.changes import ROOT, by_command
 from workflow.checks import load

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from asymgrpo.config import ConfigError
+from asymgrpo.study.config import ConfigError
 from tests.workflow.changes import by_command
 from workflow.checks import load
 

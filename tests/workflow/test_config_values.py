@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from asymgrpo.config import ConfigError
+from asymgrpo.study.config import ConfigError
 from tests.workflow.changes import by_command, by_file
 from workflow.checks import load
 

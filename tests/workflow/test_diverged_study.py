@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from dry import ROOT, run_mini
 
-from asymgrpo.outcome import read
-from evals.bundle import make
-from evals.bundle_files import open_bundle
-from evals.trace import trace
+from asymgrpo.study.outcome import read
+from evals.artifacts.bundle import make
+from evals.artifacts.bundle_files import open_bundle
+from evals.artifacts.trace import trace
 
 pytestmark = pytest.mark.slow
 CHANGES = (

@@ -64,10 +64,10 @@ def in_ascii(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[byt
 @pytest.mark.parametrize(
     "command",
     [
-        ("-m", "asymgrpo.planner", "--config", "config/paper.yaml"),
-        ("-m", "asymgrpo.arms", "asymgrpo"),
-        ("-m", "asymgrpo.metrics"),
-        ("-m", "evals.tables", "--help"),
+        ("-m", "asymgrpo.planner.plan", "--config", "config/paper.yaml"),
+        ("-m", "asymgrpo.method.arms", "asymgrpo"),
+        ("-m", "asymgrpo.training.metrics"),
+        ("-m", "evals.tables.table1", "--help"),
         ("-m", "snakemake", "-n", "--nolock", "--config", "results=RESULTS"),
     ],
     ids=lambda command: command[1],

@@ -11,7 +11,7 @@ import pytest
 import snakemake.cli  # noqa: F401 - imported here, once for every forked call
 from pydantic import BaseModel
 
-from asymgrpo.config import Study
+from asymgrpo.study.config import Study
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from evals.paper_values import MODEL, PRINTED, paper_value
+from evals.tables.paper_values import MODEL, PRINTED, paper_value
 from workflow.checks import load
 from workflow.common import of_paper, paper_option
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from asymgrpo.config import parse
+from asymgrpo.study.config import parse
 from tests.workflow.changes import ROOT, by_command
-from workflow import common, figures, launch
+from workflow import common, figures
+from workflow.slurm import launch
 
 STRANGE = "it's a ü;&'x'"
 SHELL_FIELD = re.compile(r"\{((?:input|output|log)\b[^{}]*|params\.(?:results|out|checkpoints|bundle|lock|prefix))\}")

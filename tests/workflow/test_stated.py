@@ -1,4 +1,4 @@
-"""What a result states, and what is refused: properties of asymgrpo.settings, and every step's refusal on real files."""
+"""What a result states, and what is refused: properties of asymgrpo.study.settings, and every step's refusal on real files."""
 
 import copy
 import json
@@ -14,11 +14,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymgrpo import settings
-from asymgrpo.config import NO_EFFECT_ON_RESULTS, parse
 from asymgrpo.errors import DataError
 from asymgrpo.files import write_table
-from evals.agreement import refuse_other_settings
+from asymgrpo.study import settings
+from asymgrpo.study.config import NO_EFFECT_ON_RESULTS, parse
+from evals.artifacts.agreement import refuse_other_settings
 from workflow import common
 from workflow.given import GivenSettings
 from workflow.leaves import merged, study_of_results
@@ -161,7 +161,12 @@ def test_train_refuses_another_base_model_and_other_problems(results, tmp_path):
         ("problems", "chain4", "embedded_seed"): ["data/chain4.parquet", "problems"],
     }.items():
         done = call(
-            "asymgrpo.train", "--settings", settings.dumps(changed(asked, path)), *inputs, "--out", tmp_path / "out"
+            "asymgrpo.training.train",
+            "--settings",
+            settings.dumps(changed(asked, path)),
+            *inputs,
+            "--out",
+            tmp_path / "out",
         )
         assert done.returncode == 2, done.stderr
         assert all(word in done.stderr for word in [*words, path[-1]]), done.stderr
@@ -193,14 +198,14 @@ def test_each_step_of_evaluation_refuses_what_was_not_asked_for(results, tmp_pat
             "samples/tiny/grpo/seed0",
         ),
         (
-            *("evals.score", asked["scores"], ("plan", "models", "tiny", "train", "learning_rate")),
+            *("evals.tables.score", asked["scores"], ("plan", "models", "tiny", "train", "learning_rate")),
             [*of_score, "--seed-variance", "own"],
             "graded/tiny/grpo/seed0.parquet",
         ),
-        ("evals.tables", asked["table1"], ("options", "draws"), of_table, "scores.parquet"),
-        ("evals.tables", asked["table1"], ("plan", "arms", "grpo", "clip_high"), of_table, "scores.parquet"),
+        ("evals.tables.table1", asked["table1"], ("options", "draws"), of_table, "scores.parquet"),
+        ("evals.tables.table1", asked["table1"], ("plan", "arms", "grpo", "clip_high"), of_table, "scores.parquet"),
         (
-            *("evals.claims", asked["claims"], ("plan", "arms", "grpo", "clip_low")),
+            *("evals.claims.decided", asked["claims"], ("plan", "arms", "grpo", "clip_low")),
             [
                 *("--runs", results / "run_scores.parquet", "--metrics", run / "metrics.parquet"),
                 *("--measures", tmp_path / "m", "--markdown", tmp_path / "c.md"),
@@ -237,7 +242,13 @@ def test_weights_that_are_not_those_of_the_manifest_are_refused(results, tmp_pat
     out = tmp_path / "out"
     done = [
         call(
-            *("asymgrpo.train", "--settings", settings.dumps(settings.run(plan, "tiny", "grpo", 0)), "--model", base),
+            *(
+                "asymgrpo.training.train",
+                "--settings",
+                settings.dumps(settings.run(plan, "tiny", "grpo", 0)),
+                "--model",
+                base,
+            ),
             *("--operation", results / "config/operation/tiny.json", "--problems", problems["train"]),
             *("--evaluate", evaluated[0], "--evaluate", evaluated[1], "--checkpoints", tmp_path / "c", "--out", out),
         ),
@@ -273,11 +284,11 @@ def test_a_bundle_and_a_report_refuse_runs_of_another_configuration(results, tmp
     path.write_text(json.dumps(told), encoding="utf-8")
     try:
         for module, options in {
-            "evals.bundle": ["make", "--results", results],
+            "evals.artifacts.bundle": ["make", "--results", results],
             "evals.report": ["--results", results],
-            "evals.crate": ["--results", results],
+            "evals.artifacts.crate": ["--results", results],
         }.items():
-            out = results / "ro-crate-metadata.json" if module == "evals.crate" else tmp_path / "out"
+            out = results / "ro-crate-metadata.json" if module == "evals.artifacts.crate" else tmp_path / "out"
             done = call(module, *options, "--out", out)
             assert done.returncode != 0, module
             assert "learning_rate is 0.0006, not 0.123" in done.stderr, (module, done.stderr)
@@ -344,7 +355,10 @@ def test_what_an_earlier_configuration_left_is_in_no_page_and_no_crate(results, 
     told = settings.stated(copy / "scores.parquet")
     more = changed(told, ("plan", "arms", "positive_only"))
     write_table(pq.read_table(copy / "scores.parquet"), copy / "analyses.parquet", {"settings": more})
-    for module, out in {"evals.report": tmp_path / "page.html", "evals.crate": copy / "ro-crate-metadata.json"}.items():
+    for module, out in {
+        "evals.report": tmp_path / "page.html",
+        "evals.artifacts.crate": copy / "ro-crate-metadata.json",
+    }.items():
         done = call(module, "--results", copy, "--out", out)
         assert done.returncode == 0, done.stderr
         said = out.read_text(encoding="utf-8")

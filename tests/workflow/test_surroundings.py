@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from asymgrpo import surroundings
-from asymgrpo.config import parse
+from asymgrpo.study.config import parse
 from asymgrpo.surroundings import FOLDERS, VLLM, SurroundingsError, own_folder, prepare
-from workflow import enter
+from containers import enter
 
 ROOT = Path(__file__).parents[2]
 NO_HOME = "/proc/nohome"
@@ -148,17 +148,17 @@ def test_a_containers_fast_network_is_bound_where_it_exists(on_gpus, tmp_path, m
         if there:
             adapters.mkdir()
         prelude, found = on_gpus("apptainer")
-        words = said(f"{prelude}{found['train']} asymgrpo.train", tmp_path).splitlines()
+        words = said(f"{prelude}{found['train']} asymgrpo.training.train", tmp_path).splitlines()
         assert (str(adapters) in words) == there
         if there:
             assert words[words.index(str(adapters)) - 1] == "--bind"
-        assert str(adapters) not in said(f"{prelude}{found['report']} evals.score", tmp_path).splitlines()
+        assert str(adapters) not in said(f"{prelude}{found['report']} evals.tables.score", tmp_path).splitlines()
 
 
 def test_every_rank_gets_its_own_gpus_and_networks_into_its_container(on_gpus, tmp_path):
     """The batch shell hands its variables over; then srun starts a task with others, on another node."""
     prelude, _ = on_gpus("apptainer")
-    show = f"{sys.executable} -m asymgrpo.rendezvous env"
+    show = f"{sys.executable} -m asymgrpo.training.rendezvous env"
     task = f"env -u NCCL_IB_HCA CUDA_VISIBLE_DEVICES=5 NCCL_SOCKET_IFNAME=ib1 {show}"
     batch = {"CUDA_VISIBLE_DEVICES": "0,1", "NCCL_IB_HCA": "mlx5_0", "NCCL_SOCKET_IFNAME": "ib0", "UCX_TLS": "rc,cuda"}
     meeting = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "n1", "MASTER_PORT": "1"}

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from dry import run_mini
 
-from asymgrpo import settings
-from asymgrpo.config import parse
+from asymgrpo.study import settings
+from asymgrpo.study.config import parse
 from workflow.leaves import merged, study_of_results
 
 pytestmark = pytest.mark.slow

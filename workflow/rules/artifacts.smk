@@ -1,5 +1,5 @@
 # What others take from a finished study: one file to rebuild its tables and figures from, and a description of all of it.
-from workflow.resources import growing
+from workflow.slurm.resources import growing
 
 if not BUNDLE:
 
@@ -20,7 +20,7 @@ if not BUNDLE:
         params:
             results=lambda w: PATHS.root,
         shell:
-            "{PYTHON_IN[report]} evals.bundle make --results {params.results:q} --out {output:q} > {log:q} 2>&1"
+            "{PYTHON_IN[report]} evals.artifacts.bundle make --results {params.results:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule crate:
@@ -41,4 +41,4 @@ rule crate:
     params:
         results=lambda w: PATHS.root,
     shell:
-        "{PYTHON_IN[report]} evals.crate --results {params.results:q} --out {output:q} > {log:q} 2>&1"
+        "{PYTHON_IN[report]} evals.artifacts.crate --results {params.results:q} --out {output:q} > {log:q} 2>&1"

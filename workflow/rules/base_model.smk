@@ -1,5 +1,5 @@
 # Base models as local directories: trained here (tiny), unpacked from a package (gguf) or fetched from the hub.
-from workflow.resources import growing
+from workflow.slurm.resources import growing
 
 if any(STUDY.models[name].kind == "hub" for name in STUDY.study.models):
 

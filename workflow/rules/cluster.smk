@@ -1,5 +1,6 @@
 # What Snakemake has to do beside running jobs.
-from workflow import orphans, ready, records
+from workflow import ready, records
+from workflow.slurm import orphans
 
 records.keep_of_failed_jobs()
 if not workflow.remote_exec:

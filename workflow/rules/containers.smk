@@ -42,7 +42,7 @@ rule image_document:
     params:
         digest=lambda w: enter.digest(DOCUMENTS[f"{BUILT_HERE}/{w.document}"]),
     shell:
-        "{PYTHON} workflow.images document --settings {ABOUT_IMAGES:q} --out {output:q} > {log:q} 2>&1"
+        "{PYTHON} containers.images document --settings {ABOUT_IMAGES:q} --out {output:q} > {log:q} 2>&1"
 
 
 # What of an image its results depend on. No job depends on the image file: Snakemake would make results again whenever it was.
@@ -64,7 +64,7 @@ rule image_content:
         mem_mb=1000,
         runtime=10,
     shell:
-        "{PYTHON} workflow.images content --settings {ABOUT_IMAGES:q} --image {wildcards.image} --out {output:q} > {log:q} 2>&1"
+        "{PYTHON} containers.images content --settings {ABOUT_IMAGES:q} --image {wildcards.image} --out {output:q} > {log:q} 2>&1"
 
 
 rule base_image:
@@ -86,7 +86,7 @@ rule base_image:
         kind=STUDY.containers.base,
         lock=STUDY.containers.base_lock,
     shell:
-        "{PYTHON} workflow.images base --kind {params.kind} --lock {params.lock:q} --out {output.sif:q} > {log:q} 2>&1"
+        "{PYTHON} containers.images base --kind {params.kind} --lock {params.lock:q} --out {output.sif:q} > {log:q} 2>&1"
 
 
 rule wheels:
@@ -106,7 +106,7 @@ rule wheels:
         mem_mb=2000,
         runtime=60,
     shell:
-        "{PYTHON} workflow.images wheels --lock {input:q} --out {output:q} > {log:q} 2>&1"
+        "{PYTHON} containers.images wheels --lock {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule image:
@@ -130,7 +130,7 @@ rule image:
     params:
         lock=lambda w: IMAGES.requirements_of(w.image),
     shell:
-        "{PYTHON} workflow.images build --image {wildcards.image} --base {input.base:q} --lock {params.lock:q}"
+        "{PYTHON} containers.images build --image {wildcards.image} --base {input.base:q} --lock {params.lock:q}"
         " --recipe {input.recipe:q} --wheels {input.wheels:q} --out {output:q} > {log:q} 2>&1"
 
 
@@ -150,7 +150,7 @@ rule prove_train:
         mem_mb=4000,
         runtime=10,
     shell:
-        "{PYTHON_IN[train]} asymgrpo.proof --content {input:q} --out {output:q} > {log:q} 2>&1"
+        "{PYTHON_IN[train]} containers.proof --content {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule prove_evaluate:
@@ -167,7 +167,7 @@ rule prove_evaluate:
         mem_mb=4000,
         runtime=10,
     shell:
-        "{PYTHON_IN[sample]} asymgrpo.proof --content {input:q} --out {output:q} > {log:q} 2>&1"
+        "{PYTHON_IN[sample]} containers.proof --content {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule prove_report:
@@ -184,7 +184,7 @@ rule prove_report:
         mem_mb=4000,
         runtime=10,
     shell:
-        "{PYTHON_IN[report]} asymgrpo.proof --content {input:q} --out {output:q} > {log:q} 2>&1"
+        "{PYTHON_IN[report]} containers.proof --content {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule images:

@@ -1,5 +1,5 @@
 # The base model under several prompts: how much of a score is the prompt's.
-from workflow.resources import growing
+from workflow.slurm.resources import growing
 
 TEMPLATE_ARMS = [
     common.BASE,
@@ -34,7 +34,7 @@ rule control:
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,
     shell:
-        "{PYTHON_IN[report]} evals.controls --settings {params.settings:q} --graded {input.graded:q} --k {params.k} --draws {params.draws} --seed {params.seed}"
+        "{PYTHON_IN[report]} evals.tables.controls --settings {params.settings:q} --graded {input.graded:q} --k {params.k} --draws {params.draws} --seed {params.seed}"
         " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 

@@ -1,7 +1,7 @@
 # Problems: the training set (with its held-out validation part) and the benchmarks, checked against config/data.lock.yaml.
 import shlex
 
-from workflow.resources import growing
+from workflow.slurm.resources import growing
 
 DATASETS = ["train", "validation", *STUDY.evaluation.benchmarks]
 

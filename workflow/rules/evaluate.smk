@@ -1,7 +1,7 @@
 # select -> sample (checkpoint x benchmark) -> grade (run) -> score (study). Only sampling is expensive.
 import shlex
 
-from workflow.resources import grading, growing, sampling
+from workflow.slurm.resources import grading, growing, sampling
 
 SAMPLING, GRADING = sampling(STUDY), grading(STUDY)
 

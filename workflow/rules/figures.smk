@@ -1,9 +1,9 @@
 # One module and one function per figure (evals/figures); Parquet in, PDF, PNG and SVG out, with a sidecar of hashes.
 import shlex
 
-from evals.claims_table import BETA_NEG, BETA_POS, BONUSES
+from evals.claims.table import BETA_NEG, BETA_POS, BONUSES
 from workflow import figures
-from workflow.resources import growing
+from workflow.slurm.resources import growing
 
 METRICS = figures.Metrics(RUNS, PATHS.metrics)
 of = METRICS.of

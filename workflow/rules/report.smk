@@ -1,5 +1,5 @@
 # One HTML file about the study, to mail. Not part of `all`, because it tells seconds, and those differ from run to run.
-from workflow.resources import growing
+from workflow.slurm.resources import growing
 
 
 rule page:

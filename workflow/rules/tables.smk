@@ -1,5 +1,5 @@
 # Estimates with intervals, and Table 1.
-from workflow.resources import growing
+from workflow.slurm.resources import growing
 
 
 rule score:
@@ -25,7 +25,7 @@ rule score:
         seed=STUDY.evaluation.bootstrap_seed,
         variance=STUDY.evaluation.seed_variance,
     shell:
-        "{PYTHON_IN[report]} evals.score --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
+        "{PYTHON_IN[report]} evals.tables.score --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
         " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
 
@@ -49,7 +49,7 @@ rule table1:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.table1}.parquet"]),
         paper=common.paper_option(STUDY),
     shell:
-        "{PYTHON_IN[report]} evals.tables --settings {params.settings:q} --scores {input.scores:q}"
+        "{PYTHON_IN[report]} evals.tables.table1 --settings {params.settings:q} --scores {input.scores:q}"
         " {params.paper} --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
@@ -77,7 +77,7 @@ rule differences:
         seed=STUDY.evaluation.bootstrap_seed,
         variance=STUDY.evaluation.seed_variance,
     shell:
-        "{PYTHON_IN[report]} evals.compare --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k} --seed-variance {params.variance}"
+        "{PYTHON_IN[report]} evals.tables.compare --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k} --seed-variance {params.variance}"
         " --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
 
@@ -112,7 +112,7 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
             seed=STUDY.evaluation.bootstrap_seed,
             variance=STUDY.evaluation.seed_variance,
         shell:
-            "{PYTHON_IN[report]} evals.score --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
+            "{PYTHON_IN[report]} evals.tables.score --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
             " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
     rule analysis_differences:
@@ -138,7 +138,7 @@ if STUDY.study.analyses and "grpo" in STUDY.study.arms:
             seed=STUDY.evaluation.bootstrap_seed,
             variance=STUDY.evaluation.seed_variance,
         shell:
-            "{PYTHON_IN[report]} evals.compare --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --against grpo"
+            "{PYTHON_IN[report]} evals.tables.compare --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --against grpo"
             " --k {params.k} --seed-variance {params.variance} --draws {params.draws} --seed {params.seed}"
             " --out {output:q} > {log:q} 2>&1"
 
@@ -165,7 +165,7 @@ rule run_scores:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/run_scores.parquet"]),
         k=" ".join(map(str, STUDY.evaluation.k)),
     shell:
-        "{PYTHON_IN[report]} evals.table_runs --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
+        "{PYTHON_IN[report]} evals.tables.run_scores --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
         " --out {output:q} > {log:q} 2>&1"
 
 
@@ -190,7 +190,7 @@ rule claims:
     params:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/claims.parquet"]),
     shell:
-        "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics {input.metrics:q} --measures {output.measures:q}"
+        "{PYTHON_IN[report]} evals.claims.decided --settings {params.settings:q} --runs {input.runs:q} --metrics {input.metrics:q} --measures {output.measures:q}"
         " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
@@ -214,7 +214,7 @@ rule contamination:
     params:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/contamination.parquet"]),
     shell:
-        "{PYTHON_IN[report]} evals.contamination --settings {params.settings:q} --train {input.train:q} --benchmarks {input.benchmarks:q}"
+        "{PYTHON_IN[report]} evals.tables.contamination --settings {params.settings:q} --train {input.train:q} --benchmarks {input.benchmarks:q}"
         " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 

@@ -1,5 +1,5 @@
 # The leaves of the graph out of a bundle, in the place of data, training, sampling and grading.
-from workflow.resources import growing
+from workflow.slurm.resources import growing
 
 
 rule unpack:
@@ -22,4 +22,4 @@ rule unpack:
     message:
         f"Unpacking {len(BUNDLE.files)} files of {BUNDLE.path}."
     shell:
-        "{PYTHON} evals.bundle unpack --bundle {params.bundle:q} --out {params.out:q} > {log:q} 2>&1"
+        "{PYTHON} evals.artifacts.bundle unpack --bundle {params.bundle:q} --out {params.out:q} > {log:q} 2>&1"

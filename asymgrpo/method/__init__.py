@@ -1,0 +1,1 @@
+"""The method: arms, advantages, losses, and nothing of models, files or processes."""

@@ -1,0 +1,183 @@
+"""Every convention of an arm in words and numbers; the numbers come from running the arm's own functions.
+
+python -m asymgrpo.method.arms                 all arms
+python -m asymgrpo.method.arms asymgrpo        one arm (--json: as written to conventions.json beside every result)
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from asymgrpo.method.arms import (
+    ARMS,
+    MAIN,
+    AdaptiveEntropy,
+    Arm,
+    ArmError,
+    Asymmetric,
+    ClipCov,
+    GroupStandardized,
+    KlCov,
+    WReinforce,
+    differences,
+    get_arm,
+    idle_with_one_update,
+)
+
+GROUP = 8
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    arm: Annotated[str | None, typer.Argument(help="Name of an arm; without it all are listed.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    changes: Annotated[str, typer.Option(help="JSON of changed fields, as under `arms:` in a config.")] = "{}",
+) -> None:
+    """Print what an arm is, convention by convention, and what differs from GRPO."""
+    if arm is None:
+        typer.echo(json.dumps(list(ARMS)) if as_json else _listing())
+        return
+    try:
+        found = describe(get_arm(arm, json.loads(changes)))
+    except (ArmError, json.JSONDecodeError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(json.dumps(found, indent=2) if as_json else _page(found))
+
+
+def describe(arm: Arm) -> dict[str, Any]:
+    """The arm's fields, its differences from GRPO, what each convention means, its advantages at G = 8."""
+    return {
+        "arm": arm.name,
+        "about": arm.about,
+        "differs_from_grpo": {k: {"grpo": g, "arm": a} for k, (g, a) in differences(arm).items()},
+        "fields": arm.model_dump(mode="json", exclude={"name", "about"}),
+        "meaning": meaning(arm),
+        "advantages": {f"{c} of {GROUP} correct": values for c, values in enumerate(_table(arm))},
+    }
+
+
+def meaning(arm: Arm) -> dict[str, str]:
+    """Convention -> one sentence."""
+    from asymgrpo.method.losses import LOG_RATIO_LIMIT
+    from asymgrpo.method.reduce import FORMULAS
+
+    idle = idle_with_one_update(arm)
+    low, high = 1 - arm.clip_low, 1 + arm.clip_high
+    return {
+        "reward": _REWARD[arm.reward],
+        "advantage": _advantage(arm),
+        "standard_deviation": _standard_deviation(arm),
+        "degenerate_groups": _degenerate(arm),
+        "non_binary_rewards": _non_binary(arm),
+        "ratio": "per token, trainer over trainer: pi_old is the trainer's policy at the start of the step",
+        "importance_correction": "train.importance_cap, one for all arms: min(pi_trainer / pi_sampler, cap) per token on the "
+        "policy loss, no gradient; null: none",
+        "log_ratio": f"clamped to +-{LOG_RATIO_LIMIT:g} before exp",
+        "clip": f"ratio of tokens with A > 0 at most {high:g}, of tokens with A < 0 at least {low:g}",
+        "dual_clip": "none" if arm.dual_clip is None else f"loss of tokens with A < 0 at most {arm.dual_clip:g} |A|",
+        "reduction": FORMULAS[arm.reduction] + "; counts over all micro-batches and ranks",
+        "log_probabilities": "natural logarithm, at the sampling temperature, full vocabulary, float32",
+        "entropy_bonus": _entropy(arm),
+        "kl_penalty": f"{arm.kl_coef:g} * k3 towards the base model, reduced like the loss" if arm.kl_coef else "none",
+        "covariance_method": _covariance(arm),
+        "updates_per_rollout": f"at least 2, else {' and '.join(idle)} cannot act" if idle else "any number",
+    }
+
+
+_REWARD = {
+    "verifier": "1 if the verifier's verdict is correct, else 0",
+    "random": "a fair coin per rollout from (run, step, prompt, sample); verdicts are measured, not used",
+}
+
+
+def _advantage(arm: Arm) -> str:
+    match arm.advantage:
+        case Asymmetric(beta_pos=pos, beta_neg=neg):
+            return f"correct: ((1-p)/p)^{pos:g}; wrong: -(p/(1-p))^{neg:g}; p = share of correct in the group"
+        case GroupStandardized():
+            return "(reward - group mean) / group standard deviation"
+        case WReinforce(positive_weight=weight):
+            return f"correct: +{weight:g}; wrong: -1"
+    return {
+        "reinforce": "correct: +1; wrong: -1",
+        "mean_centered": "reward - group mean",
+        "leave_one_out": "reward - mean of the group's other rollouts",
+    }[arm.advantage.estimator]
+
+
+def _standard_deviation(arm: Arm) -> str:
+    if isinstance(arm.advantage, GroupStandardized):
+        kind = ("population (divisor G)", "sample (divisor G - 1)")[arm.advantage.ddof]
+        return f"{kind}, epsilon {arm.advantage.eps:g}"
+    return "not used"
+
+
+def _degenerate(arm: Arm) -> str:
+    none, *_, all_ = _table(arm)
+    return f"all wrong: A = {none['wrong']:g}; all correct: A = {all_['correct']:g}"
+
+
+def _non_binary(arm: Arm) -> str:
+    import torch
+
+    from asymgrpo.method.advantages import RewardError
+
+    try:
+        arm.estimate(torch.tensor([[0.0, 0.5, 1.0]]))
+    except RewardError:
+        return "refused"
+    return "any finite reward"
+
+
+def _entropy(arm: Arm) -> str:
+    if isinstance(arm.adaptive_entropy, AdaptiveEntropy):
+        a = arm.adaptive_entropy
+        return (
+            f"coefficient in [{a.low:g}, {a.high:g}], starts at {arm.entropy_coef:g}, +-{a.delta:g} per step "
+            f"towards an entropy of {a.target:g} nats per token, 0 above it; reduced like the policy loss"
+        )
+    return f"{arm.entropy_coef:g} * entropy, reduced like the policy loss" if arm.entropy_coef else "none"
+
+
+def _covariance(arm: Arm) -> str:
+    match arm.covariance:
+        case ClipCov(fraction=fraction, low=low, high=high):
+            return f"Clip-Cov: drops {fraction:g} of all tokens, from those with {low:g} < covariance < {high:g}"
+        case KlCov(fraction=fraction, coef=coef):
+            return f"KL-Cov: {coef:g} * |log ratio| on the {fraction:g} of all tokens of highest covariance"
+    return "none"
+
+
+def _table(arm: Arm) -> list[dict[str, float]]:
+    """For 0 .. GROUP correct rollouts: the advantage of a correct and of a wrong one, where there is one."""
+    import torch
+
+    rewards = torch.tril(torch.ones(GROUP + 1, GROUP, dtype=torch.float64), diagonal=-1)
+    rows = []
+    for c, values in enumerate(arm.estimate(rewards).tolist()):
+        sides = {"correct": values[0]} if c else {}
+        rows.append(sides | ({"wrong": values[-1]} if c < GROUP else {}))
+    return rows
+
+
+def _listing() -> str:
+    main = {arm.name for arm in MAIN}
+    return "\n".join(f"{name:24}{'main' if name in main else '':6}{arm.about}" for name, arm in ARMS.items())
+
+
+def _page(found: dict[str, Any]) -> str:
+    lines = [f"{found['arm']}: {found['about']}", "", "Differs from grpo in:"]
+    lines += [f"  {k}: {v['grpo']} -> {v['arm']}" for k, v in found["differs_from_grpo"].items()] or ["  nothing"]
+    lines += ["", "Fields:", *(f"  {k:20}{v}" for k, v in found["fields"].items())]
+    lines += ["", "Conventions:", *(f"  {k:20}{v}" for k, v in found["meaning"].items())]
+    lines += ["", f"Advantages, G = {GROUP}:"]
+    lines += [
+        f"  {k:20}" + "   ".join(f"{side} {value:+.4f}" for side, value in row.items())
+        for k, row in found["advantages"].items()
+    ]
+    return "\n".join(lines)

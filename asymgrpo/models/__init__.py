@@ -1,0 +1,1 @@
+"""Base models: read from a directory, made small, checked before anything is trained."""

@@ -1,0 +1,1 @@
+"""What a study needs and costs, from formulas and stated rates."""

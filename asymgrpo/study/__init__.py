@@ -1,0 +1,1 @@
+"""What a study is: its configuration, and the settings that every result of it states."""

@@ -1,0 +1,407 @@
+"""The shell around the trainer: steps, candidates for selection, checkpoints, signals. One `Run` is one arm and one seed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from asymgrpo.files import remove_partial, write_json, write_table
+from asymgrpo.progress import Progress
+from asymgrpo.provenance import machine
+from asymgrpo.readers import read_table
+from asymgrpo.rollout import Request, Rollout
+from asymgrpo.seeds import derive
+from asymgrpo.study.config import Train
+from asymgrpo.study.outcome import Diverged, DivergedError, read, stated
+from asymgrpo.training import checkpoint as ck
+from asymgrpo.training.finite import need_finite
+from asymgrpo.training.metrics import SCHEMA
+from asymgrpo.training.stopwatch import PHASES, Stopwatch
+from asymgrpo.training.time_limit import TimeLimit
+from asymgrpo.training.trainer import Problem, Trainer
+from asymgrpo.verifier import Verdict
+
+SHOWN_STEPS = 10
+"""Steps whose token_mult_prob_error is printed."""
+EXIT_PREEMPTED = 75
+"""Exit code after a checkpoint made on SIGTERM or SIGUSR1: nothing is wrong, start the same command again (EX_TEMPFAIL)."""
+
+EVALUATION_SCHEMA = pa.schema(
+    [
+        ("step", pa.int32()),
+        ("set", pa.string()),
+        ("n_problems", pa.int32()),
+        ("n_samples", pa.int32()),
+        ("accuracy", pa.float64()),
+    ]
+)
+ROLLOUT_SCHEMA = pa.schema(
+    [
+        ("step", pa.int64()),
+        ("prompt", pa.string()),
+        ("response", pa.string()),
+        ("sample_id", pa.int64()),
+        ("sample_seed", pa.int64()),
+        ("n_tokens", pa.int64()),
+        ("finish_reason", pa.string()),
+        ("reward", pa.float64()),
+    ]
+)
+TIMING_SCHEMA = pa.schema(
+    [("step", pa.int32()), *((phase, pa.float64()) for phase in PHASES), ("response_tokens", pa.int64())]
+)
+
+
+class Preempted(Exception):
+    """A signal or a time limit asked the run to stop; its state is on disk."""
+
+
+@dataclass
+class History:
+    """Rows written so far; travels with the checkpoints."""
+
+    metrics: list[dict] = field(default_factory=list)
+    timings: list[dict] = field(default_factory=list)
+    evaluations: list[dict] = field(default_factory=list)
+
+
+class Run:
+    """`workspace` holds everything unfinished: resumable checkpoints, candidate models, stored rollouts."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        train: Train,
+        workspace: Path,
+        evaluation_sets: Mapping[str, Sequence[Problem]],
+        decode: Callable[[Sequence[int]], str],
+        tokenizer: Any,
+    ):
+        self.trainer, self.train, self.workspace = trainer, train, workspace
+        self.evaluation_sets, self.decode, self.tokenizer = evaluation_sets, decode, tokenizer
+        self.engine, self.history = trainer.engine, History()
+        self.outcome: Diverged | None = None
+        self.metadata: dict | None = None  # of the results, once the run is concluded
+        self.stop_requested = False
+        self.time_limit: TimeLimit | None = None
+        self.live: Callable[[History], None] | None = None  # asymgrpo.training.live
+
+    def resume(self, warn) -> int:
+        """Load the newest whole checkpoint -> the last step done (0: from the beginning, train.steps: nothing is left to do).
+
+        One that is whole and cannot be loaded is named and skipped, too. Raises CheckpointError when no other one can.
+        """
+        if (concluded := self.workspace / ck.CONCLUDED).exists():
+            try:
+                told = json.loads(concluded.read_text(encoding="utf-8"))
+                self.history, self.outcome, self.metadata = History(**told["history"]), read(told), told["metadata"]
+                return self.train.steps
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                warn(f"{concluded} is skipped, it cannot be read ({error}); the run goes on from its last checkpoint.")
+                self.history, self.outcome, self.metadata = History(), None, None
+        folder = self.workspace / "checkpoints"
+        failure: ck.CheckpointError | None = None
+        for directory, info in ck.whole_ones(folder, self.engine.world_size, warn):
+            try:
+                self.load(directory)
+            except ck.CheckpointError as error:
+                failure = error
+                if self.engine.world_size > 1:  # the others may have loaded theirs
+                    break
+                warn(f"checkpoint {directory.name} is skipped: {error}")
+                continue
+            self.trainer.sampler.update_weights(self.engine.weights())
+            return info["step"]
+        if failure:
+            # The engine may hold half of what could not be loaded.
+            raise ck.CheckpointError(
+                f"{failure}; use the versions that wrote it, or delete it to continue from an older one (without any, from the "
+                "beginning)."
+            ) from failure
+        self.trainer.sampler.update_weights(self.engine.weights())
+        return 0
+
+    def load(self, checkpoint: Path) -> None:
+        """Engine, history and entropy coefficient of a checkpoint. Raises CheckpointError."""
+        self.engine.load_state(checkpoint / "engine")
+        try:
+            state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+            self.history, self.trainer.entropy_coef = History(**state["history"]), state["entropy_coef"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ck.CheckpointError(f"{checkpoint} cannot be loaded (state.json: {error})") from error
+
+    def train_to_the_end(self, first: int, progress: Progress) -> None:
+        """`train_steps` until the run finishes or diverges, which `outcome` then tells. Raises Preempted after a signal."""
+        try:
+            self.train_steps(first, progress)
+        except DivergedError as error:
+            self.outcome = error.outcome
+            self.forget_from(self.outcome.step)
+
+    def forget_from(self, step: int) -> None:
+        """Leave nothing of a step that could not be completed, nor of later ones: rows, candidates, rollouts."""
+        for rows in (self.history.metrics, self.history.timings, self.history.evaluations):
+            rows[:] = [row for row in rows if row["step"] < step]
+        if self.engine.rank == 0:
+            for path in ck.all_steps(self.workspace / "candidates"):
+                if ck.step_of(path) >= step:
+                    shutil.rmtree(path)
+            for path in (self.workspace / "rollouts").glob("step*.parquet"):
+                if int(path.stem.removeprefix("step")) >= step:
+                    path.unlink()
+        self.engine.barrier()
+
+    def train_steps(self, first: int, progress: Progress) -> None:
+        """Steps first ... train.steps, with candidates and checkpoints on their way.
+
+        Raises:
+            Preempted: after a signal. DivergedError: a number is not finite; the last good checkpoint stays.
+        """
+        for step in range(first, self.train.steps + 1):
+            clock, began = Stopwatch(), time.monotonic()
+            row, groups, rewards = self.trainer.step(step, clock)
+            self.history.metrics.append(row)
+            self.show_mismatch(step, row["token_mult_prob_error"])
+            if step % self.train.rollouts_every == 0 or step == 1:
+                self.store_rollouts(step, groups, rewards)
+            if step % self.train.evaluate_every == 0 or step == self.train.steps:
+                with clock("evaluate"):
+                    self.candidate(step)
+            stop = self.stop_wanted(time.monotonic() - began)
+            tokens = round(row["response_tokens_mean"] * self.train.prompts_per_step * self.train.group_size)
+            self.history.timings.append({**clock.row(step), "response_tokens": tokens})
+            if step < self.train.steps and (stop or step % self.train.checkpoint_every == 0):
+                self.save(step)
+            if self.live:
+                self.live(self.history)
+            progress.update(reward=row["reward_mean"], entropy=row["entropy"])
+            if stop and step < self.train.steps:
+                raise Preempted(
+                    f"stopped after step {step} of {self.train.steps}; the same command continues from there."
+                )
+
+    def show_mismatch(self, step: int, error: float) -> None:
+        """The first steps say how far sampler and trainer are apart: what is wrong in a new place shows there."""
+        if self.engine.rank == 0 and step <= SHOWN_STEPS:
+            gate = self.train.mismatch_gate
+            limit = "not gated" if gate is None else f"train.mismatch_gate {gate:g}"
+            print(f"step {step}: token_mult_prob_error {error:.6f} ({limit})", file=sys.stderr)
+
+    def candidate(self, step: int) -> None:
+        """Keep this step's model and measure it on the sets that checkpoint selection may look at."""
+        target = self.workspace / "candidates" / f"step{step:06d}"
+        with self.staged(target) as staging:
+            self.engine.save_pretrained(staging)
+            if self.engine.rank == 0:
+                self.tokenizer.save_pretrained(staging)
+                shutil.rmtree(target, ignore_errors=True)
+                os.replace(staging, target)
+        for name, problems in self.evaluation_sets.items():
+            accuracy = self.accuracy(problems, name, step)
+            self.history.evaluations.append(
+                {
+                    "step": step,
+                    "set": name,
+                    "n_problems": len(problems),
+                    "n_samples": self.train.evaluate_samples,
+                    "accuracy": accuracy,
+                }
+            )
+
+    def accuracy(self, problems: Sequence[Problem], name: str, step: int) -> float:
+        """avg@n of the current weights at the evaluation temperature; ranks share the problems.
+
+        Raises:
+            DivergedError: the weights give no finite log-probabilities.
+        """
+        mine = problems[self.engine.rank :: self.engine.world_size]
+        n, seed = self.train.evaluate_samples, self.trainer.run_seed
+        requests = [
+            Request(p.prompt_ids, tuple(derive("candidate", seed, step, name, p.problem_id, i) for i in range(n)))
+            for p in mine
+        ]
+        correct, logprobs = 0, torch.zeros(0)
+        if requests:
+            groups = self.trainer.sampler.generate(
+                requests, self.train.evaluate_temperature, 1.0, self.train.evaluate_max_tokens
+            )
+            flat = [r for group in groups for r in group]
+            logprobs = torch.tensor([x for r in flat for x in r.logprobs])
+            verdicts = self.trainer.grade(flat, [p.answer for p in mine for _ in range(n)])
+            correct = sum(v is Verdict.correct for v in verdicts)
+        where = f"on {name} after step {step}"
+        need_finite(self.engine, where, step, the_log_probabilities_of_the_sampler_are=logprobs)
+        return sum(self.engine.gather_objects(correct)) / (len(problems) * n)
+
+    def save(self, step: int) -> None:
+        """Write a resumable checkpoint, then forget the oldest."""
+        folder = self.workspace / "checkpoints"
+        target = folder / f"step{step:06d}"
+        with self.staged(target) as staging:
+            self.engine.save_state(staging / "engine")
+            if self.engine.rank == 0:
+                state = {"history": vars(self.history), "entropy_coef": self.trainer.entropy_coef}
+                (staging / "state.json").write_text(json.dumps(state), encoding="utf-8")
+            self.engine.barrier()
+            parts = self.engine.gather_objects(ck.checksums(staging, self.engine.rank, self.engine.world_size))
+            if self.engine.rank == 0:
+                files = {name: digest for part in parts for name, digest in part.items()}
+                ck.seal(staging, target, {"step": step, "world_size": self.engine.world_size}, files)
+        if self.engine.rank == 0:
+            ck.prune(folder, self.train.keep_checkpoints)
+            # Up to the oldest step from which the run may resume: later ones, done again on a GPU, are not the same to the bit.
+            for old in self.unselectable(until=min(ck.step_of(path) for path in ck.all_steps(folder))):
+                shutil.rmtree(old)
+        self.engine.barrier()
+
+    @contextmanager
+    def staged(self, target: Path) -> Iterator[Path]:
+        """A folder beside `target` for all ranks to write into; rank 0 moves it. What a failure leaves there is deleted.
+
+        Raises CheckpointError when the disk takes no more.
+        """
+        staging = target.with_name(f".staging-{target.name}")
+        with ck.writing(target):
+            if self.engine.rank == 0:
+                shutil.rmtree(staging, ignore_errors=True)
+                staging.mkdir(parents=True)
+            self.engine.barrier()
+            try:
+                yield staging
+            finally:
+                if self.engine.rank == 0:
+                    shutil.rmtree(staging, ignore_errors=True)
+
+    def unselectable(self, until: int) -> list[Path]:
+        """Candidates up to a step that no selection rule can choose any more, if the configuration wants them gone."""
+        if self.train.candidates == "all":
+            return []
+        keep = selectable(self.history.evaluations, until)
+        candidates = ck.all_steps(self.workspace / "candidates")
+        return [path for path in candidates if ck.step_of(path) <= until and ck.step_of(path) not in keep]
+
+    def store_rollouts(self, step: int, groups: Sequence[Sequence[Rollout]], rewards: np.ndarray) -> None:
+        """This step's rollouts as text, for reading."""
+        rows = [
+            {
+                "step": step,
+                "prompt": self.decode(r.prompt_ids),
+                "response": self.decode(r.response_ids),
+                "sample_id": i,
+                "sample_seed": r.seed,
+                "n_tokens": len(r.response_ids),
+                "finish_reason": r.finish_reason,
+                "reward": float(rewards[p, i]),
+            }
+            for p, group in enumerate(groups)
+            for i, r in enumerate(group)
+        ]
+        gathered = [row for part in self.engine.gather_objects(rows) for row in part]
+        if self.engine.rank == 0:
+            path = self.workspace / "rollouts" / f"step{step:06d}.parquet"
+            with ck.writing(path):
+                write_table(pa.Table.from_pylist(gathered), path, {})
+
+    def install_signal_handlers(self) -> None:
+        """SIGTERM and SIGUSR1 (preemption, time limit) stop the run at the next step boundary."""
+
+        def request_stop(*_) -> None:
+            self.stop_requested = True
+
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, request_stop)
+
+    def stop_wanted(self, seconds: float) -> bool:
+        """Whether any rank was asked to stop or runs out of time, after a step of so many seconds.
+
+        All must agree, or they would wait for each other.
+        """
+        no_time = self.time_limit is not None and not self.time_limit.allows_another(seconds)
+        return any(self.engine.gather_objects(self.stop_requested or no_time))
+
+    def conclude(self, metadata: dict) -> None:
+        """Write down that no step is left, with all that the results say: a repeated job publishes them again and trains nothing.
+
+        `metadata` says which code trained; of a run that was concluded before it stays what it was then.
+        """
+        if self.metadata is None:
+            self.metadata = metadata
+            told = {"history": vars(self.history), "metadata": metadata, **stated(self.outcome)}
+            write_json(told, self.workspace / ck.CONCLUDED)
+
+    def publish(self, out: Path, metadata: dict) -> None:
+        """Turn the workspace into the declared outputs; done.json comes last, and then the checkpoints go.
+
+        What the outputs are made of stays, linked, until they are accepted (checkpoint.forget): Snakemake deletes outputs that it
+        refuses, for a skewed clock or a slow file system. Of a diverged run the last good checkpoint stays too.
+        """
+        self.conclude(metadata)
+        metadata = self.metadata or metadata
+        out.mkdir(parents=True, exist_ok=True)
+        remove_partial(out)
+        tables = {
+            "metrics": pa.Table.from_pylist(self.history.metrics, SCHEMA),
+            "timings": pa.Table.from_pylist(self.history.timings, TIMING_SCHEMA),
+            "eval": pa.Table.from_pylist(self.history.evaluations, EVALUATION_SCHEMA),
+            "rollouts": self.all_rollouts(),
+        }
+        ended = stated(self.outcome)
+        about = metadata | (ended if self.outcome else {})
+        for name, table in tables.items():
+            where = {"machine": machine()} if name == "timings" else {}  # beside seconds, and nowhere else
+            write_table(table, out / f"{name}.parquet", about | where)
+        # Linked, not moved: a run killed in here resumes from its last checkpoint and needs the earlier candidates again.
+        shutil.rmtree(out / "candidates", ignore_errors=True)
+        leave = {path.name for path in self.unselectable(until=self.train.steps)}
+        (self.workspace / "candidates").mkdir(parents=True, exist_ok=True)
+        shutil.copytree(
+            self.workspace / "candidates",
+            out / "candidates",
+            copy_function=_link_or_copy,
+            ignore=lambda _, names: leave.intersection(names),
+        )
+        write_json(metadata | ended, out / "done.json")
+        if not self.outcome:
+            shutil.rmtree(self.workspace / "checkpoints", ignore_errors=True)
+
+    def all_rollouts(self) -> pa.Table:
+        """What `store_rollouts` wrote, step after step."""
+        paths = sorted((self.workspace / "rollouts").glob("step*.parquet"))
+        return pa.concat_tables(read_table(p) for p in paths) if paths else ROLLOUT_SCHEMA.empty_table()
+
+
+def selectable(evaluations: Sequence[Mapping[str, Any]], until: int) -> set[int]:
+    """Steps up to `until` that a selection rule can still choose: best so far on a set (the earliest of equals, as evals.select
+    has it), and the newest.
+
+    >>> rows = [{"step": s, "set": "validation", "accuracy": a} for s, a in ((5, 0.2), (10, 0.6), (15, 0.6), (20, 0.1))]
+    >>> sorted(selectable(rows, 20)), sorted(selectable(rows, 5))
+    ([10, 20], [5])
+    """
+    seen = [row for row in evaluations if row["step"] <= until]
+    best: dict[str, Mapping[str, Any]] = {}
+    for row in sorted(seen, key=lambda row: row["step"]):
+        if row["set"] not in best or row["accuracy"] > best[row["set"]]["accuracy"]:
+            best[row["set"]] = row
+    return {row["step"] for row in best.values()} | {max((row["step"] for row in seen), default=0)}
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """A hard link where the file system can, else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

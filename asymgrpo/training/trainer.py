@@ -1,0 +1,304 @@
+"""Algorithm 1 of AsymGRPO (arXiv:2604.04894), and of every other arm: what differs between arms is in `arm` alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asymgrpo.method.arms import Arm, loss_terms
+from asymgrpo.method.losses import active_entropy_coef, next_entropy_coef, tis_weights
+from asymgrpo.method.reduce import counts, reduce
+from asymgrpo.rollout import Request, Rollout, RolloutEngine
+from asymgrpo.seeds import derive, occurrences, prompt_order
+from asymgrpo.study.config import Train
+from asymgrpo.study.outcome import DivergedError
+from asymgrpo.training import scoring
+from asymgrpo.training.batch import Batch, by_tokens, micro_batches, pack
+from asymgrpo.training.engine import Engine, GradientError
+from asymgrpo.training.finite import need_finite, need_finite_row
+from asymgrpo.training.metrics import UpdateTotals, concatenate, record_of, step_row
+from asymgrpo.training.policy import Policy
+from asymgrpo.training.stopwatch import Stopwatch
+from asymgrpo.verifier import Verdict, reward
+
+
+@dataclass(frozen=True)
+class Problem:
+    problem_id: str
+    prompt_ids: tuple[int, ...]
+    answer: str
+    occurrence: int = 0
+    """How often the step has drawn this problem before, over all ranks and updates: its samples continue the count."""
+
+
+Grader = Callable[[Sequence[Rollout], Sequence[str]], list[Verdict]]
+"""Verdicts of rollouts against gold answers."""
+
+
+class MismatchError(RuntimeError):
+    """Sampler and trainer disagree about probabilities: every ratio would be wrong."""
+
+
+class Trainer:
+    """One run: an arm, a seed, an engine that learns and a sampler that follows it."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        train: Train,
+        engine: Engine,
+        sampler: RolloutEngine,
+        grade: Grader,
+        problems: Sequence[Problem],
+        run_seed: int,
+        reference: Policy | None = None,
+    ):
+        if arm.kl_coef > 0 and reference is None:
+            raise ValueError(f"arm {arm.name!r} has kl_coef > 0 and needs a reference policy.")
+        self.reference = reference
+        self.arm, self.train, self.engine, self.sampler = arm, train, engine, sampler
+        self.grade, self.problems, self.run_seed = grade, problems, run_seed
+        self.entropy_coef = arm.entropy_coef
+
+    def step(self, step: int, clock: Stopwatch) -> tuple[dict, list[list[Rollout]], np.ndarray]:
+        """One step, counted from 1 -> (row of metrics over all ranks, this rank's rollouts, their rewards [prompts, G]).
+
+        Raises:
+            DivergedError: a number of the step is not finite; on all ranks, before the update that it would have spoilt.
+            MismatchError: as in `check_mismatch`.
+        """
+        problems = self.draw(step)
+        with clock("rollout"):
+            groups = self.rollout(problems, step)
+        with clock("reward"):
+            verdicts, rewards = self.judge(groups, problems)
+            seeds = [control_seed(self.run_seed, step, p.problem_id, p.occurrence) for p in problems]
+            advantages = self.arm.advantage_fn(rewards, seeds)
+        with clock("score"):
+            batch = pack([rollout for group in groups for rollout in group])
+            logp_old, entropy = self.score(batch)
+            tokens = batch.mask.bool()
+            self.need_finite(
+                step,
+                the_advantages_are=advantages.float(),
+                the_log_probabilities_of_the_sampler_are=batch.logp_sampler[tokens],
+                the_log_probabilities_of_the_trainer_are=logp_old[tokens],
+                the_entropy_is=entropy[tokens],
+            )
+            self.check_mismatch(batch, logp_old, step)
+        with clock("update"):
+            trains = self.trains(batch, verdicts)
+            entropy_coef = self.entropy_coef_now(batch, entropy)
+            totals = self.update(batch, logp_old, advantages, trains, entropy_coef, step)
+        with clock("score"):
+            measured = step % self.train.displacement_every == 0
+            change = self.logp_change(batch, logp_old, rewards.shape) if measured else None
+        with clock("sync"):
+            self.sampler.update_weights(self.engine.weights())
+        with clock("other"):
+            mine = record_of(batch, logp_old, entropy, rewards, advantages, verdicts, change)
+            record = concatenate(self.engine.gather_objects(mine))
+            row = step_row(step, self.engine.updates, record, totals, entropy_coef)
+            need_finite_row(row)
+            self.adapt_entropy_coef(row["entropy"])
+        return row, groups, rewards.numpy()
+
+    def draw(self, step: int) -> list[Problem]:
+        """x ~ D: this rank's share of the step's prompts, in the order of the updates that will use them."""
+        order = prompt_order(self.run_seed, step - 1, self.train.prompts_per_step, len(self.problems))
+        earlier = occurrences([self.problems[i].problem_id for i in order])
+        places = np.arange(len(order)).reshape(self.train.updates_per_rollout, self.engine.world_size, -1)
+        mine = places[:, self.engine.rank].ravel()
+        return [replace(self.problems[order[place]], occurrence=earlier[place]) for place in mine]
+
+    def rollout(self, problems: Sequence[Problem], step: int) -> list[list[Rollout]]:
+        """y_1 ... y_G ~ pi_old(. | x) for each problem; a sample's seed depends on (run, step, prompt, sample) only.
+
+        Samples are counted over the step: a prompt that it draws a second time has the samples G ... 2G - 1.
+        """
+        size = self.train.group_size
+        samples = [range(p.occurrence * size, (p.occurrence + 1) * size) for p in problems]
+        requests = [
+            Request(p.prompt_ids, tuple(rollout_seed(self.run_seed, step, p.problem_id, i) for i in numbers))
+            for p, numbers in zip(problems, samples, strict=True)
+        ]
+        self.sampler.wake()
+        groups = self.sampler.generate(requests, self.train.temperature, self.train.top_p, self.train.max_tokens)
+        self.sampler.sleep()
+        return groups
+
+    def judge(self, groups: Sequence[Sequence[Rollout]], problems: Sequence[Problem]) -> tuple[np.ndarray, Tensor]:
+        """Verdicts and r(x, y) in {0, 1}, both [prompts, G]."""
+        flat = [rollout for group in groups for rollout in group]
+        golds = [p.answer for p, group in zip(problems, groups, strict=True) for _ in group]
+        verdicts = self.grade(flat, golds)
+        rewards = torch.tensor([reward(v) for v in verdicts], dtype=torch.float64)
+        shape = (len(groups), self.train.group_size)
+        return np.array([v.value for v in verdicts]).reshape(shape), rewards.reshape(shape)
+
+    def score(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """log pi_old and entropy [B, R], frozen for all updates of the step."""
+        return scoring.score(self.engine.score, batch, list(chain(*self.split(batch))), self.engine.device)
+
+    def need_finite(self, step: int, **values: Tensor) -> None:
+        """Collective; raises DivergedError on all ranks alike, see `asymgrpo.training.finite.need_finite`."""
+        need_finite(self.engine, f"in step {step}", step, **values)
+
+    def check_mismatch(self, batch: Batch, logp_old: Tensor, step: int) -> None:
+        """The sampler's probabilities must be the trainer's; decided on sums over ranks.
+
+        Raises:
+            MismatchError: they are not. DivergedError: they are so far apart that the mean is not finite, which no mistake of
+            dtype or temperature does.
+        """
+        gap = (logp_old - batch.logp_sampler)[batch.mask.bool()].double().abs()
+        local = torch.tensor([float(gap.exp().sum()), len(gap)], dtype=torch.float64, device=self.engine.device)
+        total, tokens = self.engine.sum_over_ranks(local).tolist()
+        error = total / tokens
+        if not math.isfinite(error):
+            raise DivergedError(step, f"token_mult_prob_error is not finite in step {step}")
+        if self.train.mismatch_gate is not None and not error <= self.train.mismatch_gate:
+            raise MismatchError(
+                f"token_mult_prob_error is {error:.4f}, above train.mismatch_gate = {self.train.mismatch_gate}: the "
+                "sampler's probabilities are not the trainer's (stale weights, another dtype or temperature?). Nothing was "
+                "updated; compare dtype and rollout_engine, or raise the gate knowingly."
+            )
+
+    def trains(self, batch: Batch, verdicts: np.ndarray) -> Tensor:
+        """[B, R] mask of the tokens that train: with truncated = mask, cut responses do not."""
+        if self.train.truncated == "zero":
+            return batch.mask
+        return batch.mask * torch.from_numpy(verdicts.ravel() != Verdict.truncated.value)[:, None]
+
+    def update(
+        self,
+        batch: Batch,
+        logp_old: Tensor,
+        advantages: Tensor,
+        trains: Tensor,
+        entropy_coef: float,
+        step: int,
+    ) -> UpdateTotals:
+        """`updates_per_rollout` optimizer updates, each on its own share of the prompts."""
+        totals = UpdateTotals()
+        advantages = advantages.reshape(-1, 1).float().expand_as(batch.mask)
+        selected = self.select_tokens(logp_old, advantages, trains, step)
+        logp_ref = self.score_reference(batch)
+        if logp_ref is not None:
+            self.need_finite(step, the_log_probabilities_of_the_reference_are=logp_ref[batch.mask.bool()])
+        for number, micro in enumerate(self.split(batch), start=1):
+            n_tokens, n_sequences = self.global_counts(trains[torch.cat(micro)])
+            sums = torch.zeros(3, dtype=torch.float64)
+            for rows in micro:
+                part, cells = batch.rows(rows).to(self.engine.device), self.cells(batch, rows)
+                logp, entropy = self.engine.forward(part)
+                per_token, diagnostics = loss_terms(
+                    self.arm,
+                    logp,
+                    cells(logp_old),
+                    cells(advantages),
+                    entropy,
+                    entropy_coef=entropy_coef,
+                    logp_ref=cells(logp_ref),
+                    importance_weights=self.importance_weights(cells(logp_old), part.logp_sampler),
+                    selected=cells(selected),
+                )
+                loss = reduce(
+                    per_token,
+                    cells(trains),
+                    self.arm.reduction,
+                    n_tokens=n_tokens,
+                    n_sequences=n_sequences,
+                    max_tokens=self.train.max_tokens,
+                )
+                clips = [float((diagnostics[name] * cells(trains)).sum()) for name in ("clipped_low", "clipped_high")]
+                sums += torch.tensor([float(loss.detach()), *clips], dtype=torch.float64)
+                last = rows is micro[-1]
+                if last:  # the update comes with its gradient
+                    loss_sum, low, high = self.engine.sum_over_ranks(sums.to(self.engine.device)).tolist()
+                    if not math.isfinite(loss_sum):
+                        raise DivergedError(step, f"the loss is not finite in update {number} of step {step}")
+                self.backward(loss, last, number, step)
+            totals.add(loss_sum, low, high, n_tokens, self.engine.grad_norm)
+        return totals
+
+    def backward(self, loss: Tensor, last: bool, number: int, step: int) -> None:
+        """Add one micro-batch's gradient, with the last one update; raises DivergedError instead of a spoilt update."""
+        try:
+            self.engine.backward(loss, last)
+        except GradientError as error:
+            raise DivergedError(step, f"the gradient norm is not finite in update {number} of step {step}") from error
+
+    def cells(self, batch: Batch, rows: Tensor) -> Callable[[Any], Any]:
+        """A function that cuts a [B, R] grid, or None, to one micro-batch on the engine's device."""
+        width = int(batch.mask[rows].sum(dim=1).max())
+        return lambda grid: None if grid is None else grid[rows, :width].to(self.engine.device)
+
+    def global_counts(self, trains: Tensor) -> list[int]:
+        """(tokens, sequences) that train in one update, over all its micro-batches and ranks."""
+        return self.engine.sum_over_ranks(torch.tensor(counts(trains), device=self.engine.device)).tolist()
+
+    def importance_weights(self, logp_old: Tensor, logp_sampler: Tensor) -> Tensor | None:
+        cap = self.train.importance_cap
+        return None if cap is None else tis_weights(logp_old, logp_sampler, cap)
+
+    def select_tokens(self, logp_old: Tensor, advantages: Tensor, trains: Tensor, step: int) -> Tensor | None:
+        """[B, R] choice of a covariance method, made once per update over the prompts of all ranks."""
+        seeds = [derive("select", self.run_seed, step, u) for u in range(self.train.updates_per_rollout)]
+        return scoring.select_tokens(self.arm, self.engine, logp_old, advantages, trains, seeds)
+
+    def score_reference(self, batch: Batch) -> Tensor | None:
+        """[B, R] log-probabilities under the base model, for arms with a KL penalty."""
+        if self.reference is None:
+            return None
+        return scoring.score(self.reference, batch, list(chain(*self.split(batch))), self.engine.device)[0]
+
+    def entropy_coef_now(self, batch: Batch, entropy: Tensor) -> float:
+        """The coefficient of this step: fixed, or the controller's when the entropy is at or below its target."""
+        adaptive = self.arm.adaptive_entropy
+        if adaptive is None:
+            return self.entropy_coef
+        local = torch.stack([(entropy * batch.mask).sum(), batch.mask.sum()]).double().to(self.engine.device)
+        total, tokens = self.engine.sum_over_ranks(local).tolist()
+        return active_entropy_coef(self.entropy_coef, total / tokens, adaptive.target)
+
+    def adapt_entropy_coef(self, entropy: float) -> None:
+        if self.arm.adaptive_entropy is not None:
+            self.entropy_coef = next_entropy_coef(self.entropy_coef, entropy, **self.arm.adaptive_entropy.model_dump())
+
+    def split(self, batch: Batch) -> list[list[Tensor]]:
+        """Rows of each micro-batch of each update.
+
+        Scoring and training use the same cut, so that the first ratio is exactly 1.
+        """
+        lengths = (batch.predictors * batch.mask.long()).amax(dim=1)
+        shares = torch.arange(len(batch)).split(len(batch) // self.train.updates_per_rollout)
+        budget = self.train.micro_batch_tokens
+        if budget is None:
+            return [micro_batches(lengths, share, self.train.micro_batch) for share in shares]
+        needed = [len(by_tokens(lengths + 1, share, budget)) for share in shares]
+        most = np.max(self.engine.gather_objects(needed), axis=0)  # ranks reduce gradients together, pass by pass
+        return [by_tokens(lengths + 1, share, budget, parts) for share, parts in zip(shares, most, strict=True)]
+
+    def logp_change(self, batch: Batch, logp_old: Tensor, shape: torch.Size) -> np.ndarray:
+        """Change of each rollout's sequence log-probability across the step's updates, [prompts, G]."""
+        parts = list(chain(*self.split(batch)))
+        change = scoring.sequence_change(self.engine.score, batch, parts, self.engine.device, logp_old)
+        return change.reshape(shape).double().numpy()
+
+
+def rollout_seed(run_seed: int, step: int, problem_id: str, sample: int) -> int:
+    """The seed of one training sample; arms of one run seed share it, so that they start from the same draws."""
+    return derive("rollout", run_seed, step, problem_id, sample)
+
+
+def control_seed(run_seed: int, step: int, problem_id: str, occurrence: int) -> int:
+    """The seed of the random rewards of one group. A first occurrence is not counted, as in all results stored so far."""
+    return derive("control", run_seed, step, problem_id, *([occurrence] if occurrence else []))

@@ -1,0 +1,202 @@
+"""A finished study in one file: what its tables, figures, claims and report are made of, small enough for git.
+
+    python -m evals.artifacts.bundle make --results results-study --out artifacts/study.zip
+    python -m evals.artifacts.bundle check --bundle artifacts/study.zip
+    python -m evals.artifacts.bundle unpack --bundle artifacts/study.zip --out folder
+    snakemake figures tables --config artifacts=artifacts/study.zip
+
+In it, byte for byte: configuration, problems, metrics, timings, evaluations, conventions, selections. Reduced: graded samples
+(the verdict of each, the texts of a few; evals.artifacts.reading). Made: jobs.parquet, seconds and memory of every job
+(evals.cost.jobs). Not in it: tables and figures, which are made from it again; weights, samples and rollouts, which are too
+large.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+
+from evals.artifacts.agreement import refuse_other_settings
+from evals.artifacts.bundle_files import SCHEMA, open_bundle, write_bundle
+from evals.artifacts.reading import without_other_texts
+from evals.cli import run
+from evals.cost import jobs
+from evals.io import DataError, read_json, read_metadata, read_table, sha256_file, write_json
+
+COSTS = "cost.parquet"
+"""What a cluster's accounting said, if it was asked (evals.cost.table)."""
+
+RULES = {
+    "config": "configuration",
+    "data": "problems",
+    "selection.json": "select",
+    "runs": "train",
+    "graded": "grade",
+    jobs.FILE: "benchmarks",
+    "proofs": "proof",
+    COSTS: "job_costs",
+}
+"""First or last part of a path -> what wrote the file."""
+
+LEVEL = 19
+"""Of zstd: slow to write and as fast to read."""
+
+
+def contents(results: Path, leaves: list[str]) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+    """(path in the bundle, bytes, entry of the manifest) of every file of a bundle.
+
+    Raises:
+        DataError: a file is missing or unreadable.
+    """
+    from tqdm import tqdm
+
+    refuse_other_settings(results, [name for name in leaves if (results / name).is_file()])
+    config_sha256 = read_json(results / "config/study.json")["config_sha256"]
+    extra = [COSTS] if (results / COSTS).exists() else []
+    extra += [
+        path.relative_to(results).as_posix()
+        for place in ("config/images", "proofs")
+        for path in (results / place).rglob("*.json")
+    ]
+    names = sorted({*leaves, *extra})
+    if missing := [name for name in names if not (results / name).is_file()]:
+        raise DataError(
+            f"{results / missing[0]} is missing (and {len(missing) - 1} more): the study is not finished; run it on"
+        )
+    for name in tqdm(names, desc="bundle", disable=None):
+        path = results / name
+        reduced: dict[str, Any] = {}
+        if name.startswith("graded/"):
+            table = read_table(path)
+            small = without_other_texts(table)
+            left_out = [column for column in table.column_names if column not in small.column_names]
+            reduced = {
+                "reduced_from": {
+                    "sha256": sha256_file(path),
+                    "columns_left_out": left_out,
+                    "texts": "evals.artifacts.reading",
+                }
+            }
+            content = _parquet(small, table.schema.metadata)
+        else:
+            content = path.read_bytes()
+        yield name, content, _entry(name, content, _origin(name, path, config_sha256) | reduced)
+    content = _parquet(jobs.read_jobs(results), None)
+    yield jobs.FILE, content, _entry(jobs.FILE, content, {"rule": "benchmarks"})
+
+
+def _parquet(table: pa.Table, metadata: Mapping[bytes, bytes] | None) -> bytes:
+    stream = io.BytesIO()
+    table = table.combine_chunks().replace_schema_metadata(metadata)
+    pq.write_table(table, stream, compression="zstd", compression_level=LEVEL)
+    return stream.getvalue()
+
+
+def _entry(name: str, content: bytes, about: dict[str, Any]) -> dict[str, Any]:
+    entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    if name.endswith(".parquet"):
+        schema = pq.read_schema(pa.BufferReader(content))
+        columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
+        entry |= {"rows": pq.read_metadata(pa.BufferReader(content)).num_rows}
+        entry |= {"columns_sha256": hashlib.sha256(columns.encode()).hexdigest()[:16]}
+    return entry | about
+
+
+def origin_rule(name: str) -> str:
+    """The rule that wrote a file of a bundle.
+
+    >>> origin_rule("runs/tiny/grpo/seed0/done.json"), origin_rule("runs/tiny/grpo/seed0/selection.json")
+    ('train', 'select')
+    """
+    parts = name.split("/")
+    return RULES.get(parts[-1], RULES.get(parts[0], parts[0]))
+
+
+def _origin(name: str, path: Path, config_sha256: str) -> dict[str, Any]:
+    """Which rule wrote a file, at which commit, of which configuration (that of the run where it names one)."""
+    parts = name.split("/")
+    about: dict[str, Any] = {
+        "rule": RULES.get(parts[-1], RULES.get(parts[0], parts[0])),
+        "config_sha256": config_sha256,
+    }
+    told = read_metadata(path) if name.endswith(".parquet") else read_json(path) if parts[-1] == "done.json" else {}
+    if "git_commit" in told:
+        about |= {"git_commit": told["git_commit"], "git_dirty": told["git_dirty"]}
+    if "sha256" in told:
+        about["config_sha256"] = told["sha256"]
+    return about
+
+
+def make(
+    results: Annotated[Path, typer.Option(help="folder of results of a finished study")],
+    out: Annotated[Path, typer.Option(help="zip file to write")],
+) -> None:
+    """Make a bundle of a finished study."""
+    from workflow.leaves import leaves, study_of_results
+
+    study = study_of_results(results)
+    parts = list(contents(results, leaves(study)))
+    manifest = {"schema": SCHEMA, "study": study.name, "files": {name: entry for name, _, entry in parts}}
+    write_bundle(out, [(name, content) for name, content, _ in parts], manifest)
+    rows = sum(entry.get("rows", 0) for name, _, entry in parts if name.startswith("graded/"))
+    typer.echo(f"{out}: {len(parts)} files, {rows:,} graded samples, {out.stat().st_size / 1e6:.1f} MB")
+    typer.echo(f"sha256 {sha256_file(out)}")
+
+
+def check(bundle: Annotated[str, typer.Option(help="zip file, folder or URL")]) -> None:
+    """Compare every file of a bundle with its manifest."""
+    opened = open_bundle(bundle)
+    opened.check()
+    typer.echo(f"{bundle}: {len(opened.files)} files of study {opened.manifest['study']}, all as the manifest says")
+
+
+def unpack(
+    bundle: Annotated[str, typer.Option(help="zip file, folder or URL")],
+    out: Annotated[Path, typer.Option(help="folder of results to write into")],
+) -> None:
+    """Check a bundle and write its files."""
+    open_bundle(bundle).unpack(out)
+
+
+def content_hashes(results: Path) -> dict[str, str]:
+    """Path -> sha256 of every table (its bytes) and figure (size and pixels of its PNG) that was derived in a folder of results.
+
+    Pixels, because a PNG's bytes change with the compression library. Seconds and costs are of the clock and left out.
+    """
+    tables = [path for pattern in ("*.parquet", "*.md", "controls/**/*.*") for path in results.glob(pattern)]
+    timed = (jobs.FILE, "cost")
+    named = {path.relative_to(results).as_posix(): path for path in [*tables, *results.glob("figures/*.png")]}
+    return {name: _content_hash(path) for name, path in sorted(named.items()) if not name.startswith(timed)}
+
+
+def _content_hash(path: Path) -> str:
+    if path.suffix != ".png":
+        return sha256_file(path)
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        pixels = picture.convert("RGBA")
+    return hashlib.sha256(f"{pixels.size}".encode() + pixels.tobytes()).hexdigest()
+
+
+def hashes(
+    results: Annotated[Path, typer.Option(help="folder with tables and figures")],
+    out: Annotated[Path, typer.Option(help="hashes to write (JSON)")],
+) -> None:
+    """Write down the hashes of tables and figures, to compare later ones with."""
+    found = content_hashes(results)
+    if not found:
+        raise DataError(f"{results}: no tables or figures in it; run snakemake figures tables first")
+    write_json(found, out)
+    typer.echo(f"{out}: {len(found)} tables and figures")
+
+
+if __name__ == "__main__":
+    run(make, check, unpack, hashes)

@@ -1,0 +1,222 @@
+"""A bundle of results as files with a manifest: opening, checking, unpacking. What goes into one is evals.artifacts.bundle's
+business.
+
+A bundle is a zip file or the folder that it unpacks to: `manifest.json` and the files that it names, at the paths that they
+have in a study's folder of results. `manifest.json` holds
+
+    schema   version of this layout (SCHEMA)
+    study    name of the study
+    files    path -> sha256, bytes, rows and columns (of Parquet files), origin: which rule wrote it, at which commit, of which
+             configuration; `reduced_from`: sha256 of the file that a reduced one was made of
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from asymgrpo.files import replace_atomically, sha256_file
+from evals.io import DataError
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The date of every member, so that the same files give the same zip."""
+MAX_NAMED = 10
+
+
+class BundleError(DataError):
+    """A bundle that is not what its manifest says; the message names the files."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: its manifest, and the bytes of its files on demand. `path` is a zip file or a folder."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def files(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.manifest["files"]
+
+    def read(self, name: str) -> bytes:
+        """Bytes of one file, checked against the manifest.
+
+        Raises:
+            BundleError: it is missing, damaged or another file than the manifest says.
+        """
+        with _Store(self.path) as store:
+            if wrong := _fault(store, name, self.files.get(name)):
+                raise BundleError(f"{self.path}: {wrong}; fetch the bundle again")
+            return store.read(name)
+
+    def json(self, name: str) -> Any:
+        return json.loads(self.read(name))
+
+    def check(self) -> None:
+        """Compare every file with the manifest.
+
+        Raises:
+            BundleError: naming the files that are missing, truncated, changed or not in the manifest.
+        """
+        with _Store(self.path) as store:
+            faults = [fault for name, entry in self.files.items() if (fault := _fault(store, name, entry))]
+            faults += [
+                f"{name} is not in the manifest" for name in store.names() if name not in {*self.files, MANIFEST}
+            ]
+        if faults:
+            more = f" and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
+            raise BundleError(
+                f"{self.path}: {'; '.join(faults[:MAX_NAMED])}{more}; fetch the bundle again or make a new one"
+            )
+
+    def unpack(self, out: Path) -> None:
+        """Write the manifest and every file below `out`, after all were checked. Raises BundleError as `check`."""
+        self.check()
+        with _Store(self.path) as store:
+            for name in (MANIFEST, *self.files):
+                replace_atomically(out / name, partial(_write, store.read(name)))
+
+
+def open_bundle(source: str | Path, downloads: Path = Path("artifacts/downloads")) -> Bundle:
+    """The bundle at a path or URL, with `#sha256=HEX` after it if the file must have that hash; only its manifest is read.
+
+    Args:
+        source: zip file, unpacked folder, or URL of a zip file. downloads: where a file from a URL is kept; it is fetched once.
+
+    Raises:
+        BundleError: nothing is there, it is no bundle, it has another hash, or it is of a version that this code cannot read.
+    """
+    place, _, wanted = str(source).partition("#sha256=")
+    path = _download(place, downloads, wanted) if "://" in place else Path(place)
+    if not path.exists():
+        raise BundleError(
+            f"{place}: there is no such file or folder; name a bundle (python -m evals.artifacts.bundle make writes one)"
+        )
+    if wanted and path.is_file() and sha256_file(path) != wanted:
+        raise BundleError(f"{path}: its sha256 is not {wanted}; fetch it again or correct the hash")
+    with _Store(path) as store:
+        if MANIFEST not in store.names():
+            raise BundleError(
+                f"{path}: it has no {MANIFEST}, so it is no bundle; make one with python -m evals.artifacts.bundle make"
+            )
+        try:
+            manifest = json.loads(store.read(MANIFEST))
+            version, _ = manifest["schema"], manifest["files"]
+        except (ValueError, KeyError, TypeError):
+            raise BundleError(f"{path}: {MANIFEST} is damaged; fetch the bundle again") from None
+    if version != SCHEMA:
+        raise BundleError(
+            f"{path}: {MANIFEST} has schema {version}, this code reads {SCHEMA}; check out the commit that made it"
+        )
+    for name in manifest["files"]:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise BundleError(f"{path}: {MANIFEST} names {name!r}, which lies outside of the bundle; do not use it")
+    return Bundle(path, manifest)
+
+
+def write_bundle(path: Path, contents: Iterable[tuple[str, bytes]], manifest: Mapping[str, Any]) -> None:
+    """Write the zip file: the manifest first, then the files in the order of their names; same input, same bytes."""
+
+    def write(temporary: Path) -> None:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+            for name, content in [(MANIFEST, text.encode()), *sorted(contents)]:
+                info = zipfile.ZipInfo(name, EPOCH)
+                info.compress_type, info.create_system, info.external_attr = zipfile.ZIP_DEFLATED, 3, 0o644 << 16
+                archive.writestr(info, content)
+
+    replace_atomically(path, write)
+
+
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
+
+
+class _Store:
+    """The files of a zip or of a folder under one face."""
+
+    def __init__(self, path: Path):
+        self.path, self.archive = path, None
+        if path.is_file():
+            try:
+                self.archive = zipfile.ZipFile(path)
+            except zipfile.BadZipFile:
+                raise BundleError(f"{path}: not a whole zip file; fetch it again") from None
+
+    def __enter__(self) -> _Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.archive:
+            self.archive.close()
+
+    def names(self) -> list[str]:
+        if self.archive:
+            return self.archive.namelist()
+        return sorted(str(p.relative_to(self.path).as_posix()) for p in self.path.rglob("*") if p.is_file())
+
+    def read(self, name: str) -> bytes:
+        """Raises KeyError or FileNotFoundError when it is missing, BadZipFile or zlib.error when it is damaged."""
+        return self.archive.read(name) if self.archive else (self.path / name).read_bytes()
+
+
+def _fault(store: _Store, name: str, entry: Mapping[str, Any] | None) -> str | None:
+    """What is wrong with a file, as a phrase; None if nothing is."""
+    if entry is None:
+        return f"{name} is not in the manifest"
+    try:
+        content = store.read(name)
+    except (KeyError, FileNotFoundError):
+        return f"{name} is missing"
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        return f"{name} is damaged"
+    if len(content) < entry["bytes"]:
+        return f"{name} is truncated ({len(content)} of {entry['bytes']} bytes)"
+    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        return f"{name} is changed (its sha256 is not that of the manifest)"
+    return None
+
+
+def _download(url: str, downloads: Path, wanted: str) -> Path:
+    """The file of a URL, fetched once and kept under a name of its own. Raises BundleError when it cannot be fetched."""
+    key = hashlib.sha256(f"{url}#{wanted}".encode()).hexdigest()[:12]
+    path = downloads / f"{key}-{PurePosixPath(urllib.parse.urlparse(url).path).name or 'bundle.zip'}"
+    if path.exists():
+        return path
+
+    def fetch(temporary: Path) -> None:
+        with urllib.request.urlopen(url, timeout=60) as response, temporary.open("wb") as stream:
+            shutil.copyfileobj(response, stream)
+        if wanted and sha256_file(temporary) != wanted:
+            raise BundleError(
+                f"{url}: the file's sha256 is not {wanted}; it is another bundle, or the transfer was cut"
+            )
+
+    try:
+        replace_atomically(path, fetch)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        if isinstance(error, BundleError):
+            raise
+        raise BundleError(
+            f"{url}: it could not be fetched ({error}); check the address or download it by hand"
+        ) from None
+    return path
+
+
+def is_bundle(source: str) -> bool:
+    """Whether a path or URL is a bundle (rather than a study's own folder of results)."""
+    path = Path(source.partition("#sha256=")[0])
+    return "://" in source or path.is_file() or (path / MANIFEST).exists()

@@ -1,0 +1,1 @@
+"""The paper's claims, what they measure, and how they are decided."""

@@ -1,0 +1,1 @@
+"""What a study cost, job by job."""

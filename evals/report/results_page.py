@@ -1,0 +1,197 @@
+"""docs/results.md: what the study found, written from its results; no number in it is typed.
+
+snakemake tables figures --config artifacts=artifacts/study.zip results=rebuilt
+python -m evals.report.results_page --results rebuilt --out docs/results.md --images docs/images/study
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pyarrow as pa
+import typer
+
+from evals.claims.decided import caption, summary, table
+from evals.claims.measures import early
+from evals.cli import run
+from evals.figures import series
+from evals.io import DataError, read_json, replace_atomically, write_text
+from evals.estimates.outcomes import AT, finished, in_words
+from evals.report.cost import by_arm
+from evals.report.results import Results, read_results
+from evals.report.sections import Grid, overview
+from evals.tables.table1 import TITLES, describe_rule, render_markdown, untainted_rule
+
+FIGURES = {
+    "training_curves": "Entropy and accuracy over training",
+    "paper_vs_reproduction": "Differences from GRPO, in the paper and here",
+    "entropy_accuracy": "Analysis 1: modulating one side only",
+    "reversal": "Analysis 2: the modulation reversed",
+    "entropy_coefficient": "Analysis 3: the entropy bonus",
+    "covariance": "Analysis 4: covariance against group accuracy",
+    "none_solved": "Analysis 5: the exponent on correct rollouts",
+    "displacement": "Analysis 6: the exponent on wrong rollouts",
+    "synergy": "Analysis 7: AsymGRPO and Clip-higher",
+    "passk_curves": "Analysis 8: pass@k",
+    "selection_bias": "Choosing the checkpoint by a reported benchmark",
+}
+"""Figure -> heading, in the order of the page; others follow under their own names."""
+HEAD = """# Results
+
+Written by `python -m evals.report.results_page` from `artifacts/study.zip`; a test compares the two. Rebuild it all in seconds:
+
+    snakemake tables figures --config artifacts=artifacts/study.zip results=rebuilt
+    python -m evals.report.results_page --results rebuilt --out docs/results.md --images docs/images/study
+
+This is a study of a very small model on sums of small numbers (`config/study.yaml` says how its regime was chosen). It tests the
+mechanism and the direction of the paper's claims where they can be repeated often enough for intervals; it does not test the
+paper's size.
+"""
+
+
+def page(results: Results, images: str) -> str:
+    """The whole page; pictures are linked below `images`.
+
+    Raises:
+        DataError: a table or figure that the page shows has not been made.
+    """
+    parts = [HEAD, *claims(results), "## What was run\n", *described(results), "## Table 1\n", *table_1(results)]
+    parts += ["## Figures\n", *figures(results, images), "## Control\n", *control(results), "## Cost\n"]
+    parts += [line for grid in by_arm(results) for line in markdown(grid)]
+    return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def needed(results: Results, name: str) -> pa.Table:
+    """A table of the results.
+
+    Raises:
+        DataError: it is not there.
+    """
+    found = results.table(name)
+    if found is None:
+        raise DataError(
+            f"{results.folder}/{name}.parquet: no such file; run snakemake tables figures for these results first"
+        )
+    return found
+
+
+def claims(results: Results) -> Iterator[str]:
+    """The claims with their verdicts, a block per model."""
+    rows = needed(results, "claims").to_pylist()
+    yield "## Claims\n"
+    for model in dict.fromkeys(row["model"] for row in rows):
+        mine = [row for row in rows if row["model"] == model]
+        yield from ([f"### {model}\n"] if len(results.models) > 1 else [])
+        yield from (summary(mine), table(mine), caption(mine))
+
+
+def described(results: Results) -> Iterator[str]:
+    """The study in a few lines: what was planned, and where training started."""
+    yield "\n".join(f"- **{term}:** {meaning}" for term, meaning in overview(results))
+    scores = needed(results, "scores").to_pandas()
+    rule = untainted_rule(scores["selection"])
+    for model in results.models:
+        base = scores[(scores["arm"] == "base") & (scores["model"] == model) & (scores["selection"] == rule)]
+        base = base[(base["metric"] == "avg_at_n") & (base["benchmark"] != "average")]
+        shares = [f"{TITLES.get(row.benchmark, row.benchmark)} {100 * row.estimate:.0f} %" for row in base.itertuples()]
+        yield f"- **{model} before training** solves, with one sample: {', '.join(shares)}."
+        metrics = [item.table("metrics") for item in results.finished if (item.model, item.arm) == (model, "grpo")]
+        if metrics:
+            begin = {
+                name: np.mean([early(found[name].to_numpy()).mean() for found in metrics])
+                for name in ("reward_mean", "none_solved_share", "entropy")
+            }
+            solved, unsolved = 100 * begin["reward_mean"], 100 * begin["none_solved_share"]
+            yield (
+                f"- **GRPO's first tenth of the steps on {model}:** {solved:.0f} % of the rollouts are correct, in "
+                f"{unsolved:.0f} % of the groups none is; entropy {begin['entropy']:.2f} nats per token."
+            )
+    yield ""
+
+
+def table_1(results: Results) -> Iterator[str]:
+    """Table 1, both selection rules."""
+    lines = render_markdown(needed(results, "table1")).split("\n")
+    yield "\n".join(f"#{line}" if line.startswith("#") else line for line in lines[1:]).strip("\n") + "\n"
+
+
+def figures(results: Results, images: str) -> Iterator[str]:
+    """Every figure with the sentence that its data say."""
+    for name in drawn(results):
+        about = read_json(results.folder / "figures" / f"{name}.json")
+        title = FIGURES.get(name, name.replace("_", " "))
+        yield f"### {title}\n\n![{title}]({images}/{name}.png)\n"
+        yield " ".join(filter(None, [about["finding"], about.get("caption", ""), about.get("diverged", "")])) + "\n"
+
+
+def drawn(results: Results) -> list[str]:
+    """Names of the figures that there are, in the order of the page.
+
+    Raises:
+        DataError: there is none.
+    """
+    there = {path.stem for path in (results.folder / "figures").glob("*.json")}
+    if not there:
+        raise DataError(
+            f"{results.folder}/figures: no figure in it; run snakemake tables figures for these results first"
+        )
+    return [name for name in FIGURES if name in there] + sorted(there - FIGURES.keys())
+
+
+def control(results: Results) -> Iterator[str]:
+    """What GRPO gains on coin flips, over the base model."""
+    scores = needed(results, "run_scores").to_pandas()
+    rule = untainted_rule(scores["selection"])
+    found = series.accuracies(scores, rule)
+    for model in results.models:
+        mine = found[found["model"] == model]
+        base = mine.loc[mine["arm"] == "base", "value"]
+        parts = []
+        for arm in ("random_reward", "grpo"):
+            rows = mine[mine["arm"] == arm]
+            if len(rows) and len(base):
+                known = finished(rows)
+                gain = series.summary(100 * (known["value"] - base.iloc[0]), series.band_of(rows))
+                lost = in_words(len(known), [] if AT not in rows else rows[AT].dropna().tolist())
+                parts.append(f"{TITLES[arm]} {gain.text('+.1f')} points (n = {gain.n_seeds}{'; ' if lost else ''}{lost})")
+        if len(parts) < 2:
+            yield "The control on random rewards is not in this study.\n"
+        else:
+            yield (
+                f"Gain over the base model in avg@n, mean over benchmarks and training seeds, checkpoint {describe_rule(rule)}: "
+                f"{'; '.join(parts)}.\n"
+            )
+
+
+def markdown(grid: Grid) -> Iterator[str]:
+    """A table of the report as Markdown."""
+    yield f"{grid.title}:\n"
+    yield _line(grid.head)
+    yield _line(["--:" if grid.is_number(column) else "---" for column in range(len(grid.head))])
+    yield "\n".join(map(_line, grid.rows)) + "\n"
+    yield f"{grid.note}\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def main(
+    results: Annotated[Path, typer.Option(help="folder of a study's results, with tables and figures")],
+    out: Annotated[Path, typer.Option(help="page to write (Markdown)")],
+    images: Annotated[Path, typer.Option(help="folder to copy the pictures to")],
+) -> None:
+    """Write the page of results."""
+    found = read_results(results)
+    text = page(found, Path(os.path.relpath(images, out.parent)).as_posix())
+    for name in drawn(found):
+        replace_atomically(images / f"{name}.png", partial(shutil.copyfile, results / "figures" / f"{name}.png"))
+    write_text(text, out)
+
+
+if __name__ == "__main__":
+    run(main)

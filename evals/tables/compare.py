@@ -1,0 +1,343 @@
+"""Paired differences with intervals between the arms of a result set. Two result sets: evals.artifacts.compare_results.
+
+    python -m evals.tables.compare results/ --draws 10000 --seed 0 --seed-variance pooled
+    python -m evals.tables.compare --graded G.parquet ... --selection S.json ... --draws 10000 --seed 0 --seed-variance pooled
+
+A result set is a directory with graded tables (Parquet files with verdicts, at any depth), selections
+(`selection*.json`, optional where every run has one checkpoint) and `conventions.json` files (optional).
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import pyarrow as pa
+import typer
+
+from evals.cli import run
+from evals.estimates.cells import COLUMNS as GRADED
+from evals.estimates.cells import (
+    SELECTION_COLUMNS,
+    Counts,
+    check_ks,
+    count_cells,
+    need_samples,
+    read_graded,
+    read_selection,
+    select_samples,
+)
+from evals.estimates.outcomes import Lost, of_files, of_frame
+from evals.estimates.stats import holm, paired_difference
+from evals.io import DataError, data_hash, derived, inputs_metadata, read_json, read_schema, write_table
+from evals.tables.score import AVERAGE, SeedVarianceRule, metrics_of, seed_variances
+from evals.tables.table1 import ARMS, TITLES, in_order, percent
+
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("selection", "model", "benchmark", "metric")),
+        ("k", pa.int64()),
+        *((name, pa.string()) for name in ("a", "b")),
+        *((name, pa.float64()) for name in ("estimate", "ci_low", "ci_high", "std_error", "p_value")),
+        *((name, pa.int64()) for name in ("n_seeds_a", "n_seeds_b", "n_problems")),
+        ("p_holm", pa.float64()),
+        ("comparisons", pa.int64()),
+        ("n_diverged_a", pa.int64()),  # training seeds that are in no estimate
+        ("n_diverged_b", pa.int64()),
+    ]
+)
+NOTHING = {"estimate": None, "p_value": None, "p_holm": None, "comparisons": 0}
+"""A difference to an arm of which every run diverged."""
+CountsOf = Mapping[tuple[str, str, str], Counts]
+ONLY_CHECKPOINT = "only checkpoint"
+CONFIGURATION = "config/study.json"
+"""In the folder of a study's results: the whole configuration, for readers."""
+
+
+@dataclass(frozen=True)
+class ResultSet:
+    """Graded samples by selection rule, the files they are from, the conventions of every run by its place, and the runs that
+    diverged by selection rule."""
+
+    counts: dict[str, CountsOf]
+    files: list[Path]
+    conventions: dict[str, dict[str, Any]]
+    lost: dict[str, Lost]
+
+    def keys(self, rule: str) -> set[tuple[str, str, str]]:
+        """(model, arm, benchmark) of all that was measured under a rule, or would have been if it had not diverged."""
+        return _with_lost(self.counts[rule], self.lost[rule])
+
+
+def read_result_set(directory: Path) -> ResultSet:
+    """Read a result set.
+
+    Raises:
+        DataError: no graded table is found, another result set lies in it, or selections are needed and missing.
+    """
+    if inner := sets_within(directory):
+        raise DataError(
+            f"{directory} holds another result set, {inner[0]}; name one of them, or move that one out: a study's folder holds "
+            "its own results only"
+        )
+    tables = sorted(directory.rglob("*.parquet"))
+    graded_files = [path for path in tables if {*GRADED} <= set(read_schema(path).names)]
+    if not graded_files:
+        raise DataError(f"{directory}: no graded table in it; name a directory of results")
+    drawn = directory / "figures"  # whose descriptions may be named after selections too
+    selections = [path for path in sorted(directory.rglob("selection*.json")) if drawn not in path.parents]
+    conventions = {
+        str(path.parent.relative_to(directory)): read_json(path) for path in sorted(directory.rglob("conventions.json"))
+    }
+    counts, lost = count_by_rule(graded_files, selections)
+    return ResultSet(counts, graded_files, conventions, lost)
+
+
+def sets_within(directory: Path) -> list[Path]:
+    """Result sets below a folder, told by the configuration that each states in its own folder (workflow.document)."""
+    return sorted(path.parents[1] for path in directory.glob(f"**/{CONFIGURATION}") if path.parents[1] != directory)
+
+
+def count_by_rule(
+    graded_files: Sequence[Path], selections: Sequence[Path]
+) -> tuple[dict[str, CountsOf], dict[str, Lost]]:
+    """selection rule -> counts of the checkpoints it picks, and the runs that diverged.
+
+    Raises:
+        DataError: as in `evals.estimates.cells`, or selections are needed and none is given.
+    """
+    graded = read_graded(graded_files)
+    lost: dict[str, Lost]
+    if selections:
+        selection = read_selection(selections)
+        lost = {str(rule): of_frame(rows) for rule, rows in selection.groupby("selection")}
+    else:
+        selection = _only_checkpoints(graded, graded_files[0].parent)
+        lost = {ONLY_CHECKPOINT: of_files(graded_files)}
+    samples = select_samples(graded, selection)
+    return {rule: count_cells(table, votes=False) for rule, table in samples.items()}, lost
+
+
+def _only_checkpoints(graded: pa.Table, directory: Path) -> pd.DataFrame:
+    runs = graded.select(["model", "arm", "train_seed", "step"]).group_by(
+        ["model", "arm", "train_seed", "step"], use_threads=False
+    )
+    frame = runs.aggregate([]).to_pandas()
+    if frame.duplicated(["model", "arm", "train_seed"]).any():
+        raise DataError(f"{directory}: a run has several checkpoints; add a selection*.json (evals.select)")
+    return frame.assign(selection=ONLY_CHECKPOINT)[list(SELECTION_COLUMNS)]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How differences are estimated: k of pass@k, whose seed variance, stream and number of draws."""
+
+    ks: tuple[int, ...]
+    rule: SeedVarianceRule
+    seed: int
+    draws: int
+
+
+def compare_arms(
+    counts: CountsOf, against: str | None, settings: Settings, lost: Lost | None = None
+) -> list[dict[str, Any]]:
+    """Differences between all pairs of arms, or of every arm to `against`, per benchmark and metric.
+
+    The p values are Holm-adjusted over the pairs of one model, benchmark, metric and k. A pair with an arm of which every run
+    diverged has rows without numbers.
+    """
+    rows, lost = [], lost or {}
+    for model, group in _groups(_with_lost(counts, lost)):
+        mine = _arms(counts, model, group)
+        names = in_order({*mine, *(arm for where, arm in lost if where == model)}, ARMS)
+        pairs = [(b, a) for a, b in itertools.combinations(names, 2)]
+        if against is not None:
+            pairs = [(arm, against) for arm in names if arm != against and against in names]
+        rows += _differences(model, group, mine, mine, pairs, settings, (lost, lost))
+    return rows
+
+
+def _with_lost(counts: CountsOf, lost: Lost) -> set[tuple[str, str, str]]:
+    """(model, arm, benchmark) of the counts, and of diverged arms on every benchmark of their model."""
+    return {*counts, *((model, arm, key[2]) for model, arm in lost for key in counts if key[0] == model)}
+
+
+def compare_sets(
+    first: CountsOf, second: CountsOf, settings: Settings, lost: tuple[Lost, Lost] = ({}, {})
+) -> list[dict[str, Any]]:
+    """Differences of the same arm between two result sets (first minus second), Holm over the arms.
+
+    Raises:
+        DataError: the sets share no arm, or an arm's problems differ.
+    """
+    shared = _with_lost(first, lost[0]) & _with_lost(second, lost[1])
+    if not shared:
+        raise DataError("the result sets have no model, arm and benchmark in common; nothing to compare")
+    rows = []
+    for model, group in _groups(shared):
+        left, right = _arms(first, model, group), _arms(second, model, group)
+        names = in_order((key[1] for key in shared if key[0] == model), ARMS)
+        pairs = [(arm, arm) for arm in names if all((model, arm, name) in shared for name in group)]
+        rows += _differences(model, group, left, right, pairs, settings, lost)
+    return rows
+
+
+ArmCounts = dict[str, list[Counts]]
+
+
+def _arms(counts: CountsOf, model: str, group: list[str]) -> ArmCounts:
+    """Arms of a model that were measured on every benchmark of the group, in the order of the table."""
+    names = in_order((key[1] for key in counts if key[0] == model), ARMS)
+    complete = [arm for arm in names if all((model, arm, name) in counts for name in group)]
+    return {arm: [counts[model, arm, name] for name in group] for arm in complete}
+
+
+def _differences(
+    model: str,
+    group: list[str],
+    left: ArmCounts,
+    right: ArmCounts,
+    pairs: list[tuple[str, str]],
+    settings: Settings,
+    lost: tuple[Lost, Lost],
+) -> list[dict[str, Any]]:
+    """Rows for all metrics of arm a in `left` minus arm b in `right`, one Holm family per metric; rows without numbers for arms
+    without a run that finished."""
+    rows: list[dict[str, Any]] = []
+    pairs, without = (
+        [pair for pair in pairs if (pair[0] in left and pair[1] in right) is there] for there in (True, False)
+    )
+    for a, b in pairs:
+        _need_same_problems(left[a], right[b], f"{a} and {b}" if a != b else f"the two sets' {a}")
+    everything = [item for side in (left, right) for items in side.values() for item in items]
+    for metric in metrics_of(everything, settings.ks, []) if everything else []:
+        cells = [{arm: [c.metric(*metric) for c in items] for arm, items in s.items()} for s in (left, right)]
+        variances = [seed_variances(side, settings.rule) for side in cells]
+        family = []
+        for a, b in pairs:
+            pair = (variances[0][a], variances[1][b])
+            options = {"seed": settings.seed, "draws": settings.draws}
+            found = paired_difference(cells[0][a], cells[1][b], pair, level=0.95, **options)
+            family.append(_row(model, group, metric, a, b, vars(found)))
+        rows += _with_holm(family) + [_row(model, group, metric, a, b, NOTHING) for a, b in without]
+    for row in rows:
+        for side, runs in zip("ab", lost, strict=True):
+            row[f"n_diverged_{side}"] = len(runs.get((model, row[side]), {}))
+    return rows
+
+
+def _groups(counts: Iterable[tuple[str, str, str]]) -> Iterable[tuple[str, list[str]]]:
+    """(model, [benchmark]) for each benchmark, then (model, all benchmarks) where there are several."""
+    keys = list(counts)
+    for model in sorted({key[0] for key in keys}):
+        names = sorted({key[2] for key in keys if key[0] == model})
+        for name in names:
+            yield model, [name]
+        if len(names) > 1:
+            yield model, names
+
+
+def _row(
+    model: str, group: list[str], metric: tuple[str, int | None], a: str, b: str, found: dict[str, Any]
+) -> dict[str, Any]:
+    name = group[0] if len(group) == 1 else AVERAGE
+    return {"model": model, "benchmark": name, "metric": metric[0], "k": metric[1], "a": a, "b": b, **found}
+
+
+def _with_holm(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    adjusted = holm([row["p_value"] for row in rows])
+    return [row | {"p_holm": float(p), "comparisons": len(rows)} for row, p in zip(rows, adjusted, strict=True)]
+
+
+def _need_same_problems(a: list[Counts], b: list[Counts], who: str) -> None:
+    for left, right in zip(a, b, strict=True):
+        if left.problem_ids != right.problem_ids:
+            odd = sorted(set(left.problem_ids) ^ set(right.problem_ids))[0]
+            raise DataError(f"{who} do not have the same problems (for one, {odd}); sample the missing ones")
+
+
+def difference_cells(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Points with their interval, p and Holm's p of a difference, for readers.
+
+    >>> one = {"estimate": 0.1, "ci_low": 0.0, "ci_high": 0.2, "p_value": 0.01, "p_holm": 0.02, "n_diverged_a": 1}
+    >>> difference_cells(one), difference_cells(one | {"estimate": None})
+    (('10.0 [0.0, 20.0]; diverged: 1 run', '0.0100', '0.0200'), ('diverged: 1 run', '–', '–'))
+    """
+    number = row.get("n_diverged_a", 0) + row.get("n_diverged_b", 0)
+    diverged = f"diverged: {number} run{'s' if number > 1 else ''}" if number else ""
+    if row["estimate"] is None or math.isnan(row["estimate"]):
+        return diverged or "–", "–", "–"
+    points = percent(row["estimate"], row["ci_low"], row["ci_high"])
+    return "; ".join(filter(None, [points, diverged])), f"{row['p_value']:.4f}", f"{row['p_holm']:.4f}"
+
+
+def render(rows: list[dict[str, Any]], metric: str) -> str:
+    """Differences of one metric as Markdown, in percentage points."""
+    lines = ["| model | checkpoint | benchmark | A − B | points [95 %] | p | p (Holm) |", "|---" * 7 + "|"]
+    for row in rows:
+        if row["metric"] == metric:
+            a, b = TITLES.get(row["a"], row["a"]), TITLES.get(row["b"], row["b"])
+            pair = a if a == b else f"{a} − {b}"
+            points, p, p_holm = difference_cells(row)
+            lines.append(
+                f"| {row['model']} | {row['selection']} | {TITLES.get(row['benchmark'], row['benchmark'])} "
+                f"| {pair} | {points} | {p} | {p_holm} |"
+            )
+    return "\n".join(lines)
+
+
+def _known_arms(by_rule: Mapping[str, CountsOf]) -> list[str]:
+    return in_order((key[1] for counts in by_rule.values() for key in counts), ARMS)
+
+
+def main(
+    results: Annotated[Path | None, typer.Argument(help="directory of results")] = None,
+    *,
+    draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
+    seed: Annotated[int, typer.Option(help="names the random streams of the bootstrap")],
+    seed_variance: Annotated[SeedVarianceRule, typer.Option(help="whose seeds the seed variance is from")],
+    graded: Annotated[list[Path] | None, typer.Option(help="graded tables, instead of a directory")] = None,
+    selection: Annotated[list[Path] | None, typer.Option(help="checkpoint selections of these")] = None,
+    against: Annotated[str | None, typer.Option(help="compare every arm with this one only")] = None,
+    k: Annotated[list[int] | None, typer.Option(help="k of pass@k; avg@n only by default")] = None,
+    out: Annotated[Path | None, typer.Option(help="differences to write (Parquet)")] = None,
+) -> None:
+    """Paired differences between arms."""
+    check_ks(k or [])
+    if (results is None) == (not graded):
+        raise DataError("name either a directory of results or --graded files")
+    if results is not None:
+        found = read_result_set(results)
+        files, by_rule, lost = found.files, found.counts, found.lost
+    else:
+        files = graded or []
+        by_rule, lost = count_by_rule(files, selection or [])
+    there = {key[1] for rule, counts in by_rule.items() for key in _with_lost(counts, lost[rule])}
+    if against and against not in there:
+        raise DataError(
+            f"{files[0]} and others: no arm {against!r} in them; choose --against from {', '.join(_known_arms(by_rule))}"
+        )
+    need_samples(k or [], [item for counts in by_rule.values() for item in counts.values()])
+    settings = Settings(tuple(k or ()), seed_variance, seed, draws)
+    rows: list[dict[str, Any]] = []
+    for rule, counts in by_rule.items():
+        rows += [{"selection": rule, **row} for row in compare_arms(counts, against, settings, lost[rule])]
+    if not rows:
+        raise DataError("nothing to compare: there must be two arms")
+    typer.echo(render(rows, "avg_at_n"))
+    if out:
+        table = pa.Table.from_pylist(rows, SCHEMA)
+        origin = {
+            "data_hash": data_hash(table),
+            "draws": draws,
+            "bootstrap_seed": seed,
+            "seed_variance": seed_variance.value,
+        }
+        write_table(table, out, origin | derived(inputs_metadata(files)))
+
+
+if __name__ == "__main__":
+    run(main)

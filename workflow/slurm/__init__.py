@@ -1,0 +1,1 @@
+"""Jobs on a SLURM cluster: how they start, what they ask for, and those left behind."""

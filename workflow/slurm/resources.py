@@ -1,0 +1,46 @@
+"""What the jobs after training ask of a machine: CPUs, GPUs, memory and minutes, which grow when a job is tried again.
+
+Training's own request is in workflow/slurm/launch.py: it continues where it was, so that its time does not grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from asymgrpo.study.config import Study
+
+
+def growing(amount: int) -> Callable[[object, int], int]:
+    """Memory or minutes of attempt 1, 2, 3, ...: half as much again each time, because the last attempt may have lacked it.
+
+    >>> [growing(8000)(None, attempt) for attempt in (1, 2, 3)]
+    [8000, 12000, 16000]
+    """
+    return lambda wildcards, attempt: amount * (attempt + 1) // 2
+
+
+@dataclass(frozen=True)
+class Request:
+    """Of one job on one node."""
+
+    cpus: int
+    gpu: int | None
+    """None asks for no GPU at all."""
+    mem_mb: int
+    runtime: int
+    """Minutes. A job that is not resumable must get through within it."""
+
+
+def sampling(study: Study) -> Request:
+    """One checkpoint on one benchmark: one GPU where the study has any. The host holds the weights while they are loaded."""
+    if study.machine.has_gpus:
+        return Request(cpus=8, gpu=1, mem_mb=64_000, runtime=480)
+    return Request(cpus=1, gpu=None, mem_mb=8_000, runtime=120)
+
+
+def grading(study: Study) -> Request:
+    """All samples of one run, some hundred answers a second on each CPU: a hundred thousand at the paper's scale."""
+    if study.machine.has_gpus:
+        return Request(cpus=8, gpu=None, mem_mb=16_000, runtime=120)
+    return Request(cpus=1, gpu=None, mem_mb=4_000, runtime=60)
