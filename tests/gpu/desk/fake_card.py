@@ -1,14 +1,17 @@
 """An H100 that is not there: what vLLM and torch are told about the machine, so that decisions are those of a GPU.
 
 `pretend()` answers vLLM's questions to NVML and torch's to the driver; it computes nothing. Call it before vLLM is imported, in
-a process of its own. vLLM's compiled library asks for the driver's: `driver_stub` builds one that fails every call.
+a process of its own. vLLM's compiled library asks for the driver's: `driver_stub` builds one that fails every call. Where the
+compiled library is missing (its sources alone are unpacked), an empty module stands for it.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 MEMORY = 80 << 30
@@ -20,6 +23,14 @@ DRIVER_CALLS = (
     *("cuMemCreate", "cuMemMap", "cuMemUnmap", "cuMemRelease", "cuMemSetAccess", "cuMemGetAllocationGranularity"),
 )
 """Of the driver's library, by vLLM's: all are looked up when it is loaded."""
+
+
+COMPILED = {
+    "vllm._C_stable_libtorch": (),
+    "vllm.vllm_flash_attn._vllm_fa3_C": (),
+    "vllm.cumem_allocator": ("init_module", "python_create_and_map", "python_unmap_and_release"),
+}
+"""Libraries that vLLM imports on CUDA before it knows a model, and what it takes from them by name."""
 
 
 def driver_stub(folder: Path) -> Path:
@@ -34,6 +45,8 @@ def driver_stub(folder: Path) -> Path:
 def pretend() -> None:
     """From now on torch and vLLM of this process see one H100 with 80 GiB, nothing of it in use."""
     import torch
+
+    stand_in_for_libraries()
     import vllm.third_party.pynvml as nvml
 
     properties = SimpleNamespace(
@@ -77,3 +90,16 @@ def pretend() -> None:
     for module, calls in answers.items():
         for name, answer in calls.items():
             setattr(module, name, lambda *_, _answer=answer, **__: _answer)
+    if torch.version.cuda is None:  # nor is CUDA's runtime there, whose functions its allocator for sleep looks up
+        from vllm.distributed.device_communicators import cuda_wrapper
+
+        cuda_wrapper.CudaRTLibrary = SimpleNamespace  # type: ignore[misc, assignment]
+
+
+def stand_in_for_libraries() -> None:
+    for name, functions in COMPILED.items():
+        package = name.split(".")[0]
+        folder = Path(str(importlib.util.find_spec(package).origin)).parent  # type: ignore[union-attr]
+        if not list(folder.glob("/".join(name.split(".")[1:]) + ".*so")):
+            sys.modules[name] = ModuleType(name)
+            sys.modules[name].__dict__.update(dict.fromkeys(functions, lambda *_: None))
