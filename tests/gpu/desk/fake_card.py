@@ -94,6 +94,10 @@ def pretend() -> None:
         from vllm.distributed.device_communicators import cuda_wrapper
 
         cuda_wrapper.CudaRTLibrary = SimpleNamespace  # type: ignore[misc, assignment]
+    if importlib.util.find_spec("triton") is None:  # a torch for GPUs brings it
+        from vllm.config import vllm as configuration
+
+        configuration.HAS_TRITON = True
 
 
 def stand_in_for_libraries() -> None:

@@ -57,7 +57,6 @@ def resolved(model: Path, ranks: int, dtype: Any) -> dict[str, Any]:
 
 
 def told(executor: Any) -> dict[str, Any]:
-    import torch
     from vllm.config import set_current_vllm_config
     from vllm.v1.attention.selector import get_attn_backend
 
@@ -89,7 +88,6 @@ def told(executor: Any) -> dict[str, Any]:
         "prefix_cache": config.cache_config.enable_prefix_caching,
         "memory": config.cache_config.gpu_memory_utilization,
         "load": str(config.load_config.load_format),
-        "threads": torch.get_num_threads(),
     }
 
 

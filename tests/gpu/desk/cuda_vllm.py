@@ -1,0 +1,51 @@
+"""vLLM's own wheel for CUDA: where its Python files are, and programs that import it without a GPU.
+
+Either it is installed, as requirements/gpu.lock has it (`make gpu-desk`), or its files are unpacked (`make gpu-sources`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import fake_card
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+UNPACKED = ROOT / ".gpu-wheels" / "sources"
+
+
+def installed() -> Path | None:
+    """The folder of packages of this environment, if vLLM for CUDA is among them."""
+    folders = [Path(path) for path in sys.path if (Path(path) / "vllm" / "_C_stable_libtorch.abi3.so").exists()]
+    return folders[0] if folders else None
+
+
+def folder() -> Path:
+    """Where the package vllm lies; skips the test if it is nowhere."""
+    found = installed() or UNPACKED
+    if not (found / "vllm").is_dir():
+        pytest.skip("vLLM's wheel for CUDA is not unpacked; `make gpu-sources` does it (330 MB)")
+    return found
+
+
+def answer(program: str, *arguments: object, scratch: Path, **variables: str) -> Any:
+    """What a program of this folder prints last, read as JSON. Raises AssertionError with its messages if it fails."""
+    paths = [ROOT, ROOT / "tests" / "gpu" / "desk"]
+    environment = os.environ | variables
+    if installed():
+        fake_card.driver_stub(scratch)
+        environment["LD_LIBRARY_PATH"] = str(scratch)
+    else:
+        paths.insert(0, folder())
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
+    command = [sys.executable, str(ROOT / "tests" / "gpu" / "desk" / program), *map(str, arguments)]
+    done = subprocess.run(
+        command, env=environment, cwd=scratch, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
