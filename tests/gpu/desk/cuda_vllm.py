@@ -1,6 +1,7 @@
 """vLLM's own wheel for CUDA: where its Python files are, and programs that import it without a GPU.
 
-Either it is installed, as requirements/gpu.lock has it (`make gpu-desk`), or its files are unpacked (`make gpu-sources`).
+Either its files are unpacked (`make gpu-sources`) and read by this environment's Python, or GPU_PYTHON names the Python of an
+environment made of requirements/gpu.lock (`make gpu-desk`).
 """
 
 from __future__ import annotations
@@ -19,15 +20,12 @@ ROOT = Path(__file__).resolve().parents[3]
 UNPACKED = ROOT / ".gpu-wheels" / "sources"
 
 
-def installed() -> Path | None:
-    """The folder of packages of this environment, if vLLM for CUDA is among them."""
-    folders = [Path(path) for path in sys.path if (Path(path) / "vllm" / "_C_stable_libtorch.abi3.so").exists()]
-    return folders[0] if folders else None
+PYTHON = os.environ.get("GPU_PYTHON")
 
 
 def folder() -> Path:
     """Where the package vllm lies; skips the test if it is nowhere."""
-    found = installed() or UNPACKED
+    found = UNPACKED if PYTHON is None else next(Path(PYTHON).parents[1].glob("lib/python3*/site-packages"))
     if not (found / "vllm").is_dir():
         pytest.skip("vLLM's wheel for CUDA is not unpacked; `make gpu-sources` does it (330 MB)")
     return found
@@ -37,13 +35,13 @@ def answer(program: str, *arguments: object, scratch: Path, **variables: str) ->
     """What a program of this folder prints last, read as JSON. Raises AssertionError with its messages if it fails."""
     paths = [ROOT, ROOT / "tests" / "gpu" / "desk"]
     environment = os.environ | variables
-    if installed():
+    if PYTHON is not None:
         fake_card.driver_stub(scratch)
         environment["LD_LIBRARY_PATH"] = str(scratch)
     else:
         paths.insert(0, folder())
     environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
-    command = [sys.executable, str(ROOT / "tests" / "gpu" / "desk" / program), *map(str, arguments)]
+    command = [PYTHON or sys.executable, str(ROOT / "tests" / "gpu" / "desk" / program), *map(str, arguments)]
     done = subprocess.run(
         command, env=environment, cwd=scratch, capture_output=True, text=True, check=False, timeout=300
     )

@@ -32,6 +32,9 @@ COMPILED = {
 }
 """Libraries that vLLM imports on CUDA before it knows a model, and what it takes from them by name."""
 
+QUESTIONS = ("cutlass_scaled_mm_supports_fp8", "cutlass_scaled_mm_supports_block_fp8", "cutlass_group_gemm_supported")
+"""What vLLM's modules ask its library when they are imported, about a compute capability; answered with no."""
+
 
 def driver_stub(folder: Path) -> Path:
     """Build libcuda.so.1 in `folder` and return it; for LD_LIBRARY_PATH. Each call returns CUDA_ERROR_NO_DEVICE (100)."""
@@ -98,12 +101,24 @@ def pretend() -> None:
         from vllm.config import vllm as configuration
 
         configuration.HAS_TRITON = True
+        from vllm.triton_utils import triton
+
+        triton.Config = lambda kwargs, **sizes: SimpleNamespace(
+            kwargs=kwargs, **{"num_stages": 1, "num_warps": 4} | sizes
+        )
 
 
 def stand_in_for_libraries() -> None:
+    """Empty modules for compiled ones that are not there."""
+    import torch
+
     for name, functions in COMPILED.items():
         package = name.split(".")[0]
         folder = Path(str(importlib.util.find_spec(package).origin)).parent  # type: ignore[union-attr]
         if not list(folder.glob("/".join(name.split(".")[1:]) + ".*so")):
             sys.modules[name] = ModuleType(name)
             sys.modules[name].__dict__.update(dict.fromkeys(functions, lambda *_: None))
+    if "vllm._C_stable_libtorch" in sys.modules:
+        for name in QUESTIONS:
+            torch.library.define(f"_C::{name}", "(int capability) -> bool")
+            torch.library.impl(f"_C::{name}", "default", lambda capability: False)

@@ -1,15 +1,18 @@
 """What vLLM makes of our arguments on an H100, as JSON; a program of its own, because it pretends that there is one (fake_card).
 
-    python tests/gpu/desk/resolve.py MODEL [--ranks 2] [--dtype float32]
+    python tests/gpu/desk/resolve.py MODEL [--ranks 2] [--dtype float32] [--harness]
 
-The engine is started by asymgrpo itself and stops where its worker would ask the device for memory.
+The engine is started by asymgrpo itself, or by lm-eval as evals.harness asks it to, and stops where its worker would ask the
+device for memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,29 +31,42 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--harness", action="store_true")
     arguments = parser.parse_args()
     fake_card.pretend()
-    print(json.dumps(resolved(arguments.model, arguments.ranks, arguments.dtype)))
+    start = harness if arguments.harness else ours
+    print(json.dumps(resolved(lambda: start(arguments.model, arguments.dtype), arguments.ranks)))
 
 
-def resolved(model: Path, ranks: int, dtype: Any) -> dict[str, Any]:
-    """Start our engine as one of so many ranks -> what was decided."""
-    import torch
-    from vllm.v1.executor.uniproc_executor import UniProcExecutor
-
+def ours(model: Path, dtype: Any) -> None:
     from asymgrpo.rollout import Limits
     from asymgrpo.rollout.vllm_engine import start
+
+    start(model, dtype, Limits(max_model_len=WIDTH, memory_fraction=0.5, verify_weights_every=1))
+
+
+def harness(model: Path, dtype: str) -> None:
+    from evals.harness import vllm_backend
+
+    vllm_backend(model, dtype, seed=0, endings={})
+
+
+def resolved(start: Callable[[], None], ranks: int) -> dict[str, Any]:
+    """What is decided when an engine starts as one of so many ranks."""
+    import torch
+    from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
     def stop(executor: Any) -> None:
         raise ReachedError(executor)
 
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # an engine in a process of its own could not tell us
     UniProcExecutor._init_executor = stop  # type: ignore[method-assign]
     if ranks > 1:
         torch.distributed.is_initialized = lambda: True
         torch.distributed.get_world_size = lambda group=None: ranks
         torch.distributed.get_rank = lambda group=None: 0
     try:
-        start(model, dtype, Limits(max_model_len=WIDTH, memory_fraction=0.5, verify_weights_every=1))
+        start()
     except ReachedError as reached:
         return told(reached.args[0])
     raise AssertionError("the engine started without a device")

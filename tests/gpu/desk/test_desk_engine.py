@@ -2,7 +2,6 @@
 
 import cuda_vllm
 import pytest
-from transformers import Qwen3Config
 
 MEANT = {
     "executor": "UniProcExecutor",
@@ -32,16 +31,6 @@ MEANT = {
 """One process, one H100, bfloat16 (docs/gpu.md says what each means for results and speed)."""
 
 
-@pytest.fixture(scope="module")
-def shape(tmp_path_factory):
-    """A model directory with Qwen3-4B's heads and no weights."""
-    folder = tmp_path_factory.mktemp("shape")
-    sizes = {"vocab_size": 1024, "hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 128, "max_position_embeddings": 8192}
-    Qwen3Config(**sizes, **heads, architectures=["Qwen3ForCausalLM"]).save_pretrained(folder)
-    return folder
-
-
 @pytest.mark.parametrize(
     ("ranks", "dtype", "changes"),
     [
@@ -54,3 +43,10 @@ def test_the_engine_is_the_one_we_mean(shape, tmp_path, ranks, dtype, changes):
     """Among several ranks each has an engine of its own (world_size 1), and no rank waits for another."""
     told = cuda_vllm.answer("resolve.py", shape, f"--ranks={ranks}", f"--dtype={dtype}", scratch=tmp_path)
     assert {name: told[name] for name in MEANT} == MEANT | changes
+
+
+def test_lm_eval_starts_vllm_with_arguments_that_it_has(model_directory, tmp_path):
+    """lm-eval names arguments of vLLM's; one that is gone would end an evaluation on the cluster only."""
+    told = cuda_vllm.answer("resolve.py", model_directory, "--harness", scratch=tmp_path)
+    wanted = {"executor": "UniProcExecutor", "attention": "FLASH_ATTN", "sleep": False, "eager": False, "seed": 0}
+    assert {name: told[name] for name in wanted} == wanted
