@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 UNPACKED = ROOT / ".gpu-wheels" / "sources"
 
 
-PYTHON = os.environ.get("GPU_PYTHON")
+PYTHON = os.path.abspath(os.environ["GPU_PYTHON"]) if "GPU_PYTHON" in os.environ else None
 
 
 def folder() -> Path:

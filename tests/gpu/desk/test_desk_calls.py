@@ -16,6 +16,7 @@ OF_CUDA = ("third_party/", "vllm_flash_attn/")
 """Kernels for GPUs, which the build for the CPU leaves out."""
 
 
+@pytest.mark.slow
 def test_vllm_takes_all_our_calls(tmp_path):
     """The table of calls.py is complete: it names whatever vllm_engine.py takes from an `llm`."""
     told = cuda_vllm.answer("calls.py", scratch=tmp_path)

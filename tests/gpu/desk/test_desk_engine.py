@@ -31,6 +31,7 @@ MEANT = {
 """One process, one H100, bfloat16 (docs/gpu.md says what each means for results and speed)."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ranks", "dtype", "changes"),
     [
@@ -45,6 +46,7 @@ def test_the_engine_is_the_one_we_mean(shape, tmp_path, ranks, dtype, changes):
     assert {name: told[name] for name in MEANT} == MEANT | changes
 
 
+@pytest.mark.slow
 def test_lm_eval_starts_vllm_with_arguments_that_it_has(model_directory, tmp_path):
     """lm-eval names arguments of vLLM's; one that is gone would end an evaluation on the cluster only."""
     told = cuda_vllm.answer("resolve.py", model_directory, "--harness", scratch=tmp_path)
