@@ -64,7 +64,7 @@ gpu-wheels: .venv/.complete
 	$(PY) tests/gpu/wheels.py
 
 # vLLM for CUDA as sources: what our calls and arguments become on a GPU is tested against them (tests/gpu/desk).
-gpu-sources: .venv/.complete
+gpu-sources: .venv/.vllm
 	$(PY) tests/gpu/wheels.py --sources
 
 # The same tests, and more, in the whole environment of the GPU images (10 GB); no GPU is needed. `.ci/run` leaves it out.

