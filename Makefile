@@ -10,7 +10,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 endif
 
-.PHONY: reproduce test lint lock peers vllm accept clean
+.PHONY: reproduce test lint lock peers vllm accept gpu-wheels gpu-sources gpu-desk clean
 
 reproduce: .venv/.complete
 	.venv/bin/snakemake all report
@@ -58,6 +58,23 @@ lock: .venv/.complete
 	grep -vxFf requirements/cpu.lock .venv/vllm.all > requirements/vllm.lock
 	.venv/bin/uv pip compile --quiet --upgrade --no-annotate --no-header --python-version 3.11 --no-config \
 	    --python-platform x86_64-manylinux_2_28 --generate-hashes requirements/gpu.in --output-file requirements/gpu.lock
+
+# What a GPU machine without a network lacks for `asymgrpo accept` (330 MB of downloads, 45 MB to carry).
+gpu-wheels: .venv/.complete
+	$(PY) tests/gpu/wheels.py
+
+# vLLM for CUDA as sources: what our calls and arguments become on a GPU is tested against them (tests/gpu/desk).
+gpu-sources: .venv/.vllm
+	$(PY) tests/gpu/wheels.py --sources
+
+# The same tests, and more, in the whole environment of the GPU images (10 GB); no GPU is needed. `.ci/run` leaves it out.
+gpu-desk: .venv/.vllm .venv-gpu/.complete
+	GPU_PYTHON=.venv-gpu/bin/python $(PY) -m pytest tests/gpu/desk -m "desk or not desk"
+
+.venv-gpu/.complete: requirements/gpu.lock
+	[ -d .venv-gpu ] || .venv/bin/python -m venv .venv-gpu
+	.venv-gpu/bin/pip install --quiet --no-deps --require-hashes --requirement requirements/gpu.lock
+	touch $@
 
 # Published trainers, to compare formulas (tests/method/peers) and speed (benchmarks/step_time.py) with.
 peers: .venv/.complete

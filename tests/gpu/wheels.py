@@ -3,6 +3,8 @@
     make gpu-wheels                      here, with a network
     sh .gpu-wheels/1/install.sh          there
 
+    make gpu-sources                     only vLLM's Python files, unpacked, for tests/gpu/desk
+
 The piece stays below LIMIT, so that it can be carried with the repository in 64 MiB. Versions and hashes are those of
 requirements/gpu.lock. vLLM is cut down to what an engine for a dense model on a card of compute capability 9.0 (H100, H200)
 runs: one architecture of its kernels, FlashAttention 3 alone, nothing for quantised weights or mixtures of experts.
@@ -91,9 +93,17 @@ def main() -> None:
     parser.add_argument(
         "--into", type=Path, default=ROOT / ".gpu-wheels", help="folder of the pieces (default: %(default)s)"
     )
-    into = parser.parse_args().into
+    parser.add_argument(
+        "--sources", action="store_true", help="unpack vLLM's Python files into its folder `sources`; no more"
+    )
+    arguments = parser.parse_args()
+    into = arguments.into
     cache = into / "downloads"
     cache.mkdir(parents=True, exist_ok=True)
+    if arguments.sources:
+        download(["vllm"], cache)
+        unpack_sources(found("vllm", cache), into / "sources")
+        return
     download([*TRAINER, *ENGINE, "vllm"], cache)
     build(BUILT, cache)
     with tempfile.TemporaryDirectory() as scratch:
@@ -159,6 +169,14 @@ def repack(wheel: Path, folder: Path) -> None:
         table = io.StringIO()
         csv.writer(table, lineterminator="\n").writerows([*rows, (record, "", "")])
         target.writestr(record, table.getvalue())
+
+
+def unpack_sources(wheel: Path, folder: Path) -> None:
+    """What of a wheel Python reads: modules, tables and metadata, no libraries."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with zipfile.ZipFile(wheel) as archive:
+        wanted = [path for path in archive.namelist() if path.endswith((".py", ".json")) or ".dist-info/" in path]
+        archive.extractall(folder, wanted)
 
 
 def is_kept(path: str) -> bool:

@@ -1,14 +1,17 @@
 """An H100 that is not there: what vLLM and torch are told about the machine, so that decisions are those of a GPU.
 
 `pretend()` answers vLLM's questions to NVML and torch's to the driver; it computes nothing. Call it before vLLM is imported, in
-a process of its own. vLLM's compiled library asks for the driver's: `driver_stub` builds one that fails every call.
+a process of its own. vLLM's compiled library asks for the driver's: `driver_stub` builds one that fails every call. Where the
+compiled library is missing (its sources alone are unpacked), an empty module stands for it.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 MEMORY = 80 << 30
@@ -20,6 +23,17 @@ DRIVER_CALLS = (
     *("cuMemCreate", "cuMemMap", "cuMemUnmap", "cuMemRelease", "cuMemSetAccess", "cuMemGetAllocationGranularity"),
 )
 """Of the driver's library, by vLLM's: all are looked up when it is loaded."""
+
+
+COMPILED = {
+    "vllm._C_stable_libtorch": (),
+    "vllm.vllm_flash_attn._vllm_fa3_C": (),
+    "vllm.cumem_allocator": ("init_module", "python_create_and_map", "python_unmap_and_release"),
+}
+"""Libraries that vLLM imports on CUDA before it knows a model, and what it takes from them by name."""
+
+QUESTIONS = ("cutlass_scaled_mm_supports_fp8", "cutlass_scaled_mm_supports_block_fp8", "cutlass_group_gemm_supported")
+"""What vLLM's modules ask its library when they are imported, about a compute capability; answered with no."""
 
 
 def driver_stub(folder: Path) -> Path:
@@ -34,6 +48,8 @@ def driver_stub(folder: Path) -> Path:
 def pretend() -> None:
     """From now on torch and vLLM of this process see one H100 with 80 GiB, nothing of it in use."""
     import torch
+
+    stand_in_for_libraries()
     import vllm.third_party.pynvml as nvml
 
     properties = SimpleNamespace(
@@ -77,3 +93,32 @@ def pretend() -> None:
     for module, calls in answers.items():
         for name, answer in calls.items():
             setattr(module, name, lambda *_, _answer=answer, **__: _answer)
+    if torch.version.cuda is None:  # nor is CUDA's runtime there, whose functions its allocator for sleep looks up
+        from vllm.distributed.device_communicators import cuda_wrapper
+
+        cuda_wrapper.CudaRTLibrary = SimpleNamespace  # type: ignore[misc, assignment]
+    if importlib.util.find_spec("triton") is None:  # a torch for GPUs brings it
+        from vllm.config import vllm as configuration
+
+        configuration.HAS_TRITON = True
+        from vllm.triton_utils import triton
+
+        triton.Config = lambda kwargs, **sizes: SimpleNamespace(
+            kwargs=kwargs, **{"num_stages": 1, "num_warps": 4} | sizes
+        )
+
+
+def stand_in_for_libraries() -> None:
+    """Empty modules for compiled ones that are not there."""
+    import torch
+
+    for name, functions in COMPILED.items():
+        package = name.split(".")[0]
+        folder = Path(str(importlib.util.find_spec(package).origin)).parent  # type: ignore[union-attr]
+        if not list(folder.glob("/".join(name.split(".")[1:]) + ".*so")):
+            sys.modules[name] = ModuleType(name)
+            sys.modules[name].__dict__.update(dict.fromkeys(functions, lambda *_: None))
+    if "vllm._C_stable_libtorch" in sys.modules:
+        for name in QUESTIONS:
+            torch.library.define(f"_C::{name}", "(int capability) -> bool")
+            torch.library.impl(f"_C::{name}", "default", lambda capability: False)
