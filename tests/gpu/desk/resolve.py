@@ -2,8 +2,8 @@
 
     python tests/gpu/desk/resolve.py MODEL [--ranks 2] [--dtype float32] [--harness]
 
-The engine is started by asymgrpo itself, or by lm-eval as evals.harness asks it to, and stops where its worker would ask the
-device for memory.
+The engine is started by asymgrpo itself, or by lm-eval as evals.lm_eval.harness asks it to, and stops where its worker would
+ask the device for memory.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def ours(model: Path, dtype: Any) -> None:
 
 
 def harness(model: Path, dtype: str) -> None:
-    from evals.harness import vllm_backend
+    from evals.lm_eval.harness import vllm_backend
 
     vllm_backend(model, dtype, seed=0, endings={})
 

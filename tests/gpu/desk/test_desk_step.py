@@ -7,10 +7,10 @@ from elsewhere import ELSEWHERE, MixedDevicesError, PretendedGpu
 from tiny_trainer import even_wins, settings, tiny_model
 from update_cases import CASES, GROUP, MAX_TOKENS, PROMPTS, sequences
 
-from asymgrpo.arms import ARMS
-from asymgrpo.batch import pack
-from asymgrpo.policy import Policy
-from asymgrpo.trainer import Trainer
+from asymgrpo.method.arms import ARMS
+from asymgrpo.training.batch import pack
+from asymgrpo.training.policy import Policy
+from asymgrpo.training.trainer import Trainer
 
 
 class EngineElsewhere:
