@@ -14,7 +14,7 @@ MEANT = {
     "chunked_prefill": True,
     "graphs": "FULL_AND_PIECEWISE",
     "compilation": "3",
-    "largest_graph": 512,
+    "largest_graph": 256,
     "attention": "FLASH_ATTN",
     "sleep": True,
     "eager": False,
