@@ -7,40 +7,40 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
-from asymgrpo.study import settings
+from asymgrpo.study import layout, settings, stored
 from asymgrpo.study.config import ConfigError
+from containers import enter, host
 from evals.io import DataError
-from workflow import common, frozen, given, leaves, stale
-from containers import enter
-from workflow.slurm import launch
+from workflow import bundle, common, frozen, given, stale
 from workflow.checks import load, read_once
+from workflow.slurm import launch
 
 GIVEN = dict(config)  # on the command line
 
 
-configfile: common.of_project("config/default.yaml")
+configfile: host.of_project("config/default.yaml")
 
 
 # Data, training and grading are done here, or a bundle of a finished study takes their place: --config artifacts=BUNDLE.
 try:
     read_once(workflow.overwrite_configfiles)
-    BUNDLE = leaves.bundle_of(GIVEN)
-    GIVEN_OR_STORED = leaves.configuration(BUNDLE, config, GIVEN) if BUNDLE else config
+    BUNDLE = bundle.bundle_of(GIVEN)
+    GIVEN_OR_STORED = bundle.configuration(BUNDLE, config, GIVEN) if BUNDLE else config
     STUDY = load(frozen.configuration(GIVEN_OR_STORED, workflow.remote_exec))
     PLAN = settings.plan_of(STUDY)
 except (ConfigError, DataError) as error:
     raise WorkflowError(str(error)) from None
 
-PATHS = common.Layout(STUDY)
-RUNS = common.trained_runs(STUDY)
-MAIN_RUNS = common.main_runs(STUDY)
-EVALUATED = common.with_base(STUDY, RUNS)
-MAIN_EVALUATED = common.with_base(STUDY, MAIN_RUNS)
+PATHS = layout.Layout(STUDY)
+RUNS = layout.trained_runs(STUDY)
+MAIN_RUNS = layout.main_runs(STUDY)
+EVALUATED = layout.with_base(STUDY, RUNS)
+MAIN_EVALUATED = layout.with_base(STUDY, MAIN_RUNS)
 TABLES = common.tables(STUDY, PLAN, PATHS)  # file -> what it depends on
 GIVEN_SETTINGS = given.GivenSettings(PATHS.root)
 STALE = stale.Stale(workflow)
 IMAGES = enter.Images(STUDY)
-PYTHON = common.python()  # on the host: only for what must be there
+PYTHON = host.python()  # on the host: only for what must be there
 PYTHON_IN = enter.prefixes(STUDY, IMAGES)  # in an image, if there are containers
 IMAGE = {image: IMAGES.inputs(image) for image in enter.IMAGES}
 LAUNCH = launch.prefix(STUDY)

@@ -51,7 +51,8 @@ def ours(model: Model, problems: Problems, steps: Steps = 20, threads: int = 1) 
     import torch
 
     from asymgrpo.method.arms import get_arm
-    from asymgrpo.models.load import load_model, load_tokenizer
+    from asymgrpo.models.directory import load_tokenizer
+    from asymgrpo.models.load import load_model
     from asymgrpo.training.engine import Engine, start_process_group
     from asymgrpo.training.stopwatch import PHASES, Stopwatch
     from asymgrpo.training.train import make_grader, make_sampler, micro_batches_per_update, read_problems
@@ -86,7 +87,8 @@ def trl(model: Model, problems: Problems, steps: Steps = 20, threads: int = 1) -
     from datasets import Dataset
     from transformers import TrainerCallback
 
-    from asymgrpo.models.load import load_model, load_tokenizer
+    from asymgrpo.models.directory import load_tokenizer
+    from asymgrpo.models.load import load_model
     from asymgrpo.verifier import reward, verify_many
 
     torch.set_num_threads(threads)

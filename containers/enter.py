@@ -22,13 +22,12 @@ from asymgrpo.files import write_text
 from asymgrpo.study.config import Containers, Study
 from asymgrpo.surroundings import EXPECTS_GPU
 from asymgrpo.training.rendezvous import INTO_CONTAINER, PER_TASK, PER_TASK_PREFIXES
-from workflow import common
+from containers import host
+from containers.apptainer import content_of
 
 IMAGES = ("train", "evaluate", "report")
 DEFINITIONS = Path("containers")
 REPORT_LOCK = Path("requirements/report.lock")
-CONTENT = "/opt/asymgrpo/content.json"
-"""What an image says of itself, inside of it (containers/record.py)."""
 PURPOSES = {
     "fetch": ("train", True),
     "train": ("train", True),
@@ -186,8 +185,6 @@ def content_text(images: Images, image: str) -> str:
     seen = written.with_suffix(".seen")
     if written.exists() and seen.exists() and seen.read_text(encoding="utf-8") == stamp(sif):
         return written.read_text(encoding="utf-8")
-    from containers.images import content_of
-
     return text_of(content_of(sif))
 
 
@@ -260,13 +257,13 @@ def prefixes(study: Study, images: Images) -> dict[str, str]:
     hub = study.data.source == "hub" or any(study.models[name].kind == "hub" for name in study.study.models)
     found = {}
     for purpose, (image, computes) in PURPOSES.items():
-        variables = common.variables(offline=not (hub and purpose == "fetch"))
+        variables = host.variables(offline=not (hub and purpose == "fetch"))
         nv = computes and study.machine.has_gpus
         expected = [EXPECTING] if study.machine.has_gpus and purpose in EXPECT_GPUS else []
         found[purpose] = (
             container_prefix(study, images.sif(image), nv, variables, expected)
             if images.on
-            else common.host_prefix(variables, expected)
+            else host.host_prefix(variables, expected)
         )
     return found
 

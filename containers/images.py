@@ -6,48 +6,26 @@ the builds, which install from nothing else. Everything is built as an ordinary 
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from asymgrpo.files import replace_atomically, sha256_file, whole_directory, write_json, write_text
+from asymgrpo.files import replace_atomically, whole_directory, write_json, write_text
 from asymgrpo.study.config import Containers
-from containers.enter import CONTENT, DEFINITIONS, IMAGES, Images, documents, write_content
+from containers.apptainer import ImageError, apptainer, run, system_of
+from containers.enter import DEFINITIONS, IMAGES, Images, documents, write_content
 
 DOCKER_IMAGE = "debian:bookworm-slim"
 """What base.def starts from, the same distribution as debootstrap's."""
 PYTHON = (3, 11)
 """Of the images; wheels are downloaded for it."""
-CLOSED = ("--cleanenv", "--contain", "--no-home")
 QUICK = "-comp gzip -Xcompression-level 1"
 """A tenth larger than the default, in a third of the time."""
-
-
-class ImageError(RuntimeError):
-    """An image cannot be made; the message says what is missing and what to do."""
-
-
-def run(command: list[str], missing: str) -> str:
-    """The standard output of a command whose errors go to the log. Raises ImageError; `missing` says how to get the program."""
-    if not shutil.which(command[0]):
-        raise ImageError(f"containers: {command[0]} is not on PATH; {missing}")
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, encoding="utf-8", errors="replace")
-    if done.returncode:
-        raise ImageError(f"containers: `{command[0]} {command[1]}` failed with exit code {done.returncode}; see above.")
-    return done.stdout
-
-
-def apptainer(*arguments: str) -> str:
-    return run(["apptainer", *arguments], "load or install Apptainer 1.2 or newer, or set containers to none.")
 
 
 def build_image(definition: Path, out: Path, arguments: dict[str, str], binds: list[str]) -> None:
@@ -103,23 +81,6 @@ def recorded(lock: Path, key: str, found: dict[str, str]) -> dict[str, str]:
     if before != before | found:
         write_json(known | {key: before | found}, lock)
     return before | found
-
-
-@functools.cache
-def content_of(sif: Path) -> dict[str, str]:
-    """What results in an image depend on (containers.enter.content_text). Raises ImageError."""
-    listed = apptainer("--silent", "exec", *CLOSED, str(sif), "sh", "-c", f"cat {CONTENT} 2> /dev/null || true")
-    if not listed.strip():
-        return {"sif_sha256": sha256_file(sif)}
-    said = json.loads(listed)
-    return {name: said[name] for name in ("recipe_sha256", "system_sha256")}
-
-
-def system_of(sif: Path) -> str:
-    """sha256 of an image's Debian packages with versions, as containers/record.py takes it. Raises ImageError."""
-    query = ("dpkg-query", "--show", "--showformat", "${Package}=${Version}\\n")
-    packages = apptainer("--silent", "exec", *CLOSED, str(sif), *query)
-    return hashlib.sha256(("\n".join(sorted(packages.splitlines())) + "\n").encode()).hexdigest()
 
 
 app = typer.Typer(add_completion=False, help=__doc__)

@@ -131,7 +131,8 @@ def sample_checkpoints(
         ModelError: a checkpoint is not usable. DataError: the checkpoints are not of one model, or as in `sample_checkpoint`.
     """
     from asymgrpo.models.checks import check_model, end_tokens
-    from asymgrpo.models.load import load_tokenizer, read_shape
+    from asymgrpo.models.directory import load_tokenizer
+    from asymgrpo.models.load import read_shape
     from asymgrpo.rollout.engines import engine_from_directory
 
     evaluation, tokenizers, kinds = asked["evaluation"], {}, []

@@ -16,8 +16,8 @@ import typer
 
 from asymgrpo.errors import DataError
 from asymgrpo.study import settings
+from asymgrpo.study.stored import study_of_results
 from evals.cli import run
-from workflow.leaves import study_of_results
 
 
 def main(

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from asymgrpo.study.config import ConfigError, Study, Train, indivisible, parse
+from containers.host import ROOT, in_checkout
 from workflow.checks_places import places
 from workflow.checks_sampling import pass_at_k, sampling, used_models
-from workflow.common import LOCK, ROOT, in_checkout
+from workflow.common import LOCK
 
 
 def load(mapping: dict[str, Any]) -> Study:
@@ -107,7 +108,8 @@ def _models(study: Study) -> Iterator[str]:
 
 
 def _arms(study: Study) -> Iterator[str]:
-    from asymgrpo.method.arms import ArmError, check_arm, get_arm
+    from asymgrpo.method.arm import ArmError
+    from asymgrpo.method.arms import check_arm, get_arm
 
     plan = study.study
     for name in sorted(set(plan.arms) & set(plan.analyses)):
@@ -269,8 +271,8 @@ def _enough(study: Study) -> Iterator[str]:
 def _artifacts(study: Study) -> Iterator[str]:
     if study.artifacts is None:
         return
+    from asymgrpo.study.layout import leaves
     from evals.artifacts.bundle_files import open_bundle
-    from workflow.leaves import leaves
 
     files = open_bundle(study.artifacts).files
     if lacking := [name for name in leaves(study) if name not in files]:

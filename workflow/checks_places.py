@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from asymgrpo.study.config import Study
+from asymgrpo.study.layout import CONFIGURATION
 
-CONFIGURATION = "config/study.json"
-"""In the folder of a study's results (workflow.document)."""
 ROOT = Path(__file__).parents[1].resolve()
 SOURCES = (
     ".ci",

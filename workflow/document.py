@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from asymgrpo.files import write_text
-from workflow.common import document
+from asymgrpo.study.stored import document
 
 
 def main() -> None:

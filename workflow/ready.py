@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from asymgrpo.files import write_text
+from asymgrpo.study import stored
 from asymgrpo.study.config import Study
 from asymgrpo.training.checkpoint import forget, workspace_of
+from containers import host
 from containers.enter import Images, documents
 from workflow import common
 
@@ -66,7 +68,7 @@ def check_data(study: Study, needed: Iterable[str]) -> None:
         return
     from asymgrpo.tasks.sources import load_dataset_rows
 
-    lock = Path(common.of_project(common.LOCK))
+    lock = Path(host.of_project(common.LOCK))
     for name in [study.data.train, *study.evaluation.benchmarks]:
         try:
             load_dataset_rows(name, "directory", study.data.dir, lock, None)
@@ -77,7 +79,7 @@ def check_data(study: Study, needed: Iterable[str]) -> None:
 def write_operation(study: Study, pattern: str) -> None:
     """Write how each model's training is carried out: its jobs read it, no result depends on it."""
     for model in study.study.models:
-        write_text(common.document(common.operation(study, model)), pattern.format(model=model))
+        write_text(stored.document(common.operation(study, model)), pattern.format(model=model))
 
 
 def forget_accepted(dag: Any, runs: Iterable[Mapping[str, str]], done: str, checkpoints: Path) -> None:

@@ -1,7 +1,7 @@
 """Every convention of an arm in words and numbers; the numbers come from running the arm's own functions.
 
-python -m asymgrpo.method.arms                 all arms
-python -m asymgrpo.method.arms asymgrpo        one arm (--json: as written to conventions.json beside every result)
+python -m asymgrpo.method                 all arms
+python -m asymgrpo.method asymgrpo        one arm (--json: as written to conventions.json beside every result)
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from asymgrpo.method.arms import (
-    ARMS,
-    MAIN,
+from asymgrpo.method.arm import (
     AdaptiveEntropy,
     Arm,
     ArmError,
@@ -22,10 +20,8 @@ from asymgrpo.method.arms import (
     GroupStandardized,
     KlCov,
     WReinforce,
-    differences,
-    get_arm,
-    idle_with_one_update,
 )
+from asymgrpo.method.arms import ARMS, MAIN, differences, get_arm, idle_with_one_update
 
 GROUP = 8
 app = typer.Typer(add_completion=False)

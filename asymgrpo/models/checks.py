@@ -42,7 +42,7 @@ def check_model(directory: str | Path, template: str | None = None, engine: str 
         raise ModelError(f"{folder}: no such model directory; make it with python -m asymgrpo.models.load.")
     config = read_config(folder)
     if engine == "torch":
-        from asymgrpo.rollout.decoder import check_architecture
+        from asymgrpo.models.architecture import check_architecture
 
         check_architecture(config, folder)
     check_weights(folder, config)
@@ -214,7 +214,7 @@ def _some(names: list[str]) -> str:
 
 def check_tokenizer(folder: Path, config: Mapping[str, Any], template: str | None) -> None:
     """The tokenizer fits the model, there is an end token, and the template can be filled in."""
-    from asymgrpo.models.load import load_tokenizer
+    from asymgrpo.models.directory import load_tokenizer
     from asymgrpo.tasks.prompts import render
 
     tokenizer = load_tokenizer(folder)

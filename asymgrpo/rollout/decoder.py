@@ -6,9 +6,7 @@ need: projections are fused, the cache is written in place, and no logits are ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,10 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asymgrpo.errors import ModelError
 from asymgrpo.method.head import float32_product
-
-SUPPORTED = ("llama", "qwen2", "qwen3")
+from asymgrpo.models.architecture import check_architecture
 
 
 @dataclass
@@ -43,27 +39,6 @@ class Cache:
 
     def select(self, rows: Tensor) -> Cache:
         return Cache([k[rows] for k in self.keys], [v[rows] for v in self.values])
-
-
-def check_architecture(config: Mapping[str, Any], model: Path | str = "the model") -> None:
-    """Raise ModelError for the config.json of a model that this decoder would compute otherwise than its authors meant."""
-    family = config["model_type"]
-    if family not in SUPPORTED:
-        _unsupported(model, ", ".join(SUPPORTED), repr(family))
-    for rope in (config.get("rope_parameters") or {}, config.get("rope_scaling") or {}):
-        kind = rope.get("rope_type", rope.get("type", "default"))
-        if kind != "default":
-            _unsupported(model, "the default rotary embedding", repr(kind))
-    if config.get("hidden_act", "silu") != "silu":
-        _unsupported(model, "the activation 'silu'", repr(config["hidden_act"]))
-    if config.get("use_sliding_window"):
-        _unsupported(model, "attention to all tokens", "a sliding window")
-    if (family == "llama" and config.get("mlp_bias")) or (family != "qwen2" and config.get("attention_bias")):
-        _unsupported(model, "biases on queries, keys and values of qwen2 only", "others")
-
-
-def _unsupported(model: Path | str, known: str, found: str) -> None:
-    raise ModelError(f"{model}: the torch rollout engine knows {known}, not {found}; set rollout_engine: vllm")
 
 
 class Decoder:

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from asymgrpo.section import Fraction, Once, Positive, Section, Seed
 from asymgrpo.study.config_errors import NAME, known_keys, sentence
-from asymgrpo.study.section import Fraction, Once, Positive, Section, Seed
 
 
 class ConfigError(ValueError):
@@ -157,6 +157,8 @@ class Train(Section):
 
 LOWEST_VLLM_TEMPERATURE = 0.01
 """vLLM raises what lies between 0, greedy decoding, and this to it without a word."""
+BUCKET = 500_000_000
+"""Most numbers in DeepSpeed's reduction buffer, which it allocates whole in stages 1 to 3 (its default reduce_bucket_size)."""
 MAX_SEQUENCES = 256
 """Sequences that a vLLM engine decodes together; the rest waits."""
 PER_MODEL = ("temperature", "top_p", "max_tokens", "engine", "batch")
@@ -313,7 +315,7 @@ def _model(study: Study, name: str, problems: list[str]) -> Model:
 
 
 def _spec(name: str, model: Model, problems: list[str]) -> dict[str, Any]:
-    from asymgrpo.models.tiny import TinySpec
+    from asymgrpo.study.tiny_spec import TinySpec
 
     if model.kind != "tiny":
         if model.spec:
@@ -327,7 +329,8 @@ def _spec(name: str, model: Model, problems: list[str]) -> dict[str, Any]:
 
 
 def _arm_changes(name: str, changes: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    from asymgrpo.method.arms import ArmError, get_arm
+    from asymgrpo.method.arm import ArmError
+    from asymgrpo.method.arms import get_arm
 
     try:
         values = get_arm(name, changes).model_dump(mode="json")
@@ -339,7 +342,7 @@ def _arm_changes(name: str, changes: dict[str, Any], problems: list[str]) -> dic
 
 def _all_keys() -> tuple[tuple[str, ...], ...]:
     """Known keys, those that a model may change and those of a tiny model's spec included."""
-    from asymgrpo.models.tiny import TinySpec
+    from asymgrpo.study.tiny_spec import TinySpec
 
     below = {"train": known_keys(Train), "evaluation": ((key,) for key in PER_MODEL), "spec": known_keys(TinySpec)}
     return (

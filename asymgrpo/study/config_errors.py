@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from asymgrpo.study.section import alternatives
+from asymgrpo.section import alternatives
 
 Path = tuple[str, ...]
 """Of a key; NAME stands for a name that the user chooses."""

@@ -73,7 +73,7 @@ def _model(study: Study, name: str) -> Settings:
 
 def _made_from(model: Any) -> Settings:
     if model.kind == "tiny":
-        from asymgrpo.models.tiny import parse_spec
+        from asymgrpo.study.tiny_spec import parse_spec
 
         return {"spec": parse_spec(model.spec).model_dump(mode="json")}
     return {"hub_id": model.hub_id} if model.kind == "hub" else {}

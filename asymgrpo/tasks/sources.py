@@ -56,7 +56,7 @@ def load_dataset_rows(
         raise DataError(f"{name}: this data set is not generated; set data.source to directory or hub.")
     entry = read_lock(lock).datasets.get(name)
     if entry is None:
-        raise DataError(f"{name}: {lock} has no entry for it; add one with python -m asymgrpo.tasks.lock.")
+        raise DataError(f"{name}: {lock} has no entry for it; add one with python -m asymgrpo.tasks.relock.")
     revision = None
     if source == "directory":
         raw, place = read_directory(spec, data_dir), f"{data_dir}/{spec.file}"
@@ -233,12 +233,12 @@ def verify_content(name: str, rows: list[Row], entry: LockEntry, place: str) -> 
     if len(rows) != entry.rows:
         raise DataError(
             f"{name}: {place} has {len(rows)} rows, the lock {entry.rows}; fetch the data again, or, "
-            "if the change is meant, write a new entry with python -m asymgrpo.tasks.lock."
+            "if the change is meant, write a new entry with python -m asymgrpo.tasks.relock."
         )
     found = content_sha256(rows)
     if found != entry.content_sha256:
         raise DataError(
             f"{name}: the problems or golds of {place} are not those of the lock (sha256 {found[:12]}, locked "
             f"{entry.content_sha256[:12]}); fetch the data again, or, if the change is meant, write a new entry "
-            "with python -m asymgrpo.tasks.lock."
+            "with python -m asymgrpo.tasks.relock."
         )

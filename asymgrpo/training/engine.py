@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from asymgrpo.devices import own_device, take_own_device
-from asymgrpo.planner.memory import BUCKET
-from asymgrpo.study.config import Train
+from asymgrpo.study.config import BUCKET, Train
 from asymgrpo.training.batch import Batch
 from asymgrpo.training.checkpoint import CheckpointError
 from asymgrpo.training.policy import Policy

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from asymgrpo.method.arms import Arm
+from asymgrpo.method.arm import Arm
 from asymgrpo.training.batch import Batch
 from asymgrpo.training.engine import Engine
 

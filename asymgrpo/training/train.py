@@ -1,4 +1,4 @@
-"""`python -m asymgrpo.training.train`: train one arm with one seed, from a base model directory to metrics and candidate models.
+"""`python -m asymgrpo.training`: train one arm with one seed, from a base model directory to metrics and candidate models.
 
 Run it again after any interruption: it continues from its newest whole checkpoint. Exit codes: 0 done, also when the run
 diverged, which is a result (asymgrpo/study/outcome.py); 75 stopped by a signal with its state saved (run the same command again);
@@ -23,7 +23,7 @@ from asymgrpo.training.live import VARIABLE as LIVE_VARIABLE
 from asymgrpo.training.live import Live
 
 if TYPE_CHECKING:
-    from asymgrpo.method.arms import Arm
+    from asymgrpo.method.arm import Arm
     from asymgrpo.rollout import Rollout
     from asymgrpo.study.config import Train
     from asymgrpo.study.settings import Settings
@@ -59,7 +59,8 @@ def main(
 ) -> None:
     began = time.monotonic()
     from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
-    from asymgrpo.method.arms import Arm, ArmError, check_arm
+    from asymgrpo.method.arm import Arm, ArmError
+    from asymgrpo.method.arms import check_arm
     from asymgrpo.rollout.base import SamplerError
     from asymgrpo.study.config import ConfigError, indivisible, parse_section
     from asymgrpo.study.settings import loads
@@ -136,7 +137,8 @@ def run_training(
     from asymgrpo.devices import own_device
     from asymgrpo.files import write_json
     from asymgrpo.models.checks import check_model
-    from asymgrpo.models.load import load_model, load_tokenizer
+    from asymgrpo.models.directory import load_tokenizer
+    from asymgrpo.models.load import load_model
     from asymgrpo.progress import Progress
     from asymgrpo.provenance import provenance
     from asymgrpo.training import checkpoint as ck
@@ -224,10 +226,10 @@ def run_identity(arm: Arm, train: Train, asked: Settings, model: Path, data: Seq
 
 
 def conventions_of(arm: Arm, train: Train) -> dict[str, Any]:
-    """The listing of `python -m asymgrpo.method.arms`, with the training section that all arms share."""
-    from asymgrpo.method.arms import conventions
+    """The listing of `python -m asymgrpo.method`, with the training section that all arms share."""
+    from asymgrpo.method.conventions import describe
 
-    return {"arm": conventions(arm), "train": train.model_dump(mode="json", exclude=set(NO_EFFECT_ON_RESULTS))}
+    return {"arm": describe(arm), "train": train.model_dump(mode="json", exclude=set(NO_EFFECT_ON_RESULTS))}
 
 
 def read_problems(path: Path, template: str, tokenizer, max_tokens: int | None) -> list[Problem]:

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asymgrpo.method.arms import Arm, loss_terms
+from asymgrpo.method.arm import Arm
 from asymgrpo.method.losses import active_entropy_coef, next_entropy_coef, tis_weights
+from asymgrpo.method.objective import loss_terms
 from asymgrpo.method.reduce import counts, reduce
 from asymgrpo.rollout import Request, Rollout, RolloutEngine
 from asymgrpo.seeds import derive, occurrences, prompt_order

@@ -4,7 +4,7 @@ r"""How good is the verifier? Labelled pairs under math-verify alone, the verifi
         --forms tests/verifier/forms.yaml --out docs/verifier.md
 
 `cases` has the fields gold, response, label; `golden` has gold, answer, label, section; `forms` has the conventions on spelling.
-What every reference answer of the data sets parses to is listed by `python -m asymgrpo.verifier.references`.
+What every reference answer of the data sets parses to is listed by `python -m asymgrpo.tasks.references`.
 """
 
 import os
@@ -20,7 +20,7 @@ from asymgrpo.readers import read_json_lines
 from asymgrpo.verifier import mends
 from asymgrpo.verifier.api import CPU_SECONDS, MEMORY_BYTES, WALL_SECONDS, Verifier
 from asymgrpo.verifier.extract import extract_boxed
-from asymgrpo.verifier.references import remainders
+from asymgrpo.verifier.remainders import remainders
 from asymgrpo.verifier.second import second_correct
 from asymgrpo.verifier.verdict import MAX_ANSWER_CHARS, VERIFIER_VERSION
 
@@ -187,7 +187,7 @@ math-verify takes what it can get: where a text does not parse it falls back to 
 reference answer is read from its first to its last sign or not at all, and then its text is compared, with spaces, sizes of
 brackets and spellings of an ellipsis made one. An equation is answered by its right-hand side only if it gives a value to a name.
 
-    python -m asymgrpo.verifier.references --data-dir FOLDER --out references.jsonl
+    python -m asymgrpo.tasks.references --data-dir FOLDER --out references.jsonl
 
 lists for every reference answer of every set in a folder what it parses to and which of these are accepted for it: a digit
 changed by one, another letter for a variable, a number that stands inside. Each has a reason (remainders.yaml), or the command

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from asymgrpo.study.layout import CONFIGURATION
 from asymgrpo.study.settings import SettingsError, plan_of, require_trained, require_within, selection_differences
 from asymgrpo.study.settings import place as place_of
 from evals.estimates.outcomes import RUN
@@ -18,7 +19,7 @@ def refuse_other_settings(results: Path, names: Iterable[str]) -> None:
     Raises:
         DataError: a file states other settings; the message names it and the keys.
     """
-    from workflow.leaves import study_of_results
+    from asymgrpo.study.stored import study_of_results
 
     plan = plan_of(study_of_results(results))
     for name in names:
@@ -43,7 +44,7 @@ def _as_refusal(results: Path, compare: Callable[..., None], *arguments: Any) ->
     try:
         compare(*arguments)
     except SettingsError as error:
-        raise DataError(f"{error} (asked for by {results / 'config/study.json'})") from None
+        raise DataError(f"{error} (asked for by {results / CONFIGURATION})") from None
 
 
 def _refuse_other_selection(path: Path, rules: Iterable[str]) -> None:

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
+from asymgrpo.study.layout import CONFIGURATION
 from evals.artifacts.agreement import refuse_other_settings
 from evals.artifacts.bundle_files import SCHEMA, open_bundle, write_bundle
 from evals.artifacts.reading import without_other_texts
@@ -58,7 +59,7 @@ def contents(results: Path, leaves: list[str]) -> Iterator[tuple[str, bytes, dic
     from tqdm import tqdm
 
     refuse_other_settings(results, [name for name in leaves if (results / name).is_file()])
-    config_sha256 = read_json(results / "config/study.json")["config_sha256"]
+    config_sha256 = read_json(results / CONFIGURATION)["config_sha256"]
     extra = [COSTS] if (results / COSTS).exists() else []
     extra += [
         path.relative_to(results).as_posix()
@@ -139,7 +140,8 @@ def make(
     out: Annotated[Path, typer.Option(help="zip file to write")],
 ) -> None:
     """Make a bundle of a finished study."""
-    from workflow.leaves import leaves, study_of_results
+    from asymgrpo.study.layout import leaves
+    from asymgrpo.study.stored import study_of_results
 
     study = study_of_results(results)
     parts = list(contents(results, leaves(study)))

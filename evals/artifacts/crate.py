@@ -61,7 +61,8 @@ def files_by_step(results: Path, leaves: Sequence[str]) -> dict[str, list[str]]:
         raise DataError(
             f"{results / missing[0]} is missing (and {len(missing) - 1} more): the study is not finished; run it on"
         )
-    from workflow.leaves import of_study, study_of_results
+    from asymgrpo.study.layout import of_study
+    from asymgrpo.study.stored import study_of_results
 
     study = study_of_results(results)
     there = {p.relative_to(results).as_posix() for pattern in DERIVED for p in results.glob(pattern) if p.is_file()}
@@ -194,7 +195,8 @@ def main(
     """Describe a finished study as an RO-Crate."""
     import json
 
-    from workflow.leaves import leaves, study_of_results
+    from asymgrpo.study.layout import leaves
+    from asymgrpo.study.stored import study_of_results
 
     if out.parent.resolve() != results.resolve() or out.name != "ro-crate-metadata.json":
         raise DataError(

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from asymgrpo.study.layout import CONFIGURATION
 from asymgrpo.study.settings import Settings, SettingsError, plan_of, require_within
 from evals.artifacts.bundle_files import MANIFEST, is_bundle
 from evals.artifacts.compare_results import opened
@@ -88,7 +89,7 @@ def check_tables(findings: Findings, path: Path, wanted: dict[str, Any]) -> dict
     findings.check(
         1, data_hash(table) == about["data_hash"], f"{path.name}: its values have the hash that it states", path
     )
-    study = path.parent / "config/study.json"
+    study = path.parent / CONFIGURATION
     if "settings" in about and study.exists():
         digest = read_json(study)["config_sha256"]
         findings.check(2, _is_within(about["settings"], path), f"made for configuration {digest[:12]}", study)
@@ -109,7 +110,7 @@ def check_tables(findings: Findings, path: Path, wanted: dict[str, Any]) -> dict
 
 def _is_within(stated: Settings, table: Path) -> bool:
     """Whether a table's settings are those of the configuration beside it."""
-    from workflow.leaves import study_of_results
+    from asymgrpo.study.stored import study_of_results
 
     try:
         require_within(stated, plan_of(study_of_results(table.parent)), table)
@@ -207,7 +208,7 @@ def _from_verdicts(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     Raises:
         DataError: there are several choices.
     """
-    place = folder / "config/study.json"
+    place = folder / CONFIGURATION
     config = read_object(place, ["config"])["config"]
     row = dict(wanted)
     for key, choices in (("model", config["study"]["models"]), ("selection", config["evaluation"]["selection"])):

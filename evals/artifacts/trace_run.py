@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from asymgrpo.provenance import PRODUCER
+from asymgrpo.study.layout import CONFIGURATION
 from asymgrpo.study.outcome import KEY as OUTCOME
 from evals.io import DataError, data_hash, read_json, read_metadata, read_object, read_table, sha256_file
 from evals.select import select_step
@@ -151,7 +152,7 @@ def _check_origin(findings: Findings, folder: Path, model: str, done: Mapping[st
     findings.check(
         3, all(value in there for value in done["data_sha256"]), f"on data {', '.join(names)}", folder / "data"
     )
-    study = folder / "config/study.json"
+    study = folder / CONFIGURATION
     config = read_object(study, ["config", "config_sha256"])["config"]
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
     findings.check(3, digest == read_json(study)["config_sha256"], f"configuration {digest[:12]}, as it hashes", study)

@@ -1,6 +1,6 @@
 """A verdict on every claim of the paper, computed from the training runs of a study.
 
-    python -m evals.claims.decided --runs run_scores.parquet --metrics M.parquet ... --measures measures.parquet \\
+    python -m evals.claims --runs run_scores.parquet --metrics M.parquet ... --measures measures.parquet \\
         --out claims.parquet --markdown claims.md
 
 The claims are in evals/claims/table.py, what they measure in evals/claims/measures.py, and how they are decided in

@@ -1,6 +1,6 @@
 """What a study cost: seconds, CPU- and GPU-hours and memory of every job, and their sums for each arm of Table 1.
 
-    python -m evals.cost.table results --source slurm --out cost.parquet --by-arm cost_by_arm.parquet --markdown cost_by_arm.md
+    python -m evals.cost results --source slurm --out cost.parquet --by-arm cost_by_arm.parquet --markdown cost_by_arm.md
 
 `slurm` reads SLURM's accounting (sacct, on the head node): every start of every job, the interrupted ones too, and the hours of
 what was allocated. `benchmarks` reads what Snakemake measured on any machine (results/benchmarks): the last, successful start of

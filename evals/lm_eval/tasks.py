@@ -35,7 +35,7 @@ def load_problems(
     rows = read_problems(Path(data) / f"{benchmark}.parquet")
     tokenizer = None
     if pretrained is not None:
-        from asymgrpo.models.load import load_tokenizer
+        from asymgrpo.models.directory import load_tokenizer
 
         tokenizer = load_tokenizer(pretrained)
     docs = [

@@ -16,7 +16,8 @@ from evals.artifacts.agreement import refuse_other_settings
 from evals.io import DataError, read_json, read_metadata, read_table
 from evals.estimates.outcomes import outcome_of
 from evals.tables.table1 import ARMS, TITLES, in_order
-from workflow.leaves import of_study, parse_stored
+from asymgrpo.study.layout import of_study
+from asymgrpo.study.stored import parse_stored
 
 
 @dataclass(frozen=True)

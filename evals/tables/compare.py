@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import typer
 
+from asymgrpo.study.layout import CONFIGURATION
 from evals.cli import run
 from evals.estimates.cells import COLUMNS as GRADED
 from evals.estimates.cells import (
@@ -53,8 +54,6 @@ NOTHING = {"estimate": None, "p_value": None, "p_holm": None, "comparisons": 0}
 """A difference to an arm of which every run diverged."""
 CountsOf = Mapping[tuple[str, str, str], Counts]
 ONLY_CHECKPOINT = "only checkpoint"
-CONFIGURATION = "config/study.json"
-"""In the folder of a study's results: the whole configuration, for readers."""
 
 
 @dataclass(frozen=True)

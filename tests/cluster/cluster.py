@@ -117,7 +117,7 @@ class Cluster:
                 line = " ".join(process.cmdline())
                 caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())
                 ready = caught and int(caught[1], 16) >> (signal.SIGUSR1 - 1) & 1
-                if "-W ignore -m asymgrpo.training.train " in line and ready:
+                if "-W ignore -m asymgrpo.training " in line and ready:
                     return process
         return None
 

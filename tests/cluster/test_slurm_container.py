@@ -24,7 +24,7 @@ def test_a_study_in_its_image_on_slurm(slurm, undisturbed, images, tmp_path):
         log=log,
         changes=changes,
     ).ended()
-    assert "apptainer" in next(line for line in said.splitlines() if "asymgrpo.training.train" in line)
+    assert "apptainer" in next(line for line in said.splitlines() if "asymgrpo.training" in line)
     inside = {path: digest for path, digest in digests(results).items() if path.split("/")[0] in PARTS}
     assert {path.split("/")[0] for path in inside} == set(PARTS)
     outside = digests(undisturbed)

@@ -12,7 +12,7 @@ import yaml
 from cluster import ROOT
 from snakemake.utils import update_config
 
-from workflow import common
+from asymgrpo.study import layout
 from workflow.checks import load
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -59,7 +59,7 @@ def test_the_paper_is_planned_in_ten_seconds(paper):
     update_config(config, yaml.safe_load((ROOT / "config/paper.yaml").read_text()))
     study = load(config)
     counts = [rule for rule, _, _ in jobs(text)]
-    assert counts.count("train") == len(common.trained_runs(study)) >= 7 * 3
+    assert counts.count("train") == len(layout.trained_runs(study)) >= 7 * 3
     assert counts.count("sample") >= len(study.evaluation.benchmarks) * counts.count("train")
     assert seconds < 10
 

@@ -169,7 +169,7 @@ def test_nothing_of_the_host_is_seen(enter, images, tmp_path):
     site.mkdir(parents=True)
     (site / "usercustomize.py").write_text("raise SystemExit('the home was seen')")
     content, out = tmp_path / "content.json", tmp_path / "proof.json"
-    from containers.images import content_of
+    from containers.apptainer import content_of
 
     os.environ.setdefault("APPTAINER_USERNS", environment().get("APPTAINER_USERNS", ""))
     content.write_text(json.dumps(content_of(images["train"])))
@@ -190,7 +190,7 @@ def test_an_open_container_fails_its_proof(images, tmp_path):
     command = ["apptainer", "exec", "--bind", f"{ROOT},{tmp_path}", "--pwd", str(ROOT), "--env", f"PYTHONPATH={site}"]
     inner = ["python", "-m", "containers.proof", "--content", str(content), "--out", str(tmp_path / "proof.json")]
     for written, words in (({"python": "2"}, "not what the workflow recorded"), (None, "reaches out of the image")):
-        from containers.images import content_of
+        from containers.apptainer import content_of
 
         content.write_text(json.dumps(written or content_of(images["train"])))
         done = subprocess.run(

@@ -10,7 +10,8 @@ import pyarrow as pa
 import yaml
 
 from asymgrpo.files import METADATA_KEY
-from asymgrpo.method.arms import ARMS, conventions
+from asymgrpo.method.arms import ARMS
+from asymgrpo.method.conventions import describe
 from asymgrpo.study.outcome import Diverged, stated
 from asymgrpo.training.stopwatch import PHASES
 from evals.claims.table import BETA_NEG, BETA_POS, BONUSES
@@ -120,6 +121,6 @@ def write_study(home: Path, lost: Mapping[tuple[str, int], int]) -> None:
                 about,
             )
             write_table(EVALUATIONS, folder / "eval.parquet", about)
-            write_json({"arm": conventions(ARMS[arm]), "train": {}}, folder / "conventions.json")
+            write_json({"arm": describe(ARMS[arm]), "train": {}}, folder / "conventions.json")
             write_json(chosen, folder / "selection.json")
             write_json(about | stated(ended), folder / "done.json")

@@ -28,7 +28,8 @@ def arms_table() -> str:
 
 
 def peers_table() -> str:
-    from asymgrpo.method.arms import ARMS, GRPO, ClipCov, KlCov
+    from asymgrpo.method.arm import ClipCov, KlCov
+    from asymgrpo.method.arms import ARMS, GRPO
 
     found = json.loads(RECORDED.read_text())
     verl, trl, rlhf = (found["defaults"][name] for name in ("verl", "TRL", "OpenRLHF"))

@@ -9,21 +9,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from asymgrpo.method.arms import (
-    ARMS,
-    GRPO,
-    MAIN,
-    Arm,
-    ArmError,
-    check_arm,
-    conventions,
-    differences,
-    get_arm,
-    idle_with_one_update,
-    loss_terms,
-)
+from asymgrpo.method.arm import Arm, ArmError
+from asymgrpo.method.arms import ARMS, GRPO, MAIN, check_arm, differences, get_arm, idle_with_one_update
 from asymgrpo.method.conventions import app, describe
 from asymgrpo.method.losses import k3_kl, next_entropy_coef
+from asymgrpo.method.objective import loss_terms
 from asymgrpo.method.reduce import counts, reduce
 
 PROMPTS, GROUP, TOKENS, VOCABULARY = 9, 8, 15, 5
@@ -270,7 +260,7 @@ def test_a_kl_coefficient_adds_the_k3_penalty():
 
 @pytest.mark.parametrize("name", ARMS)
 def test_conventions_are_complete_and_survive_json(name):
-    found = conventions(ARMS[name])
+    found = describe(ARMS[name])
     assert json.loads(json.dumps(found)) == found
     assert set(found["fields"]) == set(Arm.model_fields) - {"name", "about"}
     assert set(found["differs_from_grpo"]) == set(differences(ARMS[name]))
@@ -291,7 +281,7 @@ def test_listed_advantages_are_those_of_the_estimator():
 def test_command_prints_every_convention(name):
     run = CliRunner().invoke(app, [name])
     assert run.exit_code == 0
-    found = conventions(ARMS[name])
+    found = describe(ARMS[name])
     for key in (*found["fields"], *found["meaning"]):
         assert key in run.stdout
     assert json.loads(CliRunner().invoke(app, [name, "--json"]).stdout) == found

@@ -11,7 +11,9 @@ import torch
 
 from asymgrpo.method import advantages as adv
 from asymgrpo.method import losses
-from asymgrpo.method.arms import GRPO, KlCov, loss_terms
+from asymgrpo.method.arm import KlCov
+from asymgrpo.method.arms import GRPO
+from asymgrpo.method.objective import loss_terms
 from asymgrpo.method.reduce import counts, reduce
 
 RECORDED = json.loads((Path(__file__).parent / "peers" / "recorded.json").read_text())

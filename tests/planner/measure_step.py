@@ -9,7 +9,8 @@ import sys
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from asymgrpo.method.arms import get_arm, loss_terms
+from asymgrpo.method.arms import get_arm
+from asymgrpo.method.objective import loss_terms
 from asymgrpo.method.reduce import reduce
 from asymgrpo.rollout import Rollout
 from asymgrpo.training.batch import pack

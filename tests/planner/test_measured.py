@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from asymgrpo.planner.measured import SHARES, read_measured
 from asymgrpo.planner.time import RATES, machine_of
 from asymgrpo.study.config import ConfigError
-from asymgrpo.study.merge import ROOT
+from asymgrpo.study.stored import ROOT
 
 DEVICE = {"name": "Card of a test", "memory_gb": 85.0, "driver": "1"}
 NAMES = [f.name for f in fields(RATES)]
@@ -72,7 +72,7 @@ def test_another_card_is_pointed_out(tmp_path):
 
 def plan(*arguments: str) -> subprocess.CompletedProcess:
     paper = ["--config", "config/paper.yaml"]
-    command = [sys.executable, "-W", "ignore", "-m", "asymgrpo.planner.plan", *paper, *arguments]
+    command = [sys.executable, "-W", "ignore", "-m", "asymgrpo.planner", *paper, *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 

@@ -23,7 +23,7 @@ from asymgrpo.planner.time import (
     step_seconds,
 )
 from asymgrpo.study.config import MAX_SEQUENCES, Train
-from asymgrpo.study.merge import ROOT
+from asymgrpo.study.stored import ROOT
 
 QWEN3, H100, LENGTHS = SHAPES["Qwen/Qwen3-4B"], machine_of("h100-80gb"), Lengths(120, 1024)
 STUDY = load_study([ROOT / "config/paper.yaml", ROOT / "config/paper-1gpu.yaml"])

@@ -262,7 +262,7 @@ def test_an_unknown_architecture_is_refused():
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-W", "ignore", "-m", "asymgrpo.planner.plan", *arguments]
+    command = [sys.executable, "-W", "ignore", "-m", "asymgrpo.planner", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 

@@ -7,7 +7,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymgrpo.study.merge import ROOT, updated
+from asymgrpo.study.stored import ROOT, updated
 
 keys = st.sampled_from("abc")
 values = st.recursive(

@@ -10,7 +10,9 @@ import pyarrow as pa
 import yaml
 
 from asymgrpo.files import write_json, write_table, write_text
-from asymgrpo.method.arms import conventions, get_arm
+from asymgrpo.method.arms import get_arm
+from asymgrpo.method.conventions import describe
+from asymgrpo.study import layout, stored
 from asymgrpo.tasks.chain_sum import rows as problems_of
 from asymgrpo.tasks.table import write_problems
 from asymgrpo.training.metrics import DESCRIPTIONS, SCHEMA
@@ -20,7 +22,6 @@ from evals.claims.measures import MEASURES
 from evals.figures import training_curves
 from evals.tables.score import SeedVarianceRule, score
 from evals.tables.table1 import table_1
-from workflow import common
 from workflow.checks import load
 
 ROOT = Path(__file__).parents[2]
@@ -50,17 +51,16 @@ def make_study(folder: Path) -> Path:
     }
     mapping["train"] |= {"steps": STEPS}
     study = load(mapping)
-    layout = common.Layout(study)
-    write_text(common.document(common.configuration(study)), layout.study)
+    write_text(stored.document(stored.configuration(study)), layout.Layout(study).study)
     tasks = {name: name for name in BENCHMARKS} | dict.fromkeys(("train", "validation"), "chain_train")
     for name, task in tasks.items():
         write_problems(results / "data" / f"{name}.parquet", problems_of(task, 12, 1), {})
     rng = np.random.default_rng(1)
-    for run in common.trained_runs(study):
+    for run in layout.trained_runs(study):
         _write_run(rng, results / "runs" / run["model"] / run["arm"] / f"seed{run['seed']}", run)
         _write_benchmark(results / "benchmarks" / "train" / run["model"] / run["arm"] / f"{run['seed']}.tsv")
     graded = []
-    for run in common.with_base(study, common.trained_runs(study)):
+    for run in layout.with_base(study, layout.trained_runs(study)):
         path = results / "graded" / run["model"] / run["arm"] / f"seed{run['seed']}.parquet"
         graded.append(_graded(rng, results, run))
         write_table(graded[-1], path, {})
@@ -98,7 +98,7 @@ def _write_run(rng: np.random.Generator, folder: Path, run: dict[str, str]) -> N
     write_table(pa.Table.from_pylist(metrics, SCHEMA), folder / "metrics.parquet", identity)
     write_table(pa.Table.from_pylist(timings), folder / "timings.parquet", {"machine": {"cores": 2}})
     write_table(pa.Table.from_pylist(checks), folder / "eval.parquet", identity)
-    write_json({"arm": conventions(get_arm(run["arm"], None)), "train": {}}, folder / "conventions.json")
+    write_json({"arm": describe(get_arm(run["arm"], None)), "train": {}}, folder / "conventions.json")
     write_json([identity | {"selection": "validation", "step": 60}], folder / "selection.json")
     write_json(identity | made_by, folder / "done.json")
 

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from asymgrpo.models import load as models
 from asymgrpo.models import tiny as base_model
+from asymgrpo.models.directory import load_tokenizer
 from asymgrpo.tasks.chain_sum import STYLES
 
 SPEC = {
@@ -64,7 +65,7 @@ def test_training_touches_no_global_generator(tmp_path):
 
 def test_directory_loads_and_its_head_is_its_own(made):
     folder, _ = made
-    model, tokenizer = models.load_model(folder / "a", "float32"), models.load_tokenizer(folder / "a")
+    model, tokenizer = models.load_model(folder / "a", "float32"), load_tokenizer(folder / "a")
     assert model.lm_head.weight.data_ptr() != model.model.embed_tokens.weight.data_ptr()
     assert model.dtype == torch.float32
     assert (tokenizer.padding_side, tokenizer.pad_token_id) == ("left", model.config.pad_token_id)

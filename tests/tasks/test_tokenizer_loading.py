@@ -2,7 +2,7 @@
 
 import pytest
 
-from asymgrpo.models.load import load_tokenizer
+from asymgrpo.models.directory import load_tokenizer
 from asymgrpo.tasks.prompts import render
 from asymgrpo.tasks.tokenizer import build_tokenizer
 

@@ -73,7 +73,7 @@ def prepare(folder: Path, model: Path, arm: str = "grpo", changes: dict | None =
         "-W",
         "ignore",
         "-m",
-        "asymgrpo.training.train",
+        "asymgrpo.training",
         *(f"--{k}={v}" for k, v in options.items()),
     ]
 

@@ -231,7 +231,7 @@ def late(self, batch):
 t.Trainer.score = late
 asymgrpo.training.train.app()
 """
-"""`python -m asymgrpo.training.train`, with an entropy that is spoilt from the fourth step on, on the last rank only."""
+"""`python -m asymgrpo.training`, with an entropy that is spoilt from the fourth step on, on the last rank only."""
 
 
 def spoilt_late(monkeypatch, folder: Path, model: Path, **train) -> list[str]:

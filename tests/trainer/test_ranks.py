@@ -43,9 +43,7 @@ def ranks_of(launcher: subprocess.Popen) -> list[int]:
     """Process ids of the training processes below a launcher."""
     listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-    return [
-        int(pid) for pid, parent, words in rows if int(parent) == launcher.pid and "asymgrpo.training.train" in words
-    ]
+    return [int(pid) for pid, parent, words in rows if int(parent) == launcher.pid and "asymgrpo.training" in words]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from asymgrpo.training.rendezvous import (
 )
 from workflow.slurm.launch import LaunchError, launched
 
-COMMAND = ["env", "A=1", "python", "-W", "ignore", "-m", "asymgrpo.training.train", "--model=x"]
+COMMAND = ["env", "A=1", "python", "-W", "ignore", "-m", "asymgrpo.training", "--model=x"]
 
 
 def hosts(nodes: str) -> list[str]:

@@ -9,7 +9,8 @@ import runs
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from asymgrpo.method.arms import ARMS, Arm
+from asymgrpo.method.arm import Arm
+from asymgrpo.method.arms import ARMS
 from asymgrpo.rollout import Rollout
 from asymgrpo.rollout.torch_engine import TorchEngine
 from asymgrpo.study.config import Train, parse_section
@@ -78,7 +79,7 @@ def make_engine(train: Train, model: torch.nn.Module | None = None) -> Engine:
 def make_trainer(
     arm: Arm = ARMS["grpo"], train: Train | None = None, model=None, sampler=None, grade=even_wins, **more
 ) -> Trainer:
-    """Everything that `python -m asymgrpo.training.train` builds, on `model` (a fresh random one if None)."""
+    """Everything that `python -m asymgrpo.training` builds, on `model` (a fresh random one if None)."""
     train = train or settings()
     model = model or tiny_model()
     engine = make_engine(train, model)

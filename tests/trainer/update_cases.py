@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from tiny_trainer import distance, join, make_trainer, settings, steps, weights
 
-from asymgrpo.method.arms import ARMS, GRPO, Arm
+from asymgrpo.method.arm import Arm
+from asymgrpo.method.arms import ARMS, GRPO
 from asymgrpo.rollout import Rollout
 from asymgrpo.training.batch import pack
 

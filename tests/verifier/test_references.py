@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from asymgrpo.tasks.references import Reference, audit, references, sampled, unexplained, variants
 from asymgrpo.verifier import Verdict
-from asymgrpo.verifier.references import Reference, audit, references, remainders, sampled, unexplained, variants
+from asymgrpo.verifier.remainders import remainders
 
 DATA = Path(os.environ.get("ASYMGRPO_DATA", Path(__file__).parents[3] / "shared" / "datasets"))
 SAMPLE = 30

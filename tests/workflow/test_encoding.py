@@ -64,8 +64,8 @@ def in_ascii(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[byt
 @pytest.mark.parametrize(
     "command",
     [
-        ("-m", "asymgrpo.planner.plan", "--config", "config/paper.yaml"),
-        ("-m", "asymgrpo.method.arms", "asymgrpo"),
+        ("-m", "asymgrpo.planner", "--config", "config/paper.yaml"),
+        ("-m", "asymgrpo.method", "asymgrpo"),
         ("-m", "asymgrpo.training.metrics"),
         ("-m", "evals.tables.table1", "--help"),
         ("-m", "snakemake", "-n", "--nolock", "--config", "results=RESULTS"),

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from asymgrpo.study import layout
 from asymgrpo.study.config import parse
+from containers import host
 from tests.workflow.changes import ROOT, by_command
 from workflow import common, figures
 from workflow.slurm import launch
@@ -35,13 +37,13 @@ def test_the_test_above_sees_what_is_not_quoted():
 def test_commands_made_of_the_configuration_keep_their_words():
     study = parse(by_command() | {"results": STRANGE, "checkpoints": f"{STRANGE}-2"})
     study = study.model_copy(update={"data": study.data.model_copy(update={"dir": Path(STRANGE)})})
-    layout = common.Layout(study)
+    paths = layout.Layout(study)
     words = shlex.split(common.prepare_options({"of": "problems", "dataset": STRANGE}))
     assert words[words.index("--dataset") + 1] == STRANGE
     spec = {"seed": 1, "styles": {STRANGE: 1.0}}
     words = shlex.split(common.base_model_command({"of": "base model", "kind": "tiny", "spec": spec}))
     assert json.loads(words[-1]) == spec
-    assert layout.operation.startswith(STRANGE)
+    assert paths.operation.startswith(STRANGE)
     assert shlex.split(figures.options({"metrics": [f"{STRANGE}/a", "b"]})) == ["--metrics", f"{STRANGE}/a", "b"]
 
 
@@ -49,5 +51,5 @@ def test_commands_start_the_python_that_runs_the_workflow(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/my Studie ü/.venv/bin/python")
     study = parse(by_command())
     assert shlex.split(launch.prefix(study))[0] == sys.executable
-    words = shlex.split(common.python())
+    words = shlex.split(host.python())
     assert [sys.executable, "-W", "ignore", "-m"] == words[-4:]

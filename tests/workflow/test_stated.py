@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 
 from asymgrpo.errors import DataError
 from asymgrpo.files import write_table
-from asymgrpo.study import settings
+from asymgrpo.study import layout, settings
 from asymgrpo.study.config import NO_EFFECT_ON_RESULTS, parse
+from asymgrpo.study.stored import study_of_results, updated
 from evals.artifacts.agreement import refuse_other_settings
 from workflow import common
 from workflow.given import GivenSettings
-from workflow.leaves import merged, study_of_results
 from workflow.stale import Stale
 
 ROOT = Path(__file__).parents[2]
 STUDY = parse(
-    merged(
+    updated(
         yaml.safe_load((ROOT / "config/default.yaml").read_text(encoding="utf-8")),
         {
             "study": {"analyses": ["positive_only"], "analysis_seeds": [0]},
@@ -161,7 +161,7 @@ def test_train_refuses_another_base_model_and_other_problems(results, tmp_path):
         ("problems", "chain4", "embedded_seed"): ["data/chain4.parquet", "problems"],
     }.items():
         done = call(
-            "asymgrpo.training.train",
+            "asymgrpo.training",
             "--settings",
             settings.dumps(changed(asked, path)),
             *inputs,
@@ -180,7 +180,7 @@ def test_each_step_of_evaluation_refuses_what_was_not_asked_for(results, tmp_pat
     study = study_of_results(results)
     plan = settings.plan_of(study)
     graded = settings.graded(plan, "tiny", "grpo", 0)
-    tables = common.tables(study, plan, common.Layout(study))
+    tables = common.tables(study, plan, layout.Layout(study))
     asked = {Path(path).stem: told for path, told in tables.items()}
     run, out = results / "runs/tiny/grpo/seed0", tmp_path / "out"
     graded_files = [results / f"graded/tiny/{arm}/seed0.parquet" for arm in ("base", "grpo", "asymgrpo_clip_higher")]
@@ -205,7 +205,7 @@ def test_each_step_of_evaluation_refuses_what_was_not_asked_for(results, tmp_pat
         ("evals.tables.table1", asked["table1"], ("options", "draws"), of_table, "scores.parquet"),
         ("evals.tables.table1", asked["table1"], ("plan", "arms", "grpo", "clip_high"), of_table, "scores.parquet"),
         (
-            *("evals.claims.decided", asked["claims"], ("plan", "arms", "grpo", "clip_low")),
+            *("evals.claims", asked["claims"], ("plan", "arms", "grpo", "clip_low")),
             [
                 *("--runs", results / "run_scores.parquet", "--metrics", run / "metrics.parquet"),
                 *("--measures", tmp_path / "m", "--markdown", tmp_path / "c.md"),
@@ -243,7 +243,7 @@ def test_weights_that_are_not_those_of_the_manifest_are_refused(results, tmp_pat
     done = [
         call(
             *(
-                "asymgrpo.training.train",
+                "asymgrpo.training",
                 "--settings",
                 settings.dumps(settings.run(plan, "tiny", "grpo", 0)),
                 "--model",
@@ -396,7 +396,7 @@ def test_every_result_states_its_settings(results):
         run = results / f"runs/tiny/{arm}/seed0"
         for name in ("done.json", "metrics.parquet", "eval.parquet", "timings.parquet", "rollouts.parquet"):
             assert settings.stated(run / name) == settings.run(plan, "tiny", arm, 0), name
-    for path, told in common.tables(study, plan, common.Layout(study.model_copy(update={"results": results}))).items():
+    for path, told in common.tables(study, plan, layout.Layout(study.model_copy(update={"results": results}))).items():
         if Path(path).exists():
             assert settings.stated(Path(path)) == told, path
     inputs = json.loads(pq.read_schema(results / "scores.parquet").metadata[b"asymgrpo"])["inputs"]

@@ -148,7 +148,7 @@ def test_a_containers_fast_network_is_bound_where_it_exists(on_gpus, tmp_path, m
         if there:
             adapters.mkdir()
         prelude, found = on_gpus("apptainer")
-        words = said(f"{prelude}{found['train']} asymgrpo.training.train", tmp_path).splitlines()
+        words = said(f"{prelude}{found['train']} asymgrpo.training", tmp_path).splitlines()
         assert (str(adapters) in words) == there
         if there:
             assert words[words.index(str(adapters)) - 1] == "--bind"

@@ -16,7 +16,7 @@ from dry import run_mini
 
 from asymgrpo.study import settings
 from asymgrpo.study.config import parse
-from workflow.leaves import merged, study_of_results
+from asymgrpo.study.stored import study_of_results, updated
 
 pytestmark = pytest.mark.slow
 OTHER = ('train={"learning_rate":0.123,"steps":777}', 'evaluation={"k":[1]}', "name=other")
@@ -175,10 +175,10 @@ def test_two_changes_in_one_call_are_both_made(small, pair):
 def study_asked_for(results: Path, *changes: str):
     """The study of a call, merged as Snakemake merges it: default, mini, then each change in its order."""
     found = yaml.safe_load((dry.ROOT / "config/default.yaml").read_text())
-    found = merged(found, yaml.safe_load((dry.ROOT / dry.MINI).read_text()))
+    found = updated(found, yaml.safe_load((dry.ROOT / dry.MINI).read_text()))
     for change in changes:
         key, value = change.split("=", 1)
-        found = merged(found, {key: yaml.safe_load(value)})
+        found = updated(found, {key: yaml.safe_load(value)})
     return parse(found | {"results": str(results), "checkpoints": f"{results}-checkpoints"})
 
 

@@ -6,7 +6,7 @@ if not BUNDLE:
     rule bundle:
         input:
             image=IMAGE["report"],
-            leaves=[f"{PATHS.root}/{name}" for name in leaves.leaves(STUDY)],
+            leaves=[f"{PATHS.root}/{name}" for name in layout.leaves(STUDY)],
         output:
             f"{PATHS.root}/{STUDY.name}.zip",
         log:
@@ -26,7 +26,7 @@ if not BUNDLE:
 rule crate:
     input:
         image=IMAGE["report"],
-        leaves=[f"{PATHS.root}/{name}" for name in leaves.leaves(STUDY)],
+        leaves=[f"{PATHS.root}/{name}" for name in layout.leaves(STUDY)],
         tables=[rules.tables.input, rules.figures.input, rules.controls.input],
     output:
         f"{PATHS.root}/ro-crate-metadata.json",

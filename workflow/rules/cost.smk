@@ -27,7 +27,7 @@ rule job_costs:
         source="auto",  # SLURM's accounting where it knows this study, else Snakemake's benchmark files
         since="now-365days",
     shell:
-        "{PYTHON} evals.cost.table {params.results:q} --source {params.source} --since {params.since} --out {output.jobs:q}"
+        "{PYTHON} evals.cost {params.results:q} --source {params.source} --since {params.since} --out {output.jobs:q}"
         " --by-arm {output.by_arm:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 

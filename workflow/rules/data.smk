@@ -25,7 +25,7 @@ rule problems:
             PATHS.problems.format(dataset=w.dataset), PLAN["problems"][w.dataset]
         ),
         image=IMAGE["train"],
-        lock=ancient(common.of_project(common.LOCK)),  # the first fetch writes revisions into it
+        lock=ancient(host.of_project(common.LOCK)),  # the first fetch writes revisions into it
     output:
         PATHS.problems,
     log:

@@ -1,5 +1,5 @@
 # The whole configuration beside the results, for readers: no result depends on it.
-CONFIGURATION = common.configuration(STUDY)
+CONFIGURATION = stored.configuration(STUDY)
 
 
 localrules:
@@ -8,7 +8,7 @@ localrules:
 
 rule study:
     input:
-        again=lambda w: STALE.check_text(PATHS.study, common.document(CONFIGURATION)),
+        again=lambda w: STALE.check_text(PATHS.study, stored.document(CONFIGURATION)),
     output:
         PATHS.study,
     log:

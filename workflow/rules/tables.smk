@@ -190,7 +190,7 @@ rule claims:
     params:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/claims.parquet"]),
     shell:
-        "{PYTHON_IN[report]} evals.claims.decided --settings {params.settings:q} --runs {input.runs:q} --metrics {input.metrics:q} --measures {output.measures:q}"
+        "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics {input.metrics:q} --measures {output.measures:q}"
         " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 

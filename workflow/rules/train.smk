@@ -4,7 +4,7 @@ import shlex
 ASKS = {name: launch.request(STUDY, name) for name in STUDY.study.models}
 
 SELECTION_SETS = {
-    name: PATHS.problems.format(dataset=name) for name in common.selection_sets(STUDY)
+    name: PATHS.problems.format(dataset=name) for name in layout.selection_sets(STUDY)
 }
 
 CHECKPOINTS = (
@@ -59,7 +59,7 @@ rule train:
         out=PATHS.run,
     shell:
         "{LAUNCH} --operation {params.operation:q} --cpus-per-rank {resources.cpus_per_task} --"
-        " {PYTHON_IN[train]} asymgrpo.training.train --settings {params.settings:q} --operation {params.operation:q}"
+        " {PYTHON_IN[train]} asymgrpo.training --settings {params.settings:q} --operation {params.operation:q}"
         " --model {params.model:q} --problems {input.problems:q} {params.sets}"
         " --checkpoints {CHECKPOINTS:q} --out {params.out:q} --threads {resources.cpus_per_task}"
         " ${{SLURM_JOB_ID:+--stop-after {resources.runtime}}} 2>&1 | tee {log:q}"

@@ -4,9 +4,9 @@ from workflow.slurm.resources import growing
 
 rule unpack:
     input:
-        bundle=leaves.checked_file(BUNDLE),
+        bundle=bundle.checked_file(BUNDLE),
     output:
-        [f"{PATHS.root}/{name}" for name in leaves.unpacked(BUNDLE)],
+        [f"{PATHS.root}/{name}" for name in bundle.unpacked(BUNDLE)],
     log:
         PATHS.log("unpack"),
     benchmark:

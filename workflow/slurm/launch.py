@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asymgrpo.training.rendezvous import INTO_CONTAINER
-from workflow.common import ROOT, in_checkout
+from containers.host import ROOT, in_checkout
 
 if TYPE_CHECKING:
     from asymgrpo.study.config import Study

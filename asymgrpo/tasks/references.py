@@ -1,6 +1,6 @@
 r"""What does every reference answer say, and what else would be accepted for it?
 
-    python -m asymgrpo.verifier.references --data-dir FOLDER --out references.jsonl [--sample 50]
+    python -m asymgrpo.tasks.references --data-dir FOLDER --out references.jsonl [--sample 50]
 
 For every reference answer of every set in the folder the file states its reading (or that it is compared as text), and which of
 these answers are accepted for it: a digit changed by one (`digit`), another letter for one of its variables (`letter`), a
@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
-import yaml
 
 from asymgrpo.verifier.api import Verifier, _key
+from asymgrpo.verifier.remainders import remainders
 from asymgrpo.verifier.units import letters
 
-REMAINDERS = Path(__file__).with_name("remainders.yaml")
 INTEGER = re.compile(r"-?[1-9]\d{0,14}|0")
 
 
@@ -146,11 +145,6 @@ def _reading(text: str) -> str:
     wanted = readings("", wanted)[0][1]  # without a sign for percent
     found = read_reference(wanted, folds(wanted, wanted))
     return "" if found is None else str(found)
-
-
-def remainders() -> list[dict[str, str]]:
-    """Entries of remainders.yaml: kind, `reference` (exact) or `like` (a pattern for the whole of it), why."""
-    return yaml.safe_load(REMAINDERS.read_text(encoding="utf-8"))
 
 
 def unexplained(findings: Iterable[Finding]) -> list[tuple[Reference, Variant]]:

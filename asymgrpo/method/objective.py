@@ -1,0 +1,61 @@
+"""What an arm does to tokens: the whole per-token loss of any arm, from the parts of asymgrpo.method.losses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asymgrpo.method.arm import Arm, ArmError, ClipCov, KlCov
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def loss_terms(
+    arm: Arm,
+    logp: Tensor,
+    logp_old: Tensor,
+    advantages: Tensor,
+    entropy: Tensor,
+    *,
+    entropy_coef: float,
+    logp_ref: Tensor | None = None,
+    importance_weights: Tensor | None = None,
+    selected: Tensor | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The whole per-token loss of any arm, ready for `asymgrpo.method.reduce.reduce(..., mode=arm.reduction)`.
+
+        loss = w * policy_loss(...) - entropy_coef * H + kl_coef * k3
+
+    All tensors share one shape ([tokens] or [B, T]; advantages may broadcast). entropy_coef:
+    arm.entropy_coef, or the current value of the adaptive controller. logp_ref is needed iff arm.kl_coef > 0.
+    importance_weights (w): `tis_weights`, or None for 1. selected: the part of `arm.select_tokens` that
+    belongs to these tokens, needed iff arm.covariance. Under the importance weights fall the policy loss and
+    what a covariance method does to it.
+
+    Returns the loss and, per token and without gradient, `clipped_low` and `clipped_high` (bool).
+    Raises ArmError when a tensor that the arm needs is missing.
+    """
+    from asymgrpo.method import losses
+
+    low, high = losses.clipped(logp, logp_old, advantages, arm.clip_low, arm.clip_high)
+    loss = losses.policy_loss(logp, logp_old, advantages, arm.clip_low, arm.clip_high)
+    if arm.dual_clip is not None:
+        loss = losses.dual_clip(loss, advantages, arm.dual_clip)
+    match arm.covariance:
+        case ClipCov():
+            loss = losses.drop(loss, _given(arm, "selected", selected))
+        case KlCov(coef=coef):
+            loss = loss + losses.old_policy_penalty(logp, logp_old, _given(arm, "selected", selected), coef)
+    if importance_weights is not None:
+        loss = loss * importance_weights
+    if entropy_coef:
+        loss = loss + losses.entropy_bonus(entropy, entropy_coef)
+    if arm.kl_coef:
+        loss = loss + arm.kl_coef * losses.k3_kl(logp, _given(arm, "logp_ref", logp_ref))
+    return loss, {"clipped_low": low, "clipped_high": high}
+
+
+def _given(arm: Arm, name: str, value: Tensor | None) -> Tensor:
+    if value is None:
+        raise ArmError(f"arm {arm.name!r} needs the argument {name}; pass it to loss_terms.")
+    return value

@@ -1,0 +1,84 @@
+"""Configurations from files: default.yaml updated as Snakemake updates it, and the study that a folder of results states.
+
+Snakemake itself is not imported: the planner runs where it is not installed, and starts at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from asymgrpo.study.config import ConfigError, Study, parse
+from asymgrpo.study.layout import CONFIGURATION
+
+ROOT = Path(__file__).parents[2]
+DEFAULTS = ROOT / "config" / "default.yaml"
+
+
+def updated(old: Any, new: Mapping[str, Any]) -> Any:
+    """`old` with the values of `new`, mapping by mapping; what is not a mapping is replaced. Neither argument is changed.
+
+    An empty mapping changes nothing, whatever `old` is: so Snakemake has it.
+
+    >>> updated({"train": {"steps": 1, "seed": 2}, "k": [1]}, {"train": {"steps": 3}, "k": [4]})
+    {'train': {'steps': 3, 'seed': 2}, 'k': [4]}
+    """
+    if not new:
+        return old
+    found = dict(old) if isinstance(old, Mapping) else {}
+    for key, value in new.items():
+        found[key] = updated(found.get(key, {}), value) if isinstance(value, Mapping) else value
+    return found
+
+
+def merged(configs: Sequence[Path]) -> dict[str, Any]:
+    """default.yaml updated by each file in turn. Raises ConfigError when a file is missing."""
+    mapping: dict[str, Any] = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
+    for path in configs:
+        if not path.is_file():
+            raise ConfigError(f"planner: {path} is missing; give the configuration files that snakemake gets.")
+        mapping = updated(mapping, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    return mapping
+
+
+def load_study(configs: Sequence[Path]) -> Study:
+    """The study of default.yaml and the files. Raises ConfigError."""
+    return parse(merged(configs))
+
+
+def study_of_results(results: Path) -> Study:
+    """The study whose results lie in a folder, as config/study.json there tells it.
+
+    Raises:
+        ConfigError: there is no such file, or this code does not understand it.
+    """
+    path = results / CONFIGURATION
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))["config"]
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such file; name the folder of results of a study (snakemake writes it)"
+        ) from None
+    return parse_stored(stored)
+
+
+def parse_stored(stored: Mapping[str, Any]) -> Study:
+    """A study that was written by this or an earlier version: keys that it did not have yet have their default values."""
+    return parse(updated(yaml.safe_load(DEFAULTS.read_text(encoding="utf-8")), stored))
+
+
+def configuration(study: Study) -> dict[str, Any]:
+    """The whole configuration with its sha256: what config/study.json holds, for readers."""
+    dumped = study.model_dump(mode="json")
+    digest = hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()
+    return {"config_sha256": digest, "config": dumped}
+
+
+def document(value: Any) -> str:
+    """A value as the text of a JSON file."""
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"

@@ -1,0 +1,62 @@
+"""A bundle in the place of what data preparation, training and grading make.
+
+`snakemake figures tables --config artifacts=BUNDLE` takes them, and the configuration, from a bundle (evals.artifacts.bundle).
+Everything above the leaves is the same rules and the same commands in both modes, and therefore the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from asymgrpo.section import meant
+from asymgrpo.study.config import ConfigError
+from asymgrpo.study.layout import CONFIGURATION
+from asymgrpo.study.stored import updated
+
+if TYPE_CHECKING:
+    from evals.artifacts.bundle_files import Bundle
+
+MAY_BE_GIVEN = ("artifacts", "results", "checkpoints", "containers")
+"""Keys that may be set beside `artifacts`: the others are the bundle's."""
+
+
+def bundle_of(given: Mapping[str, Any]) -> Bundle | None:
+    """The bundle that the command line names, checked as a whole; None without `artifacts`.
+
+    Raises:
+        ConfigError: another key is given beside it. evals.artifacts.bundle_files.BundleError: the bundle is not what it says.
+    """
+    if not (named := meant(str | None, given.get("artifacts"))):
+        return None
+    from evals.artifacts.bundle_files import open_bundle
+
+    if other := sorted(set(given) - set(MAY_BE_GIVEN)):
+        raise ConfigError(
+            f"config: {', '.join(other)} cannot be set beside artifacts, whose configuration is that of the bundle; leave it "
+            "out (and --configfile)."
+        )
+    bundle = open_bundle(str(named))
+    bundle.check()
+    return bundle
+
+
+def checked_file(bundle: Bundle) -> str:
+    """What stands for a bundle among a rule's inputs: the zip file, or the manifest of an unpacked one."""
+    from evals.artifacts.bundle_files import MANIFEST
+
+    return str(bundle.path if bundle.path.is_file() else bundle.path / MANIFEST)
+
+
+def unpacked(bundle: Bundle) -> list[str]:
+    """Paths, below the folder of results, of what a bundle unpacks to."""
+    from evals.artifacts.bundle_files import MANIFEST
+
+    return [MANIFEST, *bundle.files]
+
+
+def configuration(bundle: Bundle, defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of the study in a bundle; its results go to a folder of their own unless `given` names one."""
+    stored = bundle.json(CONFIGURATION)["config"]
+    own = {"results": f"results-{stored['name']}-rebuilt", "containers": "none"}
+    return updated(updated(defaults, stored), own | dict(given))
