@@ -23,9 +23,11 @@ class Embedded(Section):
     """Sizes of the generated sets."""
 
     train_size: Positive
-    """Problems of the training set, its validation part included."""
+    """Problems of the training set, those held out for validation included."""
     benchmark_size: Positive
+    """Problems of each benchmark."""
     seed: Seed
+    """Random seed of the generated problems."""
 
 
 class Data(Section):
@@ -40,9 +42,9 @@ class Data(Section):
     train_limit: Positive | None = None
     """Use only the first problems of the training set (small real-data runs)."""
     validation_size: Positive
-    """Problems held out of the training set for the untainted checkpoint selection."""
+    """Problems held out of the training set: the rule `validation` selects checkpoints on them and never looks at a benchmark."""
     embedded: Embedded
-    """Of the generated tasks; not used by other sources."""
+    """Sizes and seed of the generated sets; other sources do not use them."""
 
 
 class Model(Section):
@@ -53,6 +55,7 @@ class Model(Section):
     template: str
     """Prompt template (asymgrpo.tasks.prompts)."""
     hub_id: str | None = None
+    """Name on the Hugging Face hub, for example Qwen/Qwen3-4B, when `kind` is `hub`."""
     paper: str | None = None
     """Which model of the paper's table this is (evals.tables.paper_values): Table 1 has its numbers beside ours. null: none."""
     spec: dict[str, Any] = Field(default={})
@@ -82,17 +85,23 @@ class Train(Section):
     steps: Positive
     """Rollout batches, not optimizer updates."""
     prompts_per_step: Positive
+    """Prompts of one rollout batch; the batch has prompts_per_step x group_size responses."""
     group_size: Annotated[int, Field(ge=2)]
     """G: rollouts per prompt."""
     updates_per_rollout: Positive
     """Optimizer updates per rollout batch; with 1 the ratio is always 1 and clipping never acts."""
     learning_rate: Annotated[float, Field(gt=0, le=1e30)]
-    """Constant after warm-up. Above 1e30 Adam's first step, which divides it by 1 - beta1, has no number in float32."""
+    """Of AdamW, constant after warm-up. Above 1e30 Adam's first step, which divides it by 1 - beta1, has no number in float32."""
     warmup_updates: Annotated[int, Field(ge=0)]
+    """Optimizer updates before the learning rate is reached: update i takes i / (warmup_updates + 1) of it. 0: no warm-up."""
     adam_beta1: Annotated[float, Field(ge=0, lt=1)]
+    """Decay per update of AdamW's mean of gradients."""
     adam_beta2: Annotated[float, Field(ge=0, lt=1)]
+    """Decay per update of AdamW's mean of squared gradients."""
     adam_eps: Annotated[float, Field(gt=0)]
+    """Added to the square root of AdamW's mean of squared gradients, after bias correction."""
     weight_decay: Annotated[float, Field(ge=0)]
+    """Decoupled, as in AdamW: each update shrinks weights by learning_rate x weight_decay."""
     max_grad_norm: Annotated[float, Field(gt=0)]
     """Global L2 norm at which the gradient of one update is clipped."""
     temperature: Annotated[float, Field(gt=0)]
@@ -100,6 +109,7 @@ class Train(Section):
     top_p: float
     """Must be 1: a truncated distribution biases the ratio by the mass it drops."""
     max_prompt_tokens: Positive
+    """Cap on prompt tokens, chat template included; problems of the training set with longer prompts are left out."""
     max_tokens: Positive
     """Cap on response tokens, the end token included; also the constant L of Dr.GRPO."""
     truncated: Literal["zero", "mask"]
@@ -109,6 +119,7 @@ class Train(Section):
     mismatch_gate: Annotated[float, Field(gt=1)] | None
     """Stop when the mean over tokens of exp|log pi_trainer - log pi_sampler| exceeds this; null only measures."""
     rollout_engine: Literal["torch", "vllm"]
+    """What generates the responses that are trained on: torch (our own decoding, no further install) or vllm."""
     engine_memory_fraction: Fraction = 0.35
     """Share of a GPU's memory that vLLM may take for weights and cache (ignored by the torch engine)."""
     micro_batch: Positive
@@ -119,6 +130,7 @@ class Train(Section):
     """Most tokens of one pass, padding included: sequences of similar length fill micro-batches up to it, and `micro_batch` is no
     longer looked at; null takes `micro_batch` sequences a pass."""
     gradient_checkpointing: bool
+    """Recompute each layer's activations in the backward pass: less memory, one more forward pass."""
     recompute_above: Annotated[int, Field(ge=0)] = 0
     """With gradient_checkpointing: a pass over no more tokens than this, padding included, keeps its activations instead."""
     dtype: Literal["float32", "bfloat16"]
@@ -127,9 +139,11 @@ class Train(Section):
     """Of the logits, in trainer and sampler alike: float32 sums of the products of the output layer, whatever `dtype` is, or
     `dtype` itself (`model`): a logit of 16 to 32 then moves in steps of 0.125 in bfloat16."""
     zero_stage: Annotated[int, Field(ge=0, le=3)]
+    """What DeepSpeed shards over ranks: 0 nothing, 1 optimizer state, 2 gradients too, 3 weights too."""
     offload: bool
     """Keep optimizer state in host memory (ZeRO 1 to 3)."""
     nodes: Positive
+    """Machines of one training job."""
     ranks_per_node: Positive
     """Processes per node, one GPU each; 1 on CPU."""
     evaluate_every: Positive
@@ -137,10 +151,13 @@ class Train(Section):
     evaluate_samples: Positive
     """Samples per problem in that evaluation."""
     evaluate_temperature: Annotated[float, Field(ge=0)]
+    """Sampling temperature of that evaluation; 0 is greedy decoding."""
     evaluate_max_tokens: Positive
+    """Cap on response tokens of that evaluation, the end token included."""
     checkpoint_every: Positive
     """Steps between resumable checkpoints: the most that a killed run loses."""
     keep_checkpoints: Annotated[int, Field(ge=1)]
+    """Newest resumable checkpoints kept on disk; older ones are deleted."""
     displacement_every: Positive
     """Steps between measurements of log-probability changes across the updates (one more forward pass each)."""
     rollouts_every: Positive
@@ -164,7 +181,10 @@ PER_MODEL = ("temperature", "top_p", "max_tokens", "engine", "batch")
 
 
 class Evaluation(Section):
+    """How trained models and base models are measured: benchmarks, sampling, checkpoint rules, intervals."""
+
     benchmarks: Annotated[list[str], Field(min_length=1), Once]
+    """Names of benchmarks: the files of asymgrpo/tasks/benchmarks, without .yaml."""
     limit: Positive | None = None
     """Use only the first problems of each benchmark; null takes all."""
     samples: dict[str, Positive]
@@ -172,17 +192,23 @@ class Evaluation(Section):
     k: Annotated[list[Positive], Field(min_length=1), Once]
     """pass@k is reported for these k; each needs n >= 2k by our rule, n >= k by arithmetic."""
     temperature: Annotated[float, Field(ge=0)]
+    """Sampling temperature; 0 is greedy decoding."""
     top_p: Annotated[float, Field(gt=0, le=1)]
+    """Nucleus sampling: draw from the most probable tokens that together have this probability; 1 draws from all."""
     max_tokens: Positive
+    """Cap on response tokens, the end token included; a response cut there counts as wrong."""
     selection: Annotated[list[str], Field(min_length=1), Once]
     """Checkpoint rules, declared before training: last | validation | best_on:<benchmark>."""
     control_templates: Annotated[list[str], Once]
     """Further prompt templates under which the base model is measured: how much of a score is the prompt's."""
     engine: Literal["torch", "vllm"]
+    """What generates the samples."""
     batch: Positive
     """Problems generated together."""
     bootstrap_draws: Positive
+    """Resamples behind each confidence interval."""
     bootstrap_seed: Seed
+    """Random seed of the resamples."""
     seed_variance: Literal["own", "pooled"]
     """Variance between training seeds: `own` seeds of each arm, or `pooled` over arms (more stable with few seeds)."""
 
@@ -212,12 +238,15 @@ class Plan(Section):
     """What is run: every model x arm x seed, and every model x analysis x analysis seed."""
 
     models: Annotated[list[str], Field(min_length=1), Once]
+    """Names of models that the section `models` defines."""
     arms: Annotated[list[str], Field(min_length=1), Once]
-    """Rows of Table 1."""
+    """Rows of Table 1 (names of asymgrpo/method/arms.py); the untrained model, `base`, is always beside them."""
     seeds: Annotated[list[Seed], Field(min_length=1), Once]
+    """Training seeds of each arm: one run per seed."""
     analyses: Annotated[list[str], Once] = Field(default=[])
     """Further arms, for the figures and claims only."""
     analysis_seeds: Annotated[list[Seed], Once] = Field(default=[])
+    """Training seeds of each analysis."""
 
 
 class Containers(Section):
@@ -245,19 +274,28 @@ class Containers(Section):
 
 
 class Study(Section):
+    """A whole study: the top level of a configuration file."""
+
     name: str
+    """Of the study, in its reports and in the file name of its bundle."""
     results: Path
-    """Folder of every declared output."""
+    """Folder of everything that the workflow makes, but for resumable checkpoints."""
     checkpoints: Path
     """Folder of resumable checkpoints: outside the declared outputs, so that a failed job does not lose them."""
     study: Plan
+    """What is run: every model x arm x seed."""
     data: Data
+    """Where problems come from."""
     models: dict[str, Model]
+    """Base models by name; `study.models` says which of them are run."""
     arms: dict[str, dict[str, Any]] = Field(default={})
     """Changes to named fields of arms, for example {grpo_entropy: {entropy_coef: 0.01}}."""
     train: Train
+    """Everything about training that all arms share."""
     evaluation: Evaluation
+    """How trained models and base models are measured."""
     machine: Machine
+    """What one training job asks of the machine or cluster that it runs on."""
     containers: Annotated[Containers, Field(exclude=True)]
     """A plain word is the mode, with the other keys as they are by default. Not written into results: where a job ran is told by
     proofs/, what it computed is the same."""
