@@ -31,6 +31,7 @@ class Asymmetric(Part):
     """The paper's family: one exponent on correct, one on wrong rollouts."""
 
     estimator: Literal["asymmetric"] = "asymmetric"
+    """Function of asymgrpo.method.advantages; the other keys are its parameters."""
     beta_pos: float
     """Correct rollouts have the advantage ((1 - p) / p) ** beta_pos; p is the share of correct rollouts in the group."""
     beta_neg: float
@@ -65,7 +66,9 @@ class Range(Part):
     """Bounds low < high."""
 
     low: float
+    """Lower bound."""
     high: float
+    """Upper bound."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -87,6 +90,7 @@ class ClipCov(Range):
     """Drop the policy gradient of a few drawn tokens with low < covariance < high (arXiv:2505.22617)."""
 
     kind: Literal["clip_cov"] = "clip_cov"
+    """clip_cov: drop the gradient of some of these tokens; kl_cov: penalise their change."""
     fraction: Fraction
     """Of the response tokens of an update batch (a fraction, not per cent)."""
 
