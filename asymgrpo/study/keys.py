@@ -11,7 +11,7 @@ from typing import Any
 from asymgrpo.errors import InputError
 from asymgrpo.study.config_errors import NAME, stands_for
 from asymgrpo.study.effects import made_again
-from asymgrpo.study.merge import default_mapping
+from asymgrpo.study.merge import merged
 from asymgrpo.study.schema import Node, schema
 
 
@@ -47,7 +47,7 @@ class Key:
 def all_keys() -> list[Key]:
     """Every key, sections before what is in them, in the order of config.py."""
     whole = schema()
-    return list(_keys(whole, (), whole["$defs"], default_mapping()))
+    return list(_keys(whole, (), whole["$defs"], merged([])))
 
 
 def _keys(section: Node, above: tuple[str, ...], parts: Node, stated: Mapping[str, Any]) -> Iterator[Key]:

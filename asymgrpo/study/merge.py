@@ -30,19 +30,11 @@ def updated(old: Any, new: Mapping[str, Any]) -> Any:
     return found
 
 
-def default_mapping() -> dict[str, Any]:
-    """What config/default.yaml states."""
-    import yaml
-
-    found: dict[str, Any] = yaml.safe_load((ROOT / "config" / "default.yaml").read_text(encoding="utf-8"))
-    return found
-
-
 def merged(configs: Sequence[Path]) -> dict[str, Any]:
     """default.yaml updated by each file in turn. Raises ConfigError when a file is missing."""
     import yaml
 
-    mapping = default_mapping()
+    mapping: dict[str, Any] = yaml.safe_load((ROOT / "config" / "default.yaml").read_text(encoding="utf-8"))
     for path in configs:
         if not path.is_file():
             raise ConfigError(f"planner: {path} is missing; give the configuration files that snakemake gets.")
