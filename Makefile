@@ -10,7 +10,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 endif
 
-.PHONY: reproduce test lint lock peers vllm accept gpu-wheels gpu-sources gpu-desk clean
+.PHONY: reproduce test lint docs lock peers vllm accept gpu-wheels gpu-sources gpu-desk clean
 
 reproduce: .venv/.complete
 	.venv/bin/snakemake all report
@@ -25,6 +25,10 @@ lint: .venv/.complete
 	.venv/bin/snakefmt --check Snakefile workflow
 	.venv/bin/mypy
 	$(PY) -m workflow.lint
+
+# What is made from the code and committed: docs/keys.md and config/schema.json, from the fields of a configuration.
+docs: .venv/.complete
+	$(PY) -m asymgrpo.study --write
 
 # torch first and with its own dependencies: they differ between its CPU and its CUDA wheel, the rest does not.
 # A CPU wheel saves gigabytes: set PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS to where you keep one.

@@ -25,8 +25,11 @@ class Asymmetric(Part):
     """The paper's family: one exponent on correct, one on wrong rollouts."""
 
     estimator: Literal["asymmetric"] = "asymmetric"
+    """Function of asymgrpo.method.advantages; the other keys are its parameters."""
     beta_pos: float
+    """Correct rollouts have the advantage ((1 - p) / p) ** beta_pos; p is the share of correct rollouts in the group."""
     beta_neg: float
+    """Wrong rollouts have the advantage -(p / (1 - p)) ** beta_neg."""
     degenerate: Literal["limit", "zero"]
     """An exponent of 0 in a group with p = 0 or 1: `limit` reads 0 ** 0 as 1, `zero` gives no signal."""
 
@@ -42,6 +45,7 @@ class GroupStandardized(Part):
 class WReinforce(Part):
     estimator: Literal["w_reinforce"] = "w_reinforce"
     positive_weight: NonNegative
+    """Advantage of correct rollouts; wrong ones have -1."""
 
 
 class Parameterless(Part):
@@ -56,7 +60,9 @@ class Range(Part):
     """Bounds low < high."""
 
     low: float
+    """Lower bound."""
     high: float
+    """Upper bound."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -78,6 +84,7 @@ class ClipCov(Range):
     """Drop the policy gradient of a few drawn tokens with low < covariance < high (arXiv:2505.22617)."""
 
     kind: Literal["clip_cov"] = "clip_cov"
+    """clip_cov: drop the gradient of some of these tokens; kl_cov: penalise their change."""
     fraction: Fraction
     """Of the response tokens of an update batch (a fraction, not per cent)."""
 
@@ -89,28 +96,36 @@ class KlCov(Part):
     fraction: Fraction
     """Of the response tokens of an update batch (a fraction, not per cent)."""
     coef: Positive
+    """Weight of the penalty in the loss."""
 
 
 class Arm(Part):
     """One arm: everything in which arms may differ."""
 
     name: str
+    """Of the arm, in configurations, paths and tables."""
     about: str
     """One sentence for readers of the tables."""
     reward: Literal["verifier", "random"]
-    """random: a fair coin per rollout in place of the verdict (control)."""
+    """verifier: 1 for a correct response, else 0; random: a fair coin per rollout instead (control)."""
     advantage: Advantage
+    """How rewards become advantages: an estimator and its parameters, which may also be changed by their own names."""
     reduction: Literal["token", "sequence", "constant"]
-    """asymgrpo.method.reduce; also applies to the entropy bonus and the KL penalty."""
+    """How losses of tokens become one number (asymgrpo.method.reduce); also applies to the entropy bonus and the KL penalty."""
     clip_low: NonNegative
+    """The ratio of new to old probability is clipped at 1 - clip_low from below."""
     clip_high: NonNegative
+    """The ratio is clipped at 1 + clip_high from above."""
     dual_clip: Annotated[float, Field(gt=1)] | None
     """Cap on the loss of tokens with a negative advantage, in units of |A|; null: none."""
     entropy_coef: NonNegative
+    """Weight of the entropy bonus, in units of loss per nat; 0: none."""
     adaptive_entropy: AdaptiveEntropy | None
+    """Steers the weight of the entropy bonus to a target entropy; null: it stays entropy_coef."""
     kl_coef: NonNegative
-    """Of the k3 penalty towards the base model."""
+    """Weight of the k3 estimate of the KL divergence from the base model; 0: none."""
     covariance: Annotated[ClipCov | KlCov, Field(discriminator="kind")] | None
+    """A method that acts on the tokens whose log-probability and advantage vary together most; null: none."""
 
     def but(self, **changes: Any) -> Arm:
         """A validated copy with some fields changed."""

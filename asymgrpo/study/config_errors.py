@@ -35,7 +35,7 @@ def known_keys(section: type[BaseModel]) -> Iterator[Path]:
 def hint(path: Sequence[str], known: Iterable[Path]) -> str | None:
     """The whole key that was probably meant by an unknown one: of the same name, of its own section, else of another."""
     last, paths = path[-1], list(known)
-    beside = {part: (*path[:-1], part) for *above, part in paths if _stands_for(above, path[:-1])}
+    beside = {part: (*path[:-1], part) for *above, part in paths if stands_for(above, path[:-1])}
     upper = {found[-1]: found for found in reversed(paths) if len(found) <= 2}
     lower = {found[-1]: found for found in reversed(paths)}
     for choices in ({last: upper[last]} if last in upper else {}, beside, upper, lower):
@@ -44,7 +44,8 @@ def hint(path: Sequence[str], known: Iterable[Path]) -> str | None:
     return None
 
 
-def _stands_for(pattern: Sequence[str], path: Sequence[str]) -> bool:
+def stands_for(pattern: Sequence[str], path: Sequence[str]) -> bool:
+    """Whether a path is that of a known key, with a name of the user's in place of NAME."""
     return len(pattern) == len(path) and all(a in (b, NAME) for a, b in zip(pattern, path, strict=True))
 
 

@@ -16,15 +16,23 @@ class TinySpec(Section):
     seed: Seed
     """Of the texts, the initial weights and the order of batches."""
     hidden_size: Positive
+    """Width of the residual stream."""
     intermediate_size: Positive
+    """Width of each feed-forward block."""
     layers: Positive
+    """Transformer blocks."""
     heads: Positive
+    """Query heads per layer, a multiple of kv_heads."""
     kv_heads: Positive
+    """Key and value heads per layer."""
     head_dim: Positive
+    """Width of each head, an even number."""
     max_positions: Positive
+    """Most tokens of prompt and response together."""
     examples: Positive
     """Distinct sums; each is seen once per epoch, with one solution."""
     epochs: Positive
+    """Passes over the texts in supervised training."""
     batch: Positive
     """Sequences per update."""
     learning_rate: Annotated[float, Field(gt=0)]

@@ -12,6 +12,8 @@ import snakemake.cli  # noqa: F401 - imported here, once for every forked call
 from pydantic import BaseModel
 
 from asymgrpo.study.config import Study
+from asymgrpo.study.effects import ADDED, EVERYTHING, STAGES, made_again
+from asymgrpo.study.effects import NOTHING as NO_JOB
 
 pytestmark = pytest.mark.slow
 
@@ -120,6 +122,13 @@ ELSEWHERE = {
 }
 
 
+SAID_OTHERWISE = {
+    "models.hub_id": "a tiny model does not come from the hub",
+    "study.analysis_seeds": "no analysis is run",
+    "train.top_p": "no other value is allowed",
+}
+
+
 def keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Every key of a configuration; those of a model, of which there may be several, once."""
     for name, field in section.model_fields.items():
@@ -133,6 +142,18 @@ def keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 def test_every_key_is_walked():
     assert sorted([*CHANGES, *ELSEWHERE]) == sorted(keys(Study))
+
+
+def test_what_readers_are_told_is_what_is_planned():
+    """docs/keys.md names the first kind of job that a change makes again; a study's lists only add jobs."""
+    wrong = {}
+    for key, (_, jobs) in CHANGES.items():
+        first = next((stage for stage in STAGES if stage in jobs), "tables" if jobs else NO_JOB)
+        told = made_again(key.replace("models.", "models.NAME.").split("."))
+        if key not in SAID_OTHERWISE and told != first and not (told == ADDED and "train" in jobs):
+            wrong[key] = (told, first)
+    assert not wrong, wrong
+    assert made_again(["results"]) == EVERYTHING
 
 
 def test_a_change_of_a_key_plans_what_depends_on_it(results, tmp_path):
