@@ -23,7 +23,7 @@ RULES = sorted(set(re.findall(r"\b[Rr]ules? `(\w+)`", TEXT)) | set(re.findall(r"
 
 
 def listed() -> Iterator[str]:
-    """Paths of the tree, folders with a slash at the end. Entries of a line are separated by commas, and from its words by blanks."""
+    """Paths of the tree, folders with a slash at the end. Commas separate the entries of a line, blanks separate its words."""
     above: list[str] = []
     for line in TREE.strip("\n").splitlines():
         entries = re.match(r" *([^\s,]+(?:, [^\s,]+)*)", line)
