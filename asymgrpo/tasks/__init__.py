@@ -1,1 +1,1 @@
-"""Problems, their golds and their prompts: generated sums, MATH, and the benchmarks; one table form for all."""
+"""Problems, their reference answers and their prompts: generated sums, MATH, and the benchmarks; one table form for all."""

@@ -1,4 +1,4 @@
-r"""One verifier for reward and evaluation: is the boxed answer of a response equal to the gold?"""
+r"""One verifier for reward and evaluation: is the boxed answer of a response equal to the reference answer?"""
 
 from asymgrpo.verifier.api import Verifier, verify, verify_many
 from asymgrpo.verifier.extract import extract_boxed

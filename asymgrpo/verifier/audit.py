@@ -103,7 +103,7 @@ def _score(pairs: Sequence[tuple[bool, bool]]) -> str:
 def mistakes(graded: Sequence[Graded]) -> str:
     """Markdown list of the cases in which the verifier disagrees with the label."""
     lines = [
-        f"- {'accepted' if mended else 'rejected'}: gold `{_short(case.gold)}`, response `{_short(case.response)}`"
+        f"- {'accepted' if mended else 'rejected'}: reference answer `{_short(case.gold)}`, response `{_short(case.response)}`"
         for case, _, mended, _ in graded
         if mended != case.label
     ]
@@ -160,38 +160,38 @@ Cells: right verdicts (share), + wrongly accepted, − wrongly rejected.
 
 {accuracy_table([*cases, *pooled, *golden])}
 
-*cases*: pairs from the tests of other verifiers, each with the label that its test expects. A response
-without a box is put into a box as a whole, prose included, since the verifier looks at nothing else; mistakes
-below that contain prose are of this kind. *all of ours* and the rows after it: `tests/verifier/golden.jsonl`,
-labelled by hand. The rules were written with both files in view: these are figures of fit, not of
-generalisation.
+*cases* are pairs from the tests of other verifiers, each with the label that its test expects. A response
+without a box is put into a box as a whole, prose included, because the verifier looks only at boxes; mistakes
+below that contain prose are of this kind. *all of ours* and the rows after it are `tests/verifier/golden.jsonl`,
+labelled by hand. The rules were written with both files in view, so these numbers show how well the rules fit,
+not how well they generalise.
 
 The two graders disagree on {differ} of our {len(golden)} pairs, which were chosen to be hard.
 
 ## Conventions
 
 - The content of the last complete `\\boxed{{...}}` is the answer. Of nested boxes the inner one counts. If
-  the gold is a list of values, boxes joined by a comma, "and" or "or" count together.
+  the reference answer is a list of values, boxes joined by a comma, "and" or "or" count together.
 - No box, an empty one, one of more than {MAX_ANSWER_CHARS} characters, or one without mathematics: unparsed.
 - A box that nothing closes ends at its first `\\}}` without a `\\{{`.
-- A response cut at the token limit is truncated, whatever it contains. Only correct is worth a reward of 1.
-- timeout: {CPU_SECONDS:g} s of processor time or {MEMORY_BYTES >> 30} GiB of memory. Wall time plays no part,
-  except that after {WALL_SECONDS:g} s a silent worker is given up. A pair that needs almost exactly the limit
+- A response cut at the token limit is truncated, whatever it contains. Only correct has reward 1.
+- timeout: {CPU_SECONDS:g} s of processor time or {MEMORY_BYTES >> 30} GiB of memory. Wall time does not count,
+  except that after {WALL_SECONDS:g} s a worker that has not answered is killed. A pair that needs almost exactly the limit
   can come out either way: processors differ in speed.
-- math-verify catches a failed allocation like any error: an answer that is too large may be called wrong or
-  unparsed rather than timeout.
+- math-verify treats a failed allocation like any error, so an answer that is too large may be wrong or unparsed
+  rather than timeout.
 
 ## Reference answers are read whole
 
-math-verify takes what it can get: where a text does not parse it falls back to an equation, a fraction or a number inside. A
-reference answer is read from its first to its last sign or not at all, and then its text is compared, with spaces, sizes of
-brackets and spellings of an ellipsis made one. An equation is answered by its right-hand side only if it gives a value to a name.
+If a text does not parse, math-verify takes an equation, a fraction or a number inside of it. Here a reference answer is
+either read from its first to its last sign, or compared as text, after spaces, sizes of brackets and spellings of an
+ellipsis are made equal. The right-hand side of an equation answers it only if the equation gives a value to a name.
 
     python -m asymgrpo.tasks.references --data-dir FOLDER --out references.jsonl
 
-lists for every reference answer of every set in a folder what it parses to and which of these are accepted for it: a digit
-changed by one, another letter for a variable, a number that stands inside. Each has a reason (remainders.yaml), or the command
-and the test fail:
+lists for every reference answer of every set in a folder what it parses to, and which of these variants are accepted for
+it: a digit changed by one, another letter for a variable, a number that is a part of it. Each accepted variant needs a
+reason (remainders.yaml), or the command and the test fail:
 
 {remainders_table()}
 
@@ -199,8 +199,8 @@ and the test fail:
 
 ## Spellings
 
-`tests/verifier/forms.yaml`, every example of which is a test; here the first five of each. The rule is what a careful
-human would grade.
+The examples are the first five of each entry in `tests/verifier/forms.yaml`; every entry there is a test. The rule is what a
+careful human would grade.
 
 {forms_table(forms)}
 
@@ -208,8 +208,8 @@ human would grade.
 
 {rules_table()}
 
-Numbers that math-verify calls equal are compared once more: rationals exactly, decimals by relative
-difference. Inequalities equal the intervals they describe.
+Numbers that math-verify finds equal are compared again: rationals exactly, decimals by relative difference. An
+inequality equals the interval that it describes.
 
 ## Where the verifier still differs from the label
 

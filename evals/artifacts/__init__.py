@@ -1,1 +1,1 @@
-"""What is kept of a study: bundles, crates, traces, and comparisons of two."""
+"""What outlives a study: bundles, RO-Crates, traces of a number, and comparisons of two result sets."""

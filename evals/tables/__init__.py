@@ -1,1 +1,1 @@
-"""Tables of estimates."""
+"""Tables of estimates: scores, Table 1, differences between arms, controls, contamination."""
