@@ -19,6 +19,8 @@ from typing import Annotated
 
 import typer
 
+from asymgrpo import console
+from asymgrpo.errors import FailedError
 from asymgrpo.files import replace_atomically, sha256_file, whole_directory, write_json, write_text
 from asymgrpo.study.config import Containers
 from containers.enter import CONTENT, DEFINITIONS, IMAGES, Images, documents, write_content
@@ -32,7 +34,7 @@ QUICK = "-comp gzip -Xcompression-level 1"
 """A tenth larger than the default, in a third of the time."""
 
 
-class ImageError(RuntimeError):
+class ImageError(FailedError):
     """An image cannot be made; the message says what is missing and what to do."""
 
 
@@ -122,7 +124,6 @@ def system_of(sif: Path) -> str:
     return hashlib.sha256(("\n".join(sorted(packages.splitlines())) + "\n").encode()).hexdigest()
 
 
-app = typer.Typer(add_completion=False, help=__doc__)
 AboutImages = Annotated[
     str, typer.Option(help="JSON: containers and results of the study (containers.enter.settings_of).")
 ]
@@ -133,7 +134,6 @@ def images_of(settings: str) -> Images:
     return Images.of(Containers.model_validate(told["containers"]), Path(told["results"]))
 
 
-@app.command()
 def document(
     settings: AboutImages, out: Annotated[Path, typer.Option(help="Recipe or requirements to write.")]
 ) -> None:
@@ -141,7 +141,6 @@ def document(
     write_text(documents(images_of(settings))[str(out)], out)
 
 
-@app.command()
 def content(
     settings: AboutImages,
     image: Annotated[str, typer.Option(help=f"One of {', '.join(IMAGES)}.")],
@@ -151,7 +150,6 @@ def content(
     write_content(images_of(settings), image, out)
 
 
-@app.command()
 def wheels(
     lock: Annotated[Path, typer.Option(help="Requirements with exact versions.")],
     out: Annotated[Path, typer.Option(help="Directory to write.")],
@@ -167,7 +165,6 @@ def wheels(
         run([*command, "--requirement", str(lock), "--dest", str(work)], "")
 
 
-@app.command()
 def base(
     kind: Annotated[str, typer.Option(help="docker or debootstrap.")],
     lock: Annotated[Path, typer.Option(help="Where the base is recorded, and verified ever after.")],
@@ -192,7 +189,6 @@ def base(
         new.unlink(missing_ok=True)
 
 
-@app.command()
 def build(
     image: Annotated[str, typer.Option(help=f"One of {', '.join(IMAGES)}.")],
     base: Annotated[Path, typer.Option(help="The base's .sif.")],
@@ -206,12 +202,5 @@ def build(
     build_image(DEFINITIONS / f"{image}.def", out, arguments, [f"{wheels.resolve()}:/opt/asymgrpo/wheels:ro"])
 
 
-def main() -> None:
-    try:
-        app()
-    except ImageError as error:
-        sys.exit(str(error))
-
-
 if __name__ == "__main__":
-    main()
+    console.run(document, content, wheels, base, build)

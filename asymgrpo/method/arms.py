@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from asymgrpo.errors import InputError
 from asymgrpo.study.section import Part
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
-class ArmError(ValueError):
+class ArmError(InputError):
     """An arm is unknown, wrongly changed or does nothing; the message names the key and the remedy."""
 
 
@@ -339,6 +340,7 @@ def _given(arm: Arm, name: str, value: Tensor | None) -> Tensor:
 
 
 if __name__ == "__main__":
-    from asymgrpo.method.conventions import app
+    from asymgrpo.console import run
+    from asymgrpo.method.conventions import main
 
-    app()
+    run(main)

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
+from asymgrpo.errors import InputError
 from asymgrpo.method.arms import (
     ARMS,
     MAIN,
     AdaptiveEntropy,
     Arm,
-    ArmError,
     Asymmetric,
     ClipCov,
     GroupStandardized,
@@ -28,10 +28,8 @@ from asymgrpo.method.arms import (
 )
 
 GROUP = 8
-app = typer.Typer(add_completion=False)
 
 
-@app.command()
 def main(
     arm: Annotated[str | None, typer.Argument(help="Name of an arm; without it all are listed.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -42,10 +40,10 @@ def main(
         typer.echo(json.dumps(list(ARMS)) if as_json else _listing())
         return
     try:
-        found = describe(get_arm(arm, json.loads(changes)))
-    except (ArmError, json.JSONDecodeError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+        changed = json.loads(changes)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--changes is not JSON: {error}") from None
+    found = describe(get_arm(arm, changed))
     typer.echo(json.dumps(found, indent=2) if as_json else _page(found))
 
 

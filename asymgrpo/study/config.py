@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from asymgrpo.errors import InputError
 from asymgrpo.study.config_errors import NAME, known_keys, sentence
 from asymgrpo.study.section import Fraction, Once, Positive, Section, Seed
 
 
-class ConfigError(ValueError):
+class ConfigError(InputError):
     """The configuration is wrong; the message names the key and the remedy."""
 
 

@@ -6,7 +6,6 @@ revisions of untouched content are kept, revisions of changed content are forgot
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ import typer
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from asymgrpo.console import run
 from asymgrpo.errors import DataError
 
 HEADER = """\
@@ -79,10 +79,6 @@ def write_revision(path: Path, name: str, revision: str) -> None:
             write_lock(path, lock.model_copy(update={"models": lock.models | {name: revision}}))
 
 
-app = typer.Typer(add_completion=False)
-
-
-@app.command(help=__doc__)
 def main(
     data_dir: Annotated[Path, typer.Option(help="Folder with the data files.")],
     lock: Annotated[Path, typer.Option(help="The lock to write.")],
@@ -95,23 +91,19 @@ def main(
     from asymgrpo.tasks.spec import dataset_spec, known_names
     from asymgrpo.tasks.table import content_sha256
 
-    try:
-        whole = read_lock(lock) if lock.exists() else Lock(datasets={}, models={})
-        entries = dict(whole.datasets)
-        for name in names or known_names():
-            spec, old = dataset_spec(name), entries.get(name)
-            if spec.source == "generated":
-                made, seed = rows(name, embedded_n, embedded_seed), embedded_seed
-            else:
-                made, seed = normalised(spec, read_directory(spec, data_dir)).rows, None
-            new = LockEntry(rows=len(made), content_sha256=content_sha256(made), seed=seed)
-            kept = old.revision if old and old.content_sha256 == new.content_sha256 else None
-            entries[name] = new.model_copy(update={"revision": kept})
-        write_lock(lock, whole.model_copy(update={"datasets": entries}))
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
+    whole = read_lock(lock) if lock.exists() else Lock(datasets={}, models={})
+    entries = dict(whole.datasets)
+    for name in names or known_names():
+        spec, old = dataset_spec(name), entries.get(name)
+        if spec.source == "generated":
+            made, seed = rows(name, embedded_n, embedded_seed), embedded_seed
+        else:
+            made, seed = normalised(spec, read_directory(spec, data_dir)).rows, None
+        new = LockEntry(rows=len(made), content_sha256=content_sha256(made), seed=seed)
+        kept = old.revision if old and old.content_sha256 == new.content_sha256 else None
+        entries[name] = new.model_copy(update={"revision": kept})
+    write_lock(lock, whole.model_copy(update={"datasets": entries}))
 
 
 if __name__ == "__main__":
-    app()
+    run(main)
