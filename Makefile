@@ -31,13 +31,15 @@ docs: .venv/.complete
 	$(PY) -m asymgrpo.study --write
 
 # torch first and with its own dependencies: they differ between its CPU and its CUDA wheel, the rest does not.
+# Last, the command `asymgrpo`, by the setuptools of the lock; the checkout stays what is imported.
 # A CPU wheel saves gigabytes: set PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS to where you keep one.
-.venv/.complete: requirements/cpu.lock
+.venv/.complete: requirements/cpu.lock pyproject.toml
 	@command -v python3.11 > /dev/null || command -v python3 > /dev/null || { echo "Python 3.11 or newer is needed"; exit 1; }
 	[ -d .venv ] || $$(command -v python3.11 || command -v python3) -m venv .venv
 	.venv/bin/pip install --quiet --upgrade pip
 	.venv/bin/pip install --quiet "$$(grep '^torch==' requirements/cpu.lock)"
 	.venv/bin/pip install --quiet --no-deps --requirement requirements/cpu.lock
+	.venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 # Optional: rollouts by vLLM. Its lock holds only what it adds to cpu.lock; torchvision and its like, which it names and does not

@@ -1,11 +1,15 @@
-"""Errors that are for the user: one sentence that says what is wrong, where, and what to do. Programs end with exit code 2."""
+"""How programs end: their exit codes, and the errors whose message is one sentence for the user (asymgrpo.console prints it)."""
 
+EXIT_FAILED = 1
+"""Anything else went wrong: a full disk, a lost rank, a fault that a check found, a bug (with its traceback)."""
 EXIT_WRONG_INPUT = 2
-"""What a program returns when its input is wrong; nothing has been computed by then."""
+"""What the user gave is wrong; nothing has been computed by then."""
+EXIT_PREEMPTED = 75
+"""Stopped by a signal or a time limit, with the state saved: start the same command again (EX_TEMPFAIL)."""
 
 
 class InputError(ValueError):
-    """What the user gave is wrong: a file, an option, a model. The message is all that the user sees."""
+    """What the user gave is wrong: a file, an option, a model. The message is all that the user sees; exit code 2."""
 
 
 class DataError(InputError):
@@ -14,3 +18,11 @@ class DataError(InputError):
 
 class ModelError(InputError):
     """A model is missing, altered or not usable; the message names the file and the remedy."""
+
+
+class FailedError(RuntimeError):
+    """The input is right, but the work cannot continue. The message is all that the user sees; exit code 1."""
+
+
+class Preempted(Exception):
+    """A signal or a time limit asked the program to stop; its state is on disk. Exit code 75."""

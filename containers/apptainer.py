@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from asymgrpo.errors import FailedError
 from asymgrpo.files import sha256_file
 
 CONTENT = "/opt/asymgrpo/content.json"
@@ -16,7 +17,7 @@ CONTENT = "/opt/asymgrpo/content.json"
 CLOSED = ("--cleanenv", "--contain", "--no-home")
 
 
-class ImageError(RuntimeError):
+class ImageError(FailedError):
     """An image cannot be made; the message says what is missing and what to do."""
 
 

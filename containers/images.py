@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from asymgrpo import console
 from asymgrpo.files import replace_atomically, whole_directory, write_json, write_text
 from asymgrpo.study.config import Containers
 from containers.apptainer import ImageError, apptainer, run, system_of
@@ -83,7 +84,6 @@ def recorded(lock: Path, key: str, found: dict[str, str]) -> dict[str, str]:
     return before | found
 
 
-app = typer.Typer(add_completion=False, help=__doc__)
 AboutImages = Annotated[
     str, typer.Option(help="JSON: containers and results of the study (containers.enter.settings_of).")
 ]
@@ -94,7 +94,6 @@ def images_of(settings: str) -> Images:
     return Images.of(Containers.model_validate(told["containers"]), Path(told["results"]))
 
 
-@app.command()
 def document(
     settings: AboutImages, out: Annotated[Path, typer.Option(help="Recipe or requirements to write.")]
 ) -> None:
@@ -102,7 +101,6 @@ def document(
     write_text(documents(images_of(settings))[str(out)], out)
 
 
-@app.command()
 def content(
     settings: AboutImages,
     image: Annotated[str, typer.Option(help=f"One of {', '.join(IMAGES)}.")],
@@ -112,7 +110,6 @@ def content(
     write_content(images_of(settings), image, out)
 
 
-@app.command()
 def wheels(
     lock: Annotated[Path, typer.Option(help="Requirements with exact versions.")],
     out: Annotated[Path, typer.Option(help="Directory to write.")],
@@ -128,7 +125,6 @@ def wheels(
         run([*command, "--requirement", str(lock), "--dest", str(work)], "")
 
 
-@app.command()
 def base(
     kind: Annotated[str, typer.Option(help="docker or debootstrap.")],
     lock: Annotated[Path, typer.Option(help="Where the base is recorded, and verified ever after.")],
@@ -153,7 +149,6 @@ def base(
         new.unlink(missing_ok=True)
 
 
-@app.command()
 def build(
     image: Annotated[str, typer.Option(help=f"One of {', '.join(IMAGES)}.")],
     base: Annotated[Path, typer.Option(help="The base's .sif.")],
@@ -167,12 +162,5 @@ def build(
     build_image(DEFINITIONS / f"{image}.def", out, arguments, [f"{wheels.resolve()}:/opt/asymgrpo/wheels:ro"])
 
 
-def main() -> None:
-    try:
-        app()
-    except ImageError as error:
-        sys.exit(str(error))
-
-
 if __name__ == "__main__":
-    main()
+    console.run(document, content, wheels, base, build)

@@ -17,11 +17,14 @@ from typing import Annotated, Any
 
 import typer
 
+from asymgrpo.console import run
+from asymgrpo.errors import FailedError
+
 CONTENT = Path("/opt/asymgrpo/content.json")
 """Written while the image was built (containers/record.py); missing in images made otherwise."""
 
 
-class ProofError(RuntimeError):
+class ProofError(FailedError):
     """The container is not what it should be; the message says in what."""
 
 
@@ -83,21 +86,14 @@ def proof(expected: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-app = typer.Typer(add_completion=False)
-
-
-@app.command(help=__doc__)
 def main(
     content: Annotated[Path, typer.Option(help="JSON: what the workflow recorded of the image.")],
     out: Annotated[Path, typer.Option(help="JSON to write.")],
 ) -> None:
     from asymgrpo.files import write_json
 
-    try:
-        write_json(proof(json.loads(content.read_text(encoding="utf-8"))), out)
-    except ProofError as error:
-        sys.exit(str(error))
+    write_json(proof(json.loads(content.read_text(encoding="utf-8"))), out)
 
 
 if __name__ == "__main__":
-    app()
+    run(main)

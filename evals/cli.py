@@ -1,19 +1,11 @@
-"""How every tool here is started: lists without repeating the option, errors in one sentence."""
+"""How every tool here is started: as all programs (asymgrpo.console), and with lists that do not repeat the option."""
 
-import errno
-import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
-import typer
-
-from asymgrpo.console import print_any_letter
-from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
+from asymgrpo import console
 from asymgrpo.study import settings
-from asymgrpo.study.config import ConfigError
 from evals import asked
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""The disk, a quota or a limit of file sizes is full."""
 
 
 def repeat_options(arguments: Sequence[str]) -> list[str]:
@@ -54,22 +46,6 @@ def without_settings(arguments: Sequence[str]) -> list[str]:
     return left
 
 
-def run(*commands: Callable[..., None]) -> None:
-    """Run a command as a typer program, or several as its subcommands.
-
-    An `InputError` or `ConfigError` is printed as one sentence and exits with status 2.
-    """
-    print_any_letter()
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    for command in commands:
-        app.command()(command)
-    try:
-        app(args=repeat_options(without_settings(sys.argv[1:])))
-    except (InputError, ConfigError) as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(EXIT_WRONG_INPUT)
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        typer.echo(f"error: nothing was written: {error}; make room on that disk and run it again", err=True)
-        sys.exit(1)
+def run(*commands: Callable[..., None]) -> NoReturn:
+    """Run a command as a program, or several as its subcommands, and exit (asymgrpo.console.run)."""
+    console.run(*commands, arguments=lambda given: repeat_options(without_settings(given)))

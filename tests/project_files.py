@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-NOT_OURS = (".venv", ".gpu-wheels", "results", "checkpoints")
+NOT_OURS = (".venv", ".gpu-wheels", "build", "results", "checkpoints")
 """How names in the checkout's own folder begin that studies and environments make, as in .gitignore."""
 CACHES = (".git", ".hypothesis", ".snakemake", "__pycache__", "built", "downloads")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from asymgrpo.errors import InputError
 from asymgrpo.section import Part
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
-class ArmError(ValueError):
+class ArmError(InputError):
     """An arm is unknown, wrongly changed or does nothing; the message names the key and the remedy."""
 
 

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from asymgrpo.errors import InputError
 from asymgrpo.method.arm import (
     AdaptiveEntropy,
     Arm,
-    ArmError,
     Asymmetric,
     ClipCov,
     GroupStandardized,
@@ -24,10 +24,8 @@ from asymgrpo.method.arm import (
 from asymgrpo.method.arms import ARMS, MAIN, differences, get_arm, idle_with_one_update
 
 GROUP = 8
-app = typer.Typer(add_completion=False)
 
 
-@app.command()
 def main(
     arm: Annotated[str | None, typer.Argument(help="Name of an arm; without it all are listed.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -38,10 +36,10 @@ def main(
         typer.echo(json.dumps(list(ARMS)) if as_json else _listing())
         return
     try:
-        found = describe(get_arm(arm, json.loads(changes)))
-    except (ArmError, json.JSONDecodeError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+        changed = json.loads(changes)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--changes is not JSON: {error}") from None
+    found = describe(get_arm(arm, changed))
     typer.echo(json.dumps(found, indent=2) if as_json else _page(found))
 
 

@@ -6,7 +6,6 @@ transformers; hub: the Hugging Face hub at a locked revision. Each directory car
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from asymgrpo.console import run
 from asymgrpo.errors import InputError, ModelError
 from asymgrpo.files import sha256_file
 from asymgrpo.models.directory import reason, require_file
@@ -244,10 +244,6 @@ class Kind(StrEnum):
     hub = "hub"
 
 
-app = typer.Typer(add_completion=False)
-
-
-@app.command(help=__doc__)
 def main(
     kind: Annotated[
         Kind, typer.Option(help="Where the weights come from; tiny models: python -m asymgrpo.models.tiny.")
@@ -262,17 +258,13 @@ def main(
         str | None, typer.Option(help="Prompt template that the model must be able to fill in.")
     ] = None,
 ) -> None:
-    try:
-        if kind is Kind.gguf:
-            make_gguf(out, template)
-        elif hub_id is None:
-            raise ModelError("--kind hub needs --hub-id; give the model's name, for example Qwen/Qwen3-4B.")
-        else:
-            make_hub(hub_id, revision, lock, out, template)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
+    if kind is Kind.gguf:
+        make_gguf(out, template)
+    elif hub_id is None:
+        raise ModelError("--kind hub needs --hub-id; give the model's name, for example Qwen/Qwen3-4B.")
+    else:
+        make_hub(hub_id, revision, lock, out, template)
 
 
 if __name__ == "__main__":
-    app()
+    run(main)

@@ -8,14 +8,13 @@ minute on one core and gives the same bytes on every run with one thread.
 from __future__ import annotations
 
 import math
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asymgrpo.errors import EXIT_WRONG_INPUT
+from asymgrpo.console import run
 from asymgrpo.study.tiny_spec import SpecError, TinySpec, parse_spec
 
 if TYPE_CHECKING:
@@ -241,10 +240,6 @@ def make(spec: TinySpec, out: Path) -> dict[str, Any]:
     return report | {"seconds": time.perf_counter() - started}
 
 
-app = typer.Typer(add_completion=False, help=__doc__)
-
-
-@app.command()
 def main(
     spec: Annotated[str, typer.Option(help="The specification: a YAML or JSON file, or the JSON text itself.")],
     out: Annotated[Path, typer.Option(help="Directory of the finished model.")],
@@ -260,13 +255,10 @@ def main(
     torch.use_deterministic_algorithms(True)
     try:
         text = spec if spec.lstrip().startswith("{") else read_text(spec, "correct it")
-        report = make(parse_spec(yaml.safe_load(text)), out)
+        found = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        print(f"{spec[:80]}: not YAML or JSON ({' '.join(str(error).split())[:160]}); correct it.", file=sys.stderr)
-        raise typer.Exit(EXIT_WRONG_INPUT) from None
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(EXIT_WRONG_INPUT) from None
+        raise SpecError(f"{spec[:80]}: not YAML or JSON ({' '.join(str(error).split())[:160]}); correct it.") from None
+    report = make(parse_spec(found), out)
     accuracies = ", ".join(f"{name} {row['accuracy']:.2f}" for name, row in report["probe"].items())
     print(
         f"{out}: {report['parameters']:,} parameters, loss {report['loss']:.3f}, {report['seconds']:.0f} s; {accuracies}"
@@ -274,4 +266,4 @@ def main(
 
 
 if __name__ == "__main__":
-    app()
+    run(main)

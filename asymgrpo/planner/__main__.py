@@ -1,6 +1,7 @@
 """`python -m asymgrpo.planner`: does a study fit the machine, and what will it cost (asymgrpo.planner.plan)?"""
 
-from asymgrpo.planner.plan import app
+from asymgrpo.console import run
+from asymgrpo.planner.plan import main
 
 if __name__ == "__main__":
-    app()
+    run(main)

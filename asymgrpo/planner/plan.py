@@ -7,7 +7,6 @@ from measurements: docs/planner.md.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Annotated
 
 import typer
 
-from asymgrpo.console import print_any_letter
 from asymgrpo.planner.cost import plan_cost
 from asymgrpo.planner.measured import Measured, read_measured
 from asymgrpo.planner.memory import Memory, memory, refuse
@@ -163,10 +161,6 @@ def check_fits(study: Study, gpu: str) -> list[str]:
     return problems
 
 
-app = typer.Typer(add_completion=False)
-
-
-@app.command(help=__doc__)
 def main(
     config: Annotated[list[Path], typer.Option(help="Configuration; may be repeated, later files win.")],
     gpu: Annotated[
@@ -183,19 +177,10 @@ def main(
         Path | None, typer.Option(help="machine.json of `asymgrpo accept`: measured rates in place of assumed ones.")
     ] = None,
 ) -> None:
-    print_any_letter()
-    try:
-        study = load_study(config)
-        kind = gpu or study.machine.kind
-        measured = read_measured(machine) if machine else ASSUMED
-        done = reports(study, kind, gpus, prompt_tokens, response_tokens, measured)
-        warning = measured.warning(kind, machine_of(kind))
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
+    study = load_study(config)
+    kind = gpu or study.machine.kind
+    measured = read_measured(machine) if machine else ASSUMED
+    done = reports(study, kind, gpus, prompt_tokens, response_tokens, measured)
+    warning = measured.warning(kind, machine_of(kind))
     rates = f"## Rates\n\n{table(['rate', 'value', 'from'], measured.rows())}"
     print("\n\n".join([f"# Plan of study {study.name} on {kind}", *([warning] if warning else []), *done, rates]))
-
-
-if __name__ == "__main__":
-    app()

@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 
 import torch
 
+from asymgrpo.errors import FailedError
+
 
 @dataclass(frozen=True)
 class Request:
@@ -50,7 +52,7 @@ EVALUATION_LIMITS = Limits(max_model_len=None, memory_fraction=0.9, verify_weigh
 """Alone on its GPU, weights compared with each checkpoint's."""
 
 
-class SamplerError(RuntimeError):
+class SamplerError(FailedError):
     """The sampler is not what the trainer believes it to be; the message says what differs."""
 
 

@@ -6,21 +6,16 @@ Exit code 2 for a key that does not exist, with the nearest ones.
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from asymgrpo.console import print_any_letter
-from asymgrpo.errors import EXIT_WRONG_INPUT
+from asymgrpo.console import run
+from asymgrpo.errors import InputError
 from asymgrpo.files import write_text
-from asymgrpo.study.keys import KeyUnknown
 from asymgrpo.study.stored import ROOT
 
-app = typer.Typer(add_completion=False)
 
-
-@app.command(help=__doc__, no_args_is_help=True)
 def main(
     explain: Annotated[
         str | None, typer.Option(metavar="KEY", help="A key such as train.truncated, or a section.")
@@ -29,17 +24,14 @@ def main(
 ) -> None:
     from asymgrpo.study import reference
 
-    print_any_letter()
-    try:
-        if explain is not None:
-            print(reference.explained(explain))
-    except KeyUnknown as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(EXIT_WRONG_INPUT) from None
+    if explain is None and not write:
+        raise InputError("give --explain KEY, a key such as train.truncated or a section; or --write")
+    if explain is not None:
+        print(reference.explained(explain))
     if write:
         for name, text in reference.files().items():
             write_text(text, ROOT / name)
 
 
 if __name__ == "__main__":
-    app()
+    run(main)

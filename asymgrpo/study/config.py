@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from asymgrpo.errors import InputError
 from asymgrpo.section import Fraction, Once, Positive, Section, Seed
 from asymgrpo.study.config_errors import NAME, known_keys, sentence
 
 
-class ConfigError(ValueError):
+class ConfigError(InputError):
     """The configuration is wrong; the message names the key and the remedy."""
 
 

@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from asymgrpo.errors import InputError
 from asymgrpo.seeds import derive, generator
 
 Role = Literal["benchmark", "train", "sft"]
@@ -37,7 +38,7 @@ SLIPS = (-10, -2, -1, 1, 2, 10)
 """What a wrong step is off by: a lost carry or a miscount."""
 
 
-class ChainSumError(ValueError):
+class ChainSumError(InputError):
     """The embedded task cannot be generated as asked; the message says what to change."""
 
 

@@ -6,13 +6,14 @@ A training set is divided once, by a hash of each problem's identifier: `--split
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from asymgrpo.console import run
+from asymgrpo.errors import InputError
 from asymgrpo.tasks.table import Row
 
 
@@ -29,7 +30,7 @@ class Split(StrEnum):
 
 
 def split_rows(rows: list[Row], split: Split, validation_size: int) -> list[Row]:
-    """The rows of one split, in their order. Raises ValueError when nothing would be left to train on.
+    """The rows of one split, in their order. Raises InputError when nothing would be left to train on.
 
     >>> rows = [{"problem_id": str(i)} for i in range(10)]
     >>> parts = [split_rows(rows, s, 3) for s in (Split.train, Split.validation)]
@@ -41,16 +42,12 @@ def split_rows(rows: list[Row], split: Split, validation_size: int) -> list[Row]
     if split is Split.all:
         return rows
     if not 0 < validation_size < len(rows):
-        raise ValueError(f"validation size {validation_size} must lie between 1 and {len(rows) - 1}, the rows but one.")
+        raise InputError(f"validation size {validation_size} must lie between 1 and {len(rows) - 1}, the rows but one.")
     ranked = sorted(rows, key=lambda row: derive("validation", row["problem_id"]))
     held_out = {row["problem_id"] for row in ranked[:validation_size]}
     return [row for row in rows if (row["problem_id"] in held_out) is (split is Split.validation)]
 
 
-app = typer.Typer(add_completion=False)
-
-
-@app.command(help=__doc__)
 def main(
     dataset: Annotated[str, typer.Option(help="Name of a training set or a benchmark.")],
     source: Annotated[SourceName, typer.Option(help="Where the rows come from.")],
@@ -67,14 +64,10 @@ def main(
     from asymgrpo.tasks.table import content_sha256, write_problems
 
     size = None if embedded_n is None or embedded_seed is None else EmbeddedSize(embedded_n, embedded_seed)
-    try:
-        loaded = load_dataset_rows(dataset, source.value, data_dir, lock, size)
-        if split is not Split.all and validation_size is None:
-            raise ValueError(f"--split {split.value} needs --validation-size.")
-        rows = split_rows(loaded.rows, split, validation_size or 0)[:limit]
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
+    loaded = load_dataset_rows(dataset, source.value, data_dir, lock, size)
+    if split is not Split.all and validation_size is None:
+        raise InputError(f"--split {split.value} needs --validation-size.")
+    rows = split_rows(loaded.rows, split, validation_size or 0)[:limit]
     kept = {row["problem_id"] for row in rows}
     given = {
         "validation_size": validation_size,
@@ -98,4 +91,4 @@ def main(
 
 
 if __name__ == "__main__":
-    app()
+    run(main)

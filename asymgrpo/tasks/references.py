@@ -17,6 +17,8 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from asymgrpo.console import run
+from asymgrpo.errors import EXIT_FAILED
 from asymgrpo.verifier.api import Verifier, _key
 from asymgrpo.verifier.remainders import remainders
 from asymgrpo.verifier.units import letters
@@ -173,13 +175,8 @@ def main(
 ) -> None:
     """List what every reference answer parses to and what is accepted for it."""
     from asymgrpo.files import write_text
-    from asymgrpo.tasks.spec import DataError
 
-    try:
-        found = references(data_dir)
-    except DataError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
+    found = references(data_dir)
     findings = audit(sampled(found, sample), workers)
     lines = [
         json.dumps(
@@ -204,7 +201,7 @@ def main(
         typer.echo(f"  {reference.problem_id}: {variant.answer!r} ({variant.kind}) is accepted for {reference.text!r}")
     for reference in selfless:
         typer.echo(f"  {reference.problem_id}: {reference.text!r} does not accept itself")
-    raise typer.Exit(1 if open_ends or selfless else 0)
+    raise typer.Exit(EXIT_FAILED if open_ends or selfless else 0)
 
 
 def sampled(found: Sequence[Reference], size: int | None) -> list[Reference]:
@@ -216,4 +213,4 @@ def sampled(found: Sequence[Reference], size: int | None) -> list[Reference]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -6,22 +6,19 @@ are forgotten.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from asymgrpo.console import run
 from asymgrpo.tasks.chain_sum import rows
 from asymgrpo.tasks.lock import Lock, LockEntry, read_lock, write_lock
 from asymgrpo.tasks.sources import normalised, read_directory
 from asymgrpo.tasks.spec import dataset_spec, known_names
 from asymgrpo.tasks.table import content_sha256
 
-app = typer.Typer(add_completion=False)
 
-
-@app.command(help=__doc__)
 def main(
     data_dir: Annotated[Path, typer.Option(help="Folder with the data files.")],
     lock: Annotated[Path, typer.Option(help="The lock to write.")],
@@ -29,23 +26,19 @@ def main(
     embedded_seed: Annotated[int, typer.Option(help="Seed of a generated set.")],
     names: Annotated[list[str] | None, typer.Argument(help="Data sets; all that are known when none is named.")] = None,
 ) -> None:
-    try:
-        whole = read_lock(lock) if lock.exists() else Lock(datasets={}, models={})
-        entries = dict(whole.datasets)
-        for name in names or known_names():
-            spec, old = dataset_spec(name), entries.get(name)
-            if spec.source == "generated":
-                made, seed = rows(name, embedded_n, embedded_seed), embedded_seed
-            else:
-                made, seed = normalised(spec, read_directory(spec, data_dir)).rows, None
-            new = LockEntry(rows=len(made), content_sha256=content_sha256(made), seed=seed)
-            kept = old.revision if old and old.content_sha256 == new.content_sha256 else None
-            entries[name] = new.model_copy(update={"revision": kept})
-        write_lock(lock, whole.model_copy(update={"datasets": entries}))
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
+    whole = read_lock(lock) if lock.exists() else Lock(datasets={}, models={})
+    entries = dict(whole.datasets)
+    for name in names or known_names():
+        spec, old = dataset_spec(name), entries.get(name)
+        if spec.source == "generated":
+            made, seed = rows(name, embedded_n, embedded_seed), embedded_seed
+        else:
+            made, seed = normalised(spec, read_directory(spec, data_dir)).rows, None
+        new = LockEntry(rows=len(made), content_sha256=content_sha256(made), seed=seed)
+        kept = old.revision if old and old.content_sha256 == new.content_sha256 else None
+        entries[name] = new.model_copy(update={"revision": kept})
+    write_lock(lock, whole.model_copy(update={"datasets": entries}))
 
 
 if __name__ == "__main__":
-    app()
+    run(main)

@@ -1,6 +1,7 @@
 """`python -m asymgrpo.training`: one training run (asymgrpo.training.train)."""
 
-from asymgrpo.training.train import app
+from asymgrpo.console import run
+from asymgrpo.training.train import main
 
 if __name__ == "__main__":
-    app()
+    run(main)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from asymgrpo.errors import FailedError
 from asymgrpo.files import sha256_file
 
 MANIFEST = "manifest.json"
@@ -27,7 +28,7 @@ CONCLUDED = "concluded.json"
 """In a run's workspace: no step is left to do, and what the results say, until they are accepted."""
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(FailedError):
     """A checkpoint cannot be used; the message says which, why and what to do."""
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from asymgrpo.devices import own_device, take_own_device
+from asymgrpo.errors import FailedError
 from asymgrpo.study.config import BUCKET, Train
 from asymgrpo.training.batch import Batch
 from asymgrpo.training.checkpoint import CheckpointError
@@ -26,7 +27,7 @@ class GradientError(ArithmeticError):
     """The global gradient norm of an update is not finite; the weights are as before."""
 
 
-class LostRankError(RuntimeError):
+class LostRankError(FailedError):
     """Another rank of this job has ended, so that this one cannot go on."""
 
 

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
+
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 SRUN = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_STEP_NODELIST")
 INTO_CONTAINER = "APPTAINERENV_"
@@ -25,7 +27,7 @@ FIRST_PORT, PORTS = 20_000, 12_000
 """Below 32768, from which on Linux gives out ports by itself."""
 
 
-class RendezvousError(RuntimeError):
+class RendezvousError(InputError):
     """The ranks of a job cannot find each other; the message says what is missing and what to do."""
 
 
@@ -151,7 +153,8 @@ def main(command: list[str]) -> None:
     try:
         found = meeting().environment()
     except RendezvousError as error:
-        sys.exit(str(error))
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_WRONG_INPUT)
     os.execvpe(command[0], command, into_container(os.environ, found))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from asymgrpo.errors import Preempted
 from asymgrpo.files import remove_partial, write_json, write_table
 from asymgrpo.progress import Progress
 from asymgrpo.provenance import machine
@@ -36,8 +37,6 @@ from asymgrpo.verifier import Verdict
 
 SHOWN_STEPS = 10
 """Steps whose token_mult_prob_error is printed."""
-EXIT_PREEMPTED = 75
-"""Exit code after a checkpoint made on SIGTERM or SIGUSR1: nothing is wrong, start the same command again (EX_TEMPFAIL)."""
 
 EVALUATION_SCHEMA = pa.schema(
     [
@@ -63,10 +62,6 @@ ROLLOUT_SCHEMA = pa.schema(
 TIMING_SCHEMA = pa.schema(
     [("step", pa.int32()), *((phase, pa.float64()) for phase in PHASES), ("response_tokens", pa.int64())]
 )
-
-
-class Preempted(Exception):
-    """A signal or a time limit asked the run to stop; its state is on disk."""
 
 
 @dataclass

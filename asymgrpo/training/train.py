@@ -31,10 +31,7 @@ if TYPE_CHECKING:
     from asymgrpo.training.trainer import Problem
     from asymgrpo.verifier import Verdict
 
-app = typer.Typer(add_completion=False, help=__doc__)
 
-
-@app.command()
 def main(
     settings: Annotated[
         str, typer.Option(help="JSON or a file with it: all that the results depend on (asymgrpo.study.settings.run).")
@@ -58,37 +55,23 @@ def main(
     ] = Live.tensorboard,
 ) -> None:
     began = time.monotonic()
-    from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
-    from asymgrpo.method.arm import Arm, ArmError
+    from asymgrpo.method.arm import Arm
     from asymgrpo.method.arms import check_arm
-    from asymgrpo.rollout.base import SamplerError
     from asymgrpo.study.config import ConfigError, indivisible, parse_section
     from asymgrpo.study.settings import loads
-    from asymgrpo.training.checkpoint import CheckpointError
-    from asymgrpo.training.engine import LostRankError
-    from asymgrpo.training.rendezvous import RendezvousError
-    from asymgrpo.training.run import EXIT_PREEMPTED, Preempted
     from asymgrpo.training.time_limit import TimeLimit
-    from asymgrpo.training.trainer import MismatchError
 
-    try:
-        asked = loads(settings)
-        train = parse_section("train", asked["train"] | loads(operation))
-        if problems_found := indivisible(train, "train"):
-            raise ConfigError("\n".join(problems_found))
-        arm = Arm.model_validate({"about": "", **asked["arm"]})
-        check_arm(arm, train.updates_per_rollout)
-        sets = dict(item.split("=", 1) for item in evaluate)
-        limit = None if stop_after is None else TimeLimit(60 * stop_after - (time.monotonic() - began))
-        inputs = Inputs(model, {"train": problems} | {name: Path(file) for name, file in sets.items()})
-        inputs.require(asked)
-        run_training(arm, train, asked, inputs, checkpoints, out, threads, live, limit, lock_patience)
-    except (ArmError, ConfigError, InputError, RendezvousError) as error:
-        _fail(str(error), EXIT_WRONG_INPUT)
-    except (MismatchError, CheckpointError, LostRankError, SamplerError) as error:
-        _fail(str(error), 1)
-    except Preempted as stopped:
-        _fail(str(stopped), EXIT_PREEMPTED)
+    asked = loads(settings)
+    train = parse_section("train", asked["train"] | loads(operation))
+    if problems_found := indivisible(train, "train"):
+        raise ConfigError("\n".join(problems_found))
+    arm = Arm.model_validate({"about": "", **asked["arm"]})
+    check_arm(arm, train.updates_per_rollout)
+    sets = dict(item.split("=", 1) for item in evaluate)
+    limit = None if stop_after is None else TimeLimit(60 * stop_after - (time.monotonic() - began))
+    inputs = Inputs(model, {"train": problems} | {name: Path(file) for name, file in sets.items()})
+    inputs.require(asked)
+    run_training(arm, train, asked, inputs, checkpoints, out, threads, live, limit, lock_patience)
 
 
 @dataclass(frozen=True)
@@ -331,12 +314,3 @@ def _nothing():
     from contextlib import nullcontext
 
     return nullcontext()
-
-
-def _fail(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
-    raise typer.Exit(code)
-
-
-if __name__ == "__main__":
-    app()

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asymgrpo.errors import FailedError
 from asymgrpo.method.arm import Arm
 from asymgrpo.method.losses import active_entropy_coef, next_entropy_coef, tis_weights
 from asymgrpo.method.objective import loss_terms
@@ -43,7 +44,7 @@ Grader = Callable[[Sequence[Rollout], Sequence[str]], list[Verdict]]
 """Verdicts of rollouts against gold answers."""
 
 
-class MismatchError(RuntimeError):
+class MismatchError(FailedError):
     """Sampler and trainer disagree about probabilities: every ratio would be wrong."""
 
 

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import typer
 import yaml
 
+from asymgrpo.console import run
+from asymgrpo.errors import DataError
 from asymgrpo.readers import read_json_lines
 from asymgrpo.verifier import mends
 from asymgrpo.verifier.api import CPU_SECONDS, MEMORY_BYTES, WALL_SECONDS, Verifier
@@ -233,9 +235,7 @@ def main(
     """Grade labelled pairs and write the report."""
     for path in (cases, golden, forms):
         if not path.is_file():
-            raise typer.BadParameter(
-                f"{path} does not exist; give the labelled pairs as JSON lines, the forms as YAML."
-            )
+            raise DataError(f"{path} does not exist; give the labelled pairs as JSON lines, the forms as YAML.")
     spellings = yaml.safe_load(forms.read_text(encoding="utf-8"))
     text = report(grade(read_cases(cases), workers), grade(read_golden(golden), workers), spellings)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -246,4 +246,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

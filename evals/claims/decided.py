@@ -19,7 +19,6 @@ import typer
 from evals.claims.decide import BASE, Decision, Effect, Measured, Verdict, decide, effect
 from evals.claims.measures import MEASURES, TRAINING, arms_of, measure_runs
 from evals.claims.table import CLAIMS, Claim, Contrast
-from evals.cli import run
 from evals.estimates.outcomes import finished, of_frame
 from evals.io import DataError, data_hash, derived, inputs_metadata, write_table, write_text
 from evals.tables.run_scores import read_run_scores
@@ -262,7 +261,3 @@ def main(
     derived_from = origin | {"inputs": {measures.name: {"data_hash": about["data_hash"]}}}
     write_table(decided, out, {"data_hash": data_hash(decided), **derived_from})
     write_text(render(decided.to_pylist()), markdown)
-
-
-if __name__ == "__main__":
-    run(main)

@@ -19,7 +19,6 @@ import pandas as pd
 import pyarrow as pa
 import typer
 
-from evals.cli import run
 from evals.cost.slurm import JobCost, job_costs, query
 from evals.io import DataError, write_table, write_text
 from evals.tables.table1 import ARMS, TITLES
@@ -209,7 +208,3 @@ def main(
     write_table(jobs, out, {})
     write_table(sums, by_arm_out, {})
     write_text(markdown(sums), markdown_out)
-
-
-if __name__ == "__main__":
-    run(main)

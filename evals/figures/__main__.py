@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
+from asymgrpo.console import say_error
 from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
 from evals.cli import repeat_options, without_settings
 
@@ -44,7 +45,7 @@ def main() -> int:
         for name, *options in split(sys.argv[1:]):
             draw(name, without_settings(options))
     except InputError as error:
-        typer.echo(f"error: {name}: {error}", err=True)
+        say_error(f"{name}: {error}")
         return EXIT_WRONG_INPUT
     return 0
 

@@ -7,14 +7,14 @@ import json
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from asymgrpo.method.arm import Arm, ArmError
 from asymgrpo.method.arms import ARMS, GRPO, MAIN, check_arm, differences, get_arm, idle_with_one_update
-from asymgrpo.method.conventions import app, describe
+from asymgrpo.method.conventions import describe, main
 from asymgrpo.method.losses import k3_kl, next_entropy_coef
 from asymgrpo.method.objective import loss_terms
 from asymgrpo.method.reduce import counts, reduce
+from tests.started import started
 
 PROMPTS, GROUP, TOKENS, VOCABULARY = 9, 8, 15, 5
 SEEDS = range(PROMPTS)
@@ -279,19 +279,19 @@ def test_listed_advantages_are_those_of_the_estimator():
 
 @pytest.mark.parametrize("name", ARMS)
 def test_command_prints_every_convention(name):
-    run = CliRunner().invoke(app, [name])
-    assert run.exit_code == 0
+    run = started(main, name)
+    assert run.code == 0
     found = describe(ARMS[name])
     for key in (*found["fields"], *found["meaning"]):
         assert key in run.stdout
-    assert json.loads(CliRunner().invoke(app, [name, "--json"]).stdout) == found
+    assert json.loads(started(main, name, "--json").stdout) == found
 
 
 def test_command_lists_arms_and_refuses_unknown_ones():
-    listing = CliRunner().invoke(app, []).stdout
+    listing = started(main).stdout
     assert all(name in listing for name in ARMS)
-    run = CliRunner().invoke(app, ["asymgrp"])
-    assert run.exit_code == 2
+    run = started(main, "asymgrp")
+    assert run.code == 2
     assert "Did you mean 'asymgrpo'?" in run.stderr
-    changed = CliRunner().invoke(app, ["asymgrpo", "--changes", '{"beta_pos": 0.7}', "--json"]).stdout
+    changed = started(main, "asymgrpo", "--changes", '{"beta_pos": 0.7}', "--json").stdout
     assert json.loads(changed)["fields"]["advantage"]["beta_pos"] == 0.7

@@ -272,7 +272,7 @@ def test_the_command_prints_tables_or_one_sentence_per_reason():
     assert "| **peak** of 80 |" in whole.stdout
     small = run("--config", str(PAPER), "--gpu", "a100-40gb", "--gpus", "4")
     assert small.returncode == 2
-    assert all(line.startswith("planner: ") for line in small.stderr.splitlines())
+    assert all(line.startswith("error: planner: ") for line in small.stderr.splitlines())
     other = run("--config", str(PAPER), "--gpu", "h100-80gb", "--gpus", "8")
     assert other.returncode == 2
     assert "train.ranks_per_node = 4" in other.stderr

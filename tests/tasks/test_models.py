@@ -4,12 +4,12 @@ import json
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from asymgrpo.models import load as models
 from asymgrpo.models import tiny as base_model
 from asymgrpo.models.directory import load_tokenizer
 from asymgrpo.tasks.chain_sum import STYLES
+from tests.started import started
 
 SPEC = {
     "seed": 1,
@@ -129,8 +129,8 @@ def test_a_specification_that_is_missing_or_no_yaml_is_one_sentence(tmp_path):
         (tmp_path / "bad.yaml", "not YAML"),
         ("{", "not YAML"),
     ):
-        done = CliRunner().invoke(base_model.app, ["--spec", str(spec), "--out", str(tmp_path / "out")])
-        assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+        done = started(base_model.main, "--spec", spec, "--out", tmp_path / "out")
+        assert (done.code, done.stderr.count("\n")) == (2, 1)
         assert words in done.stderr
     assert not (tmp_path / "out").exists()
 

@@ -13,7 +13,8 @@ import runs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymgrpo.training.run import EXIT_PREEMPTED, selectable
+from asymgrpo.errors import EXIT_PREEMPTED
+from asymgrpo.training.run import selectable
 from evals.select import select_step
 
 pytestmark = pytest.mark.slow

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
 from asymgrpo.training.rendezvous import INTO_CONTAINER
 from containers.host import ROOT, in_checkout
 
@@ -26,7 +27,7 @@ GRACE = 900
 """Seconds that torchrun leaves its ranks to finish a step and save, after a signal."""
 
 
-class LaunchError(ValueError):
+class LaunchError(InputError):
     """The ranks cannot be started here; the message says where they can."""
 
 
@@ -111,7 +112,8 @@ def main() -> None:
     try:
         command = launched(found.command[1:], os.environ, **sizes, gpus=found.gpus)
     except LaunchError as error:
-        sys.exit(str(error))
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_WRONG_INPUT)
     told = {"OMP_NUM_THREADS": str(found.cpus_per_rank), "PYTHONWARNINGS": "ignore"}
     inside = {f"{INTO_CONTAINER}{name}": value for name, value in told.items()}
     os.execvpe(command[0], command, os.environ | told | inside)
