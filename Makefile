@@ -29,6 +29,7 @@ lint: .venv/.complete
 # What is made from the code and committed: docs/keys.md and config/schema.json, from the fields of a configuration.
 docs: .venv/.complete
 	$(PY) -m asymgrpo.study --write
+	$(PY) -m asymgrpo --markdown > docs/commands.md
 
 # torch first and with its own dependencies: they differ between its CPU and its CUDA wheel, the rest does not.
 # Last, the command `asymgrpo`, by the setuptools of the lock; the checkout stays what is imported.
