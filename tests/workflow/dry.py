@@ -30,11 +30,19 @@ def run_mini(
 
 
 def said(out: Path, *words: str) -> str:
-    """What `snakemake WORDS` says, written to `out` on its way."""
+    """What `snakemake WORDS` says, written to `out` on its way.
+
+    A fork of a process with threads (torch's, vLLM's) may hang or be killed by a signal before it has said anything; the call is
+    then made in a process of its own.
+    """
     process = multiprocessing.get_context("fork").Process(target=_call, args=(out, words))
     process.start()
-    process.join(300)
-    assert process.exitcode is not None, f"snakemake {' '.join(words)} hangs"
+    process.join(120)
+    if process.exitcode is None or process.exitcode < 0:
+        process.kill()
+        command = [sys.executable, "-m", "snakemake", *words]
+        with out.open("w", encoding="utf-8") as sink:
+            subprocess.run(command, cwd=ROOT, stdout=sink, stderr=subprocess.STDOUT, timeout=300, check=False)
     return out.read_text(encoding="utf-8")
 
 

@@ -53,7 +53,7 @@ def test_a_second_call_has_nothing_to_do(results):
 def test_only_what_changed_is_planned(results):
     """An arm's change trains its runs; a touched file or an edited comment of the code trains nothing."""
     os.utime(results / "models" / "tiny" / "base" / "manifest.json")
-    os.utime(ROOT / "asymgrpo" / "trainer.py")
+    os.utime(ROOT / "asymgrpo" / "training" / "trainer.py")
     assert not planned(run_mini("-n", "all", results=results))
     change = ("arms={asymgrpo_clip_higher: {clip_high: 0.3}}",)
     counts = planned(run_mini("-n", "all", results=results, changes=change))
