@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asymgrpo.planner.shapes import Shape
-from asymgrpo.planner.state import WIDTH, State, setting, state
+from asymgrpo.planner.state import WIDTH, State, state
 from asymgrpo.study.config import MAX_SEQUENCES, ConfigError, Train
 
 RUNTIME = 4_000_000_000
@@ -64,7 +64,7 @@ def logits(shape: Shape, train: Train, rows: int) -> int:
     the output layer's sum over those so far is there in both.
     """
     width, chunked = WIDTH[train.dtype], train.logits_chunk is not None
-    made = 4 if width == 4 or setting(train, "head_dtype", "model") == "float32" else width
+    made = 4 if width == 4 or train.head_dtype == "float32" else width
     forward = made + 4 * (made != 4 or train.temperature != 1) + 8
     backward = 4 + width * (width != 4)
     numbers = min(rows, train.logits_chunk or rows) * shape.vocab_size
@@ -178,11 +178,11 @@ def micro_batches_at_worst(train: Train) -> list[tuple[MicroBatch, bool]]:
     cut at max_tokens; and the largest that keeps its activations (train.recompute_above).
     """
     longest = train.max_prompt_tokens + train.max_tokens
-    budget = setting(train, "micro_batch_tokens", None)
+    budget = train.micro_batch_tokens
     whole = MicroBatch(train.micro_batch, longest, train.max_tokens)
     if budget is not None:
         whole = MicroBatch(1, longest, train.max_tokens) if budget < longest else MicroBatch(1, budget, budget)
-    limit = min(setting(train, "recompute_above", 0), whole.all_tokens)
+    limit = min(train.recompute_above, whole.all_tokens)
     if not train.gradient_checkpointing or not limit:
         return [(whole, train.gradient_checkpointing)]
     kept = MicroBatch(1, limit, limit)

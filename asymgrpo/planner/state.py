@@ -5,7 +5,6 @@ in the real engine (tests/planner/test_places.py). All sizes are bytes per GPU; 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from asymgrpo.planner.shapes import Shape
 from asymgrpo.study.config import BUCKET, Train
@@ -126,8 +125,3 @@ def moved_per_update(shape: Shape, train: Train, world_size: int, micro_batches:
         down, up = down + 4 * micro_batches, up + 4 * (micro_batches - 1)
     shard = -(-shape.parameters // world_size)
     return down * shard, up * shard
-
-
-def setting(train: Train, name: str, default: Any) -> Any:
-    """A field of the training section, or what holds where the section has none of that name."""
-    return getattr(train, name, default)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from asymgrpo.planner.memory import kv_bytes_per_token
 from asymgrpo.planner.shapes import Shape
-from asymgrpo.planner.state import WIDTH, moved_per_update, setting
+from asymgrpo.planner.state import WIDTH, moved_per_update
 from asymgrpo.study.config import MAX_SEQUENCES, ConfigError, Train
 
 MACHINES = Path(__file__).with_name("machines.yaml")
@@ -150,7 +150,7 @@ def recomputed_share(train: Train, lengths: Lengths) -> float:
     Passes hold sequences of similar length; responses are taken as exponentially distributed. Under a budget of tokens for each
     pass (train.micro_batch_tokens) nearly all passes are of that size.
     """
-    limit, budget = setting(train, "recompute_above", 0), setting(train, "micro_batch_tokens", None)
+    limit, budget = train.recompute_above, train.micro_batch_tokens
     if not train.gradient_checkpointing:
         return 0.0
     if budget is not None:
@@ -174,7 +174,7 @@ def training_flops_per_token(shape: Shape, train: Train, context: float, recompu
 def micro_batches_per_update(train: Train, world_size: int, lengths: Lengths) -> int:
     """Passes of one rank for one update."""
     sequences = train.prompts_per_step * train.group_size / (world_size * train.updates_per_rollout)
-    budget = setting(train, "micro_batch_tokens", None)
+    budget = train.micro_batch_tokens
     per_pass = train.micro_batch if budget is None else max(1.0, budget / (lengths.prompt + lengths.response))
     return max(1, math.ceil(sequences / per_pass))
 
