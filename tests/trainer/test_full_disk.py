@@ -3,6 +3,7 @@
 import json
 import resource
 import subprocess
+from contextlib import contextmanager
 
 import pytest
 import runs
@@ -32,25 +33,31 @@ def small_run(folder, **changes):
     return Run(make_trainer(train=train), train, folder, {}, str, Tokenizer())
 
 
-@pytest.fixture
-def full_disk():
-    """No file may grow beyond what the small files here need: writing more raises, as on a full disk."""
+@contextmanager
+def full_disk(size):
+    """No file may grow beyond `size` bytes: writing more raises, as on a full disk. Only inside the test's own lines: pytest
+    reports a test before its fixtures end, and its output may itself be a file larger than this."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_save_on_a_full_disk_is_a_sentence_and_leaves_the_older_one(tmp_path, full_disk):
+def test_a_save_on_a_full_disk_is_a_sentence_and_leaves_the_older_one(tmp_path):
     run = small_run(tmp_path)
     run.save(1)
-    full_disk(20_000)
     for write, place in (
         (lambda: run.save(2), "checkpoints/step000002"),
         (lambda: run.candidate(2), "candidates/step000002"),
     ):
-        with pytest.raises(
-            ck.CheckpointError, match=rf"{place} cannot be written \(.*GB are free\); make room there"
-        ) as caught:
+        with (
+            pytest.raises(
+                ck.CheckpointError, match=rf"{place} cannot be written \(.*GB are free\); make room there"
+            ) as caught,
+            full_disk(20_000),
+        ):
             write()
         assert "\n" not in str(caught.value)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step000001"], (
