@@ -117,9 +117,9 @@ def _arms(study: Study) -> Iterator[str]:
     if plan.analyses and not plan.analysis_seeds:
         yield "config: study.analyses needs study.analysis_seeds; list at least one seed."
     for name in dict.fromkeys([*plan.arms, *plan.analyses, *study.arms]):
-        for updates in sorted({train.updates_per_rollout for _, train in _trains(study)}):
+        for updates, group in sorted({(train.updates_per_rollout, train.group_size) for _, train in _trains(study)}):
             try:
-                check_arm(get_arm(name, study.arms.get(name)), updates)
+                check_arm(get_arm(name, study.arms.get(name)), updates, group)
             except ArmError as error:
                 key = (
                     "study.analyses" if name in plan.analyses else "study.arms" if name in plan.arms else f"arms.{name}"

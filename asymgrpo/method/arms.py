@@ -14,19 +14,24 @@ from pydantic import ValidationError
 
 from asymgrpo.method.arm import (
     AdaptiveEntropy,
+    AGrae,
     Arm,
     ArmError,
     Asymmetric,
+    BatchStandardized,
     ClipCov,
     GroupStandardized,
+    GrpoScaled,
     KlCov,
     Parameterless,
+    PassAtK,
+    QuantileBaseline,
     WReinforce,
 )
 
 
-def exponents(beta_pos: float, beta_neg: float) -> dict[str, Any]:
-    return {"advantage": Asymmetric(beta_pos=beta_pos, beta_neg=beta_neg, degenerate="limit")}
+def exponents(beta_pos: float, beta_neg: float, degenerate: Literal["limit", "zero"] = "limit") -> dict[str, Any]:
+    return {"advantage": Asymmetric(beta_pos=beta_pos, beta_neg=beta_neg, degenerate=degenerate)}
 
 
 def fixed(estimator: Literal["reinforce", "mean_centered", "leave_one_out"]) -> dict[str, Any]:
@@ -92,7 +97,40 @@ ANALYSES = (
     variant("clip_cov", "GRPO with Clip-Cov", covariance=ClipCov(fraction=0.0002, low=1.0, high=5.0)),
     variant("kl_cov", "GRPO with KL-Cov", covariance=KlCov(fraction=0.002, coef=1.0)),
 )
-ARMS: dict[str, Arm] = {arm.name: arm for arm in (*MAIN, *ANALYSES)}
+PAIRS = ((0.9, 0.1), (0.6, 0.4), (0.25, 0.25), (0.65, 0.65), (0.9, 0.9))
+"""Centred like GRPO (their sum is 1), then shared by both signs; the shared 0.5 is grpo, the 0 is reinforce."""
+ZEROS = (
+    ("reinforce", 0, 0),
+    ("positive_only", 0.5, 0),
+    ("negative_only", 0, 0.5),
+    ("ent_decrease", -0.5, 0),
+    ("ent_increase", 0, -0.5),
+)
+"""Arms with an exponent of 0, which have two readings."""
+LIBRARY = (
+    variant("maxrl", "MaxRL: (r - mean) / mean, exponents 1 / 0", **exponents(1, 0, "zero")),
+    variant("maxrl_limit", "MaxRL's exponents with 0^0 = 1: all-wrong groups are lowered", **exponents(1, 0)),
+    *(variant(f"beta_{tag(p)}_{tag(n)}", f"The plane: exponents {p} / {n}", **exponents(p, n)) for p, n in PAIRS),
+    *(
+        variant(f"{name}_zero", f"{name} with 0^0 = 0: no signal from degenerate groups", **exponents(p, n, "zero"))
+        for name, p, n in ZEROS
+    ),
+    variant(
+        "grpo_scaled",
+        "GRPO with the mean |A| that AsymGRPO has on the batch",
+        advantage=GrpoScaled(beta_pos=0.9, beta_neg=0.4, degenerate="limit"),
+    ),
+    variant("dr_grpo_no_std", "Dr.GRPO's first half: mean-centred", **fixed("mean_centered")),
+    variant("dr_grpo_length", "Dr.GRPO's second half: constant length", reduction="constant"),
+    variant("psr", "Correct rollouts +1, wrong ones 0", advantage=WReinforce(positive_weight=1.0, negative_weight=0.0)),
+    variant("nsr", "Correct rollouts 0, wrong ones -1", advantage=WReinforce(positive_weight=0.0)),
+    variant("pass_at_k", "Pass@k training: the reward of a draw of 4 rollouts", advantage=PassAtK(k=4)),
+    variant("qae", "QAE: the group's 0.4 quantile for a baseline", advantage=QuantileBaseline(quantile=0.4)),
+    variant("a_grae", "A-GRAE: weighted by the batch's accuracy", advantage=AGrae(alpha=1.0, ddof=0, eps=0.0)),
+    variant("lite_ppo", "Lite-PPO: std over the batch", advantage=BatchStandardized(ddof=0, eps=0.0)),
+)
+"""More points of the (p, sign) plane, for studies that name them."""
+ARMS: dict[str, Arm] = {arm.name: arm for arm in (*MAIN, *ANALYSES, *LIBRARY)}
 
 
 def get_arm(name: str, overrides: Mapping[str, Any] | None = None) -> Arm:
@@ -124,9 +162,9 @@ def get_arm(name: str, overrides: Mapping[str, Any] | None = None) -> Arm:
         raise ArmError(f"arms.{name}.{key} = {first['input']!r} is not allowed: {first['msg']}.") from None
 
 
-def check_arm(arm: Arm, updates_per_rollout: int) -> None:
-    """Raises ArmError if the changes that make the arm cannot act."""
-    if arm.name != GRPO.name and not differences(arm):
+def check_arm(arm: Arm, updates_per_rollout: int, group_size: int | None = None) -> None:
+    """Raises ArmError if the changes that make the arm cannot act. group_size None: any."""
+    if arm.name != GRPO.name and not _acting(arm):
         raise ArmError(f"arm {arm.name!r} with these changes is grpo itself; undo arms.{arm.name} or run grpo.")
     idle = idle_with_one_update(arm)
     if updates_per_rollout == 1 and idle:
@@ -134,6 +172,16 @@ def check_arm(arm: Arm, updates_per_rollout: int) -> None:
             f"arm {arm.name!r}: {' and '.join(idle)} cannot act with train.updates_per_rollout = 1, where "
             "every ratio is 1; set train.updates_per_rollout to at least 2 or leave the arm out."
         )
+    if isinstance(arm.advantage, PassAtK) and group_size is not None and arm.advantage.k > group_size:
+        raise ArmError(
+            f"arm {arm.name!r}: k = {arm.advantage.k} is more than train.group_size = {group_size}; lower k or raise group_size."
+        )
+
+
+def _acting(arm: Arm) -> set[str]:
+    """The fields in which the arm is not GRPO, but for an advantage that is GRPO's under another name."""
+    same = arm.advantage in (PassAtK(k=1), *(exponents(0.5, 0.5, d)["advantage"] for d in ("limit", "zero")))
+    return set(differences(arm)) - ({"advantage"} if same else set())
 
 
 def idle_with_one_update(arm: Arm) -> list[str]:

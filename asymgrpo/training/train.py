@@ -66,7 +66,7 @@ def main(
     if problems_found := indivisible(train, "train"):
         raise ConfigError("\n".join(problems_found))
     arm = Arm.model_validate({"about": "", **asked["arm"]})
-    check_arm(arm, train.updates_per_rollout)
+    check_arm(arm, train.updates_per_rollout, train.group_size)
     sets = dict(item.split("=", 1) for item in evaluate)
     limit = None if stop_after is None else TimeLimit(60 * stop_after - (time.monotonic() - began))
     inputs = Inputs(model, {"train": problems} | {name: Path(file) for name, file in sets.items()})

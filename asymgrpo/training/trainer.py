@@ -82,7 +82,7 @@ class Trainer:
         with clock("reward"):
             verdicts, rewards = self.judge(groups, problems)
             seeds = [control_seed(self.run_seed, step, p.problem_id, p.occurrence) for p in problems]
-            advantages = self.arm.advantage_fn(rewards, seeds)
+            advantages = self.arm.advantage_fn(rewards, seeds, self.of_all_ranks)
         with clock("score"):
             batch = pack([rollout for group in groups for rollout in group])
             logp_old, entropy = self.score(batch)
@@ -144,6 +144,10 @@ class Trainer:
         rewards = torch.tensor([reward(v) for v in verdicts], dtype=torch.float64)
         shape = (len(groups), self.train.group_size)
         return np.array([v.value for v in verdicts]).reshape(shape), rewards.reshape(shape)
+
+    def of_all_ranks(self, grid: Tensor) -> Tensor:
+        """[prompts, G] of this rank -> [prompts of all ranks, G], in rank order; a collective."""
+        return torch.cat(self.engine.gather_objects(grid))
 
     def score(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """log pi_old and entropy [B, R], frozen for all updates of the step."""
