@@ -100,7 +100,7 @@ def build(directory: Path, prompts: int, group: int, tokens: int) -> Any:
     limits = Limits(PROMPT_TOKENS + tokens, train.engine_memory_fraction, verify_weights_every=0, sleeps=True)
     sampler = VllmEngine(directory, engine.weights(), [1], "float32", limits)
 
-    def coin(rollouts, golds):
+    def coin(rollouts, reference_answers):
         return [Verdict.correct if sum(r.response_ids) % 2 else Verdict.wrong for r in rollouts]
 
     return Trainer(get_arm("grpo"), train, engine, sampler, coin, problems, 0)

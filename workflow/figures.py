@@ -47,10 +47,10 @@ def in_paper(runs: Sequence[Mapping[str, str]]) -> set[str]:
     return arms if "grpo" in arms else set()
 
 
-def tainted_and_not(rules: Iterable[str]) -> bool:
+def with_and_without_benchmark(rules: Iterable[str]) -> bool:
     """Whether there is a selection rule that looks at a reported benchmark and one that does not.
 
-    >>> tainted_and_not(["best_on:chain4", "validation"]), tainted_and_not(["last"])
+    >>> with_and_without_benchmark(["best_on:chain4", "validation"]), with_and_without_benchmark(["last"])
     (True, False)
     """
     return len({rule.startswith("best_on:") for rule in rules}) == 2

@@ -253,11 +253,13 @@ def make_grader(tokenizer, workers: int) -> Callable[[Sequence[Rollout], Sequenc
     whatever it says."""
     from asymgrpo.verifier import Verdict, verify_many
 
-    def grade(rollouts: Sequence[Rollout], golds: Sequence[str]) -> list[Verdict]:
+    def grade(rollouts: Sequence[Rollout], reference_answers: Sequence[str]) -> list[Verdict]:
         texts = tokenizer.batch_decode([list(r.response_ids) for r in rollouts], skip_special_tokens=True)
         whole = [i for i, r in enumerate(rollouts) if r.finish_reason == "stop"]
         verdicts = [Verdict.truncated] * len(rollouts)
-        for i, verdict in zip(whole, verify_many([(texts[i], golds[i]) for i in whole], workers=workers), strict=True):
+        for i, verdict in zip(
+            whole, verify_many([(texts[i], reference_answers[i]) for i in whole], workers=workers), strict=True
+        ):
             verdicts[i] = verdict
         return verdicts
 

@@ -41,7 +41,7 @@ class Problem:
 
 
 Grader = Callable[[Sequence[Rollout], Sequence[str]], list[Verdict]]
-"""Verdicts of rollouts against gold answers."""
+"""Verdicts of rollouts against reference answers."""
 
 
 class MismatchError(FailedError):
@@ -139,8 +139,8 @@ class Trainer:
     def judge(self, groups: Sequence[Sequence[Rollout]], problems: Sequence[Problem]) -> tuple[np.ndarray, Tensor]:
         """Verdicts and r(x, y) in {0, 1}, both [prompts, G]."""
         flat = [rollout for group in groups for rollout in group]
-        golds = [p.answer for p, group in zip(problems, groups, strict=True) for _ in group]
-        verdicts = self.grade(flat, golds)
+        reference_answers = [p.answer for p, group in zip(problems, groups, strict=True) for _ in group]
+        verdicts = self.grade(flat, reference_answers)
         rewards = torch.tensor([reward(v) for v in verdicts], dtype=torch.float64)
         shape = (len(groups), self.train.group_size)
         return np.array([v.value for v in verdicts]).reshape(shape), rewards.reshape(shape)

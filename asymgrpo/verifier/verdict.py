@@ -10,9 +10,9 @@ MAX_ANSWER_CHARS = 2000
 
 
 class Verdict(StrEnum):
-    """The outcome of comparing one response with one gold answer.
+    """The outcome of comparing one response with one reference answer.
 
-    correct    the answer in the last complete box equals the gold
+    correct    the answer in the last complete box equals the reference answer
     wrong      it does not
     unparsed   there is no complete box, it is empty or too long, or no mathematics is found in it
     timeout    the comparison used up its processor time or its memory

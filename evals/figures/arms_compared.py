@@ -14,7 +14,7 @@ from evals.figures.series import Band
 from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
 from evals.io import DataError
 from evals.tables.run_scores import read_run_scores
-from evals.tables.table1 import TITLES, describe_rule, untainted_rule
+from evals.tables.table1 import TITLES, describe_rule, rule_to_show
 
 CURVES = (("entropy", 1.0, "entropy (nats per token)"), ("reward_mean", 100.0, "training accuracy (%)"))
 COLUMNS = 3
@@ -78,7 +78,7 @@ def draw(metrics: Sequence[Path], run_scores: Path, prefix: Path, arms: Sequence
             {"finding": NOTHING, **series.diverged(lost)},
         )
         return
-    rule = untainted_rule(frame["selection"])
+    rule = rule_to_show(frame["selection"])
     accuracy, band = series.accuracies(frame, rule), series.band_of(runs)
     accuracy = accuracy[accuracy["arm"].isin(arms)]
     smooth = series.default_window(int(runs["step"].max()))

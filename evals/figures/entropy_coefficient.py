@@ -18,7 +18,7 @@ from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix, RunScores, Summary
 from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
 from evals.io import read_table
-from evals.tables.table1 import describe_rule, untainted_rule
+from evals.tables.table1 import describe_rule, rule_to_show
 
 REFERENCE = "positive_only"
 ARMS = ("grpo", *BONUSES, REFERENCE)
@@ -103,7 +103,7 @@ def main(metrics: Metrics, run_scores: RunScores, out_prefix: OutPrefix) -> None
             {"finding": NOTHING, **series.diverged(lost)},
         )
         return
-    rule = untainted_rule(frame["selection"])
+    rule = rule_to_show(frame["selection"])
     accuracy, band = series.accuracies(frame, rule), series.band_of(runs)
     notes = {"band": band.value, "seeds": series.counted(runs), "selection": rule}
     notes |= series.diverged(lost)

@@ -19,7 +19,7 @@ from evals.figures.style import RC, panels, save
 from evals.io import DataError, read_table
 from evals.tables import paper_values
 from evals.tables.score import AVERAGE
-from evals.tables.table1 import ARMS, TITLES, describe_rule, in_order, percent, untainted_rule
+from evals.tables.table1 import ARMS, TITLES, describe_rule, in_order, percent, rule_to_show
 
 AGAINST = "grpo"
 
@@ -108,7 +108,7 @@ def main(
     read_table(differences, NEEDED)
     table = read_table(differences)
     frame = table.to_pandas()
-    rule = untainted_rule(frame["selection"])
+    rule = rule_to_show(frame["selection"])
     found = from_grpo(frame[frame["selection"] == rule])
     if found.empty:
         raise DataError(f"{differences}: no difference between GRPO and another arm of the paper's table in it")

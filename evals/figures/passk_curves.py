@@ -20,7 +20,7 @@ from evals.figures.style import RC, look, panels, save
 from evals.io import DataError
 from evals.tables import paper_values
 from evals.tables.score import AVERAGE, read_scores
-from evals.tables.table1 import ARMS, TITLES, describe_rule, estimate_text, in_order, untainted_rule
+from evals.tables.table1 import ARMS, TITLES, describe_rule, estimate_text, in_order, rule_to_show
 
 COLUMNS = 3
 SPREAD = 0.3  # of an octave: how far the arms' bars are set apart so that they can be told
@@ -106,7 +106,9 @@ def diverged(scores: pd.DataFrame) -> dict[str, str]:
 def main(
     scores: Annotated[Path, typer.Option(help="scores of evals.tables.score (Parquet)")],
     out_prefix: Annotated[Path, typer.Option(help="path of the pictures without ending")],
-    selection: Annotated[str | None, typer.Option(help="checkpoint rule; default: an untainted one")] = None,
+    selection: Annotated[
+        str | None, typer.Option(help="checkpoint rule; default: one that never looks at a benchmark")
+    ] = None,
 ) -> None:
     """Draw pass@k curves."""
     table = read_scores(scores)
@@ -114,7 +116,7 @@ def main(
     frame = frame[frame["metric"] == "pass_at_k"].astype({"k": int})
     if frame.empty:
         raise DataError(f"{scores}: no pass@k in it; score with --k")
-    rule = selection or untainted_rule(frame["selection"])
+    rule = selection or rule_to_show(frame["selection"])
     chosen = frame[frame["selection"] == rule]
     if chosen.empty:
         raise DataError(f"{scores}: no selection {rule!r}; there are {', '.join(sorted(set(frame['selection'])))}")

@@ -4,9 +4,9 @@
         --config results/config/study.json --template plain --model tiny --arm base --train-seed 0 --step 0 \\
         --seed 0 --out samples.parquet
 
-An external check: prompts, golds and verifier are ours, the generation loop is lm-eval's. lm-eval's own scores go into
-the table's metadata; evals.grade and evals.tables.score read the table like any other. lm-eval seeds a run, not a sample, and
-gives no log-probabilities: sample_seed is --seed throughout, logprob_sum is null. docs/evaluation.md lists what may differ.
+An external check: prompts, reference answers and verifier are ours, the generation loop is lm-eval's. lm-eval's own scores go
+into the table's metadata; evals.grade and evals.tables.score read the table like any other. lm-eval seeds a run, not a sample,
+and gives no log-probabilities: sample_seed is --seed throughout, logprob_sum is null. docs/evaluation.md lists what may differ.
 """
 
 from __future__ import annotations

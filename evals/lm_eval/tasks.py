@@ -49,7 +49,7 @@ def load_problems(
     return {"test": Dataset.from_list(docs)}
 
 
-def scores(responses: Sequence[str], gold: str, truncated: Sequence[bool]) -> dict[str, float]:
+def scores(responses: Sequence[str], reference_answer: str, truncated: Sequence[bool]) -> dict[str, float]:
     r"""avg_at_n and pass_at_k of one problem; a truncated response is wrong.
 
     >>> scores([r"\boxed{2}"] * 4, "2", [False, False, False, True])
@@ -57,7 +57,7 @@ def scores(responses: Sequence[str], gold: str, truncated: Sequence[bool]) -> di
     """
     from asymgrpo.verifier import Verdict, verify_many
 
-    whole = [(response, gold) for response, cut in zip(responses, truncated, strict=True) if not cut]
+    whole = [(response, reference_answer) for response, cut in zip(responses, truncated, strict=True) if not cut]
     n, c = len(responses), sum(verdict is Verdict.correct for verdict in verify_many(whole, workers=1))
     passes = {f"pass_at_{k}": pass_at_k(n, c, k).item() for k in passk_ks(n)}
     return {"avg_at_n": avg_at_n(n, c).item(), **passes}

@@ -1,4 +1,4 @@
-"""Table 1 as tidy Parquet and as Markdown, the paper's selection rule and an untainted one side by side.
+"""Table 1 as tidy Parquet and as Markdown, the paper's selection rule beside one that never looks at a benchmark.
 
 python -m evals.tables.table1 --scores scores.parquet --out table1.parquet --markdown table1.md
 """
@@ -148,17 +148,17 @@ def describe_rule(rule: str) -> str:
     return {"last": "last step", "validation": "best on the held-out split of the training set"}.get(rule, rule)
 
 
-def untainted_rule(rules: Iterable[str]) -> str:
-    """The selection rule to show when none is named: one that saw no benchmark, if there is one.
+def rule_to_show(rules: Iterable[str]) -> str:
+    """The selection rule to show when none is named: one that never looks at a benchmark, if there is one.
 
-    >>> untainted_rule(["best_on:math500", "last", "validation"])
+    >>> rule_to_show(["best_on:math500", "last", "validation"])
     'validation'
     """
     return min(set(rules), key=lambda rule: (rule.startswith("best_on:"), rule != "validation", rule))
 
 
 def _rules(rules: Iterable[str]) -> list[str]:
-    """The paper's kind of rule first, then the untainted ones."""
+    """The paper's kind of rule first, then those that never look at a benchmark."""
     return sorted(set(rules), key=lambda rule: (not rule.startswith("best_on:"), rule))
 
 

@@ -117,7 +117,7 @@ def test_infinite_advantages_end_the_step():
     assert distance(weights(trainer.engine), before) == 0
 
 
-def one_is_correct(rollouts, golds):
+def one_is_correct(rollouts, reference_answers):
     return [Verdict.correct if i % 8 == 0 else Verdict.wrong for i in range(len(rollouts))]
 
 

@@ -44,7 +44,7 @@ def _process_group():
     join()
 
 
-def none_is_correct(rollouts, golds) -> list[Verdict]:
+def none_is_correct(rollouts, reference_answers) -> list[Verdict]:
     return [Verdict.wrong] * len(rollouts)
 
 

@@ -60,15 +60,15 @@ def settings(**changes) -> Train:
     return parse_section("train", base | changes)
 
 
-def even_wins(rollouts: Sequence[Rollout], golds: Sequence[str]) -> list[Verdict]:
+def even_wins(rollouts: Sequence[Rollout], reference_answers: Sequence[str]) -> list[Verdict]:
     """Correct: more even tokens than odd ones. About half of what a random model says."""
     even = [sum(1 if i % 2 == 0 else -1 for i in r.response_ids) > 0 for r in rollouts]
     return [Verdict.correct if e else Verdict.wrong for e in even]
 
 
-def even_wins_in_time(rollouts: Sequence[Rollout], golds: Sequence[str]) -> list[Verdict]:
+def even_wins_in_time(rollouts: Sequence[Rollout], reference_answers: Sequence[str]) -> list[Verdict]:
     """The same, but a response cut at the limit is truncated."""
-    verdicts = even_wins(rollouts, golds)
+    verdicts = even_wins(rollouts, reference_answers)
     return [v if r.finish_reason == "stop" else Verdict.truncated for r, v in zip(rollouts, verdicts, strict=True)]
 
 

@@ -122,7 +122,7 @@ def test_truncated_is_not_looked_at():
     assert reward(Verdict.truncated) == 0
 
 
-def test_an_empty_gold_is_never_correct(verifier):
+def test_an_empty_reference_answer_is_never_correct(verifier):
     assert verifier.verify_many([(r"\boxed{\frac12}", ""), (r"\boxed{}", "")]) == [
         Verdict.wrong,
         Verdict.unparsed,
@@ -168,11 +168,11 @@ def test_no_workers_is_refused():
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(-(10**15), 10**15), st.integers(-2, 2), st.sampled_from(["{}", "{}.0", "+{}", "0{}", " {} "]))
-def test_fast_path_agrees_with_the_worker(verifier, gold, offset, spelling):
-    answer = spelling.format(gold + offset)
-    fast = fast_verdict(answer.strip(), str(gold))
+def test_fast_path_agrees_with_the_worker(verifier, reference, offset, spelling):
+    answer = spelling.format(reference + offset)
+    fast = fast_verdict(answer.strip(), str(reference))
     if fast is not None:
-        assert verifier.pool.judge_many([(answer.strip(), str(gold))])[0] == fast
+        assert verifier.pool.judge_many([(answer.strip(), str(reference))])[0] == fast
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -207,7 +207,7 @@ def test_the_checksum_finds_a_tampered_weight(engine, model, tamper, name):
     engine.llm.collective_rpc(tamper)
     with pytest.raises(SamplerError, match=f"1 of .* differ, first {name}"):
         engine.verify(checksums)
-    engine.update_weights(model.named_parameters())  # mends it, and checks
+    engine.update_weights(model.named_parameters())  # repairs it, and checks
 
 
 def test_a_missing_weight_is_found_when_it_is_due(engine, kind):

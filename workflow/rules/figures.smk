@@ -41,7 +41,9 @@ FIGURE_INPUTS = {
     },
     "selection_bias": {
         "run-scores": (
-            RUN_SCORES if figures.tainted_and_not(STUDY.evaluation.selection) else []
+            RUN_SCORES
+            if figures.with_and_without_benchmark(STUDY.evaluation.selection)
+            else []
         )
     },
 }
