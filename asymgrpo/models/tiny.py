@@ -156,7 +156,7 @@ def train(model: Qwen3ForCausalLM, pairs: list[tuple[list[int], list[int]]], spe
 def sample_texts(
     model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, problems: list[str], n: int, seed: int
 ) -> list[list[str]]:
-    """n samples at temperature 1 of at most 48 tokens per problem: a probe of the base model, not the rollout engine."""
+    """n samples at temperature 1 of at most 48 tokens per problem: a probe of the base model, not the sampler."""
     import torch
     from transformers import DynamicCache
 

@@ -152,7 +152,7 @@ def run_training(
     engine = Engine(load_model(model, train.dtype), train, micro_batches_per_update(train))
     longest = longest_sequence(train, training_set, sets.values(), engine.hf_config.max_position_embeddings)
     reference = reference_policy(arm, train, model, engine.device)
-    sampler = make_sampler(train, model, engine, tokenizer, longest)
+    sampler = sampler_of(train, model, engine, tokenizer, longest)
     trainer = Trainer(
         arm, train, engine, sampler, make_grader(tokenizer, workers=threads), training_set, seed, reference
     )
@@ -283,15 +283,15 @@ def longest_sequence(
     return longest
 
 
-def make_sampler(train: Train, model: Path, engine, tokenizer, longest: int):
+def sampler_of(train: Train, model: Path, engine, tokenizer, longest: int):
     """The rollout engine that the configuration names, on the trainer's weights, for sequences of `longest` tokens."""
     from asymgrpo.rollout.base import Limits
-    from asymgrpo.rollout.engines import make_engine
+    from asymgrpo.rollout.samplers import make_sampler
 
     limits = Limits(
         longest, train.engine_memory_fraction, train.verify_weights_every or 0, sleeps=True, head_dtype=train.head_dtype
     )
-    return make_engine(train.rollout_engine, model, engine.hf_config, engine.weights(), tokenizer, train.dtype, limits)
+    return make_sampler(train.rollout_engine, model, engine.hf_config, engine.weights(), tokenizer, train.dtype, limits)
 
 
 def reference_policy(arm: Arm, train: Train, model: Path, device):

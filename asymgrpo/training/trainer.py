@@ -17,7 +17,7 @@ from asymgrpo.method.arm import Arm
 from asymgrpo.method.losses import active_entropy_coef, next_entropy_coef, tis_weights
 from asymgrpo.method.objective import loss_terms
 from asymgrpo.method.reduce import counts, reduce
-from asymgrpo.rollout import Request, Rollout, RolloutEngine
+from asymgrpo.rollout import Request, Rollout, Sampler
 from asymgrpo.seeds import derive, occurrences, prompt_order
 from asymgrpo.study.config import Train
 from asymgrpo.study.outcome import DivergedError
@@ -56,7 +56,7 @@ class Trainer:
         arm: Arm,
         train: Train,
         engine: Engine,
-        sampler: RolloutEngine,
+        sampler: Sampler,
         grade: Grader,
         problems: Sequence[Problem],
         run_seed: int,

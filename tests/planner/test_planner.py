@@ -243,7 +243,7 @@ def test_the_smaller_model_cannot_have_the_longer_responses():
 
 @pytest.mark.parametrize("name", ["default", "smollm2"])
 def test_the_small_studies_have_a_plan_too(name):
-    """Tiny and packaged models, the torch engine, embedded data."""
+    """Tiny and packaged models, the torch sampler, embedded data."""
     study = load_study([ROOT / f"config/{name}.yaml"])
     (text,) = reports(study, "l40s-48gb", 1, 20, None)
     assert "vLLM's cache holds" not in text

@@ -12,7 +12,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from asymgrpo.method.arm import Arm
 from asymgrpo.method.arms import ARMS
 from asymgrpo.rollout import Rollout
-from asymgrpo.rollout.torch_engine import TorchEngine
+from asymgrpo.rollout.torch_sampler import TorchSampler
 from asymgrpo.study.config import Train, parse_section
 from asymgrpo.training.engine import Engine, start_process_group
 from asymgrpo.training.stopwatch import Stopwatch
@@ -83,7 +83,7 @@ def make_trainer(
     train = train or settings()
     model = model or tiny_model()
     engine = make_engine(train, model)
-    sampler = sampler or TorchEngine(engine.hf_config, engine.weights(), EOS)
+    sampler = sampler or TorchSampler(engine.hf_config, engine.weights(), EOS)
     more = {"problems": PROBLEMS, "run_seed": 0} | more
     return Trainer(arm, train, engine, sampler, grade, **more)
 
