@@ -2,9 +2,8 @@
 
     python -m evals.grade --samples S.parquet ... --problems P.parquet ... --out graded.parquet
 
-With `--previous graded.parquet` the verdicts that changed are listed. A response that ran into the token
-limit (finish_reason `length`) is `truncated` and wrong, whatever it contains; the second grader follows
-the same rule, so that the two differ only where they judge an answer differently.
+With `--previous graded.parquet` the verdicts that changed are listed. What a response that was cut is worth is the rule of
+asymgrpo.verifier.grade, as in training.
 """
 
 from collections.abc import Iterable, Mapping
@@ -72,8 +71,7 @@ def grade_samples(samples: pa.Table, reference_answers: dict[str, str], workers:
     Raises:
         DataError: a sample names a problem that has no reference answer.
     """
-    from asymgrpo.verifier import Verdict, extract_boxed, verify_many
-    from asymgrpo.verifier.second import second_correct
+    from asymgrpo.verifier import Verdict, extract_boxed, grade_many, second_grade, was_cut
 
     names = samples["problem_id"].to_pylist()
     unknown = sorted(set(names) - reference_answers.keys())
@@ -84,15 +82,11 @@ def grade_samples(samples: pa.Table, reference_answers: dict[str, str], workers:
         )
     answers = [reference_answers[name] for name in names]
     responses = samples["response"].to_pylist()
-    complete = [reason != "length" for reason in samples["finish_reason"].to_pylist()]
-    pairs = list(zip(responses, answers, strict=True))
-    judged = iter(verify_many([pair for pair, whole in zip(pairs, complete, strict=True) if whole], workers=workers))
-    verdicts = [next(judged) if whole else Verdict.truncated for whole in complete]
+    cut = [was_cut(reason) for reason in samples["finish_reason"].to_pylist()]
+    asked = list(zip(responses, answers, cut, strict=True))
+    verdicts = grade_many(asked, workers=workers)
     extracted = [extract_boxed(response) or "" for response in responses]
-    second = [
-        whole and bool(found) and second_correct(found, answer)
-        for whole, found, answer in zip(complete, extracted, answers, strict=True)
-    ]
+    second = [second_grade(*one) for one in asked]
     columns = {
         "answer": pa.array(answers, pa.string()),
         "extracted": pa.array(extracted, pa.string()),

@@ -224,7 +224,7 @@ class Machine(Section):
     """What one training job asks of the machine or cluster that it runs on."""
 
     kind: str
-    """cpu, or a GPU kind of asymgrpo/planner/machines.yaml: every rank has one such GPU, and a plan that cannot fit is
+    """cpu, or a GPU kind of asymgrpo/planner/gpu_kinds.yaml: every rank has one such GPU, and a plan that cannot fit is
     refused."""
     cpus_per_rank: Positive
     """CPU threads of each training process."""

@@ -249,19 +249,13 @@ def read_problems(path: Path, template: str, tokenizer, max_tokens: int | None) 
 
 
 def make_grader(tokenizer, workers: int) -> Callable[[Sequence[Rollout], Sequence[str]], list[Verdict]]:
-    """Verdicts by the verifier that evaluation uses, from `workers` processes; a response cut at the limit is `truncated`,
-    whatever it says."""
-    from asymgrpo.verifier import Verdict, verify_many
+    """Verdicts by the grader that evaluation uses, from `workers` processes."""
+    from asymgrpo.verifier import grade_many, was_cut
 
     def grade(rollouts: Sequence[Rollout], reference_answers: Sequence[str]) -> list[Verdict]:
         texts = tokenizer.batch_decode([list(r.response_ids) for r in rollouts], skip_special_tokens=True)
-        whole = [i for i, r in enumerate(rollouts) if r.finish_reason == "stop"]
-        verdicts = [Verdict.truncated] * len(rollouts)
-        for i, verdict in zip(
-            whole, verify_many([(texts[i], reference_answers[i]) for i in whole], workers=workers), strict=True
-        ):
-            verdicts[i] = verdict
-        return verdicts
+        cut = [was_cut(r.finish_reason) for r in rollouts]
+        return grade_many(zip(texts, reference_answers, cut, strict=True), workers=workers)
 
     return grade
 

@@ -104,21 +104,11 @@ def _shared_verifier(workers: int | None) -> Verifier:
     return _shared[key]
 
 
-def verify(response: str, reference_answer: str, truncated: bool = False) -> Verdict:
-    r"""Verdict on one response; `truncated` says that it ran into the token limit.
-
-    The last complete ``\boxed{...}`` counts; without one the verdict is unparsed. No pair of strings raises.
-
-    >>> verify(r"so it is \boxed{42}", "42"), verify("so it is 42", "42")
-    (<Verdict.correct: 'correct'>, <Verdict.unparsed: 'unparsed'>)
-    """
-    if truncated:
-        return Verdict.truncated
-    return _shared_verifier(None).verify_many([(response, reference_answer)])[0]
-
-
 def verify_many(pairs: Iterable[tuple[str, str]], workers: int | None = None) -> list[Verdict]:
-    r"""Verdicts on (response, reference answer) pairs, in their order; `workers` None means one for each usable core.
+    r"""Verdicts on (response, reference answer) pairs that were not cut (asymgrpo.verifier.grade), in their order.
+
+    The last complete ``\boxed{...}`` counts; without one the verdict is unparsed. No pair of strings raises. `workers` None
+    means one for each usable core.
 
     The workers start when a pair first needs one and are kept for the next call.
 

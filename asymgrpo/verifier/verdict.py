@@ -1,4 +1,4 @@
-"""What a verdict is, and what it is worth."""
+"""What a verdict is; asymgrpo.verifier.grade says what it is worth."""
 
 from enum import StrEnum
 
@@ -24,14 +24,3 @@ class Verdict(StrEnum):
     unparsed = "unparsed"
     timeout = "timeout"
     truncated = "truncated"
-
-
-def reward(verdict: Verdict) -> float:
-    """Binary reward of a verdict: 1 for correct, 0 for everything else.
-
-    A truncated response is worth 0 as well: the paper does not say, and 0 is what a user would give it.
-
-    >>> [reward(v) for v in (Verdict.correct, Verdict.wrong, Verdict.truncated)]
-    [1.0, 0.0, 0.0]
-    """
-    return 1.0 if verdict is Verdict.correct else 0.0

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import typer
 
-from evals.claims.decide import BASE, Decision, Effect, Measured, Verdict, decide, effect
+from evals.claims.decide import BASE, Conclusion, Decision, Effect, Measured, decide, effect
 from evals.claims.measures import MEASURES, TRAINING, arms_of, measure_runs
 from evals.claims.table import CLAIMS, Claim, Contrast
 from evals.estimates.outcomes import finished, of_frame
@@ -107,7 +107,7 @@ def claim_rows(claims: Sequence[Claim], measures: pd.DataFrame) -> Iterator[dict
         rules = mine["selection"].dropna()
         for claim in claims:
             decision = decisions.get(claim.id)
-            verdict = {"verdict": Verdict.NOT_TESTED, "why_not": why_not(claim, by_measure[claim.measure])}
+            verdict = {"verdict": Conclusion.NOT_TESTED, "why_not": why_not(claim, by_measure[claim.measure])}
             selection = None if claim.measure in TRAINING or rules.empty else str(rules.iloc[0])
             yield {
                 **described(claim),
@@ -202,7 +202,7 @@ def render(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> str:
     """How many claims have which verdict."""
-    counts = {str(verdict): sum(row["verdict"] == verdict for row in rows) for verdict in Verdict}
+    counts = {str(verdict): sum(row["verdict"] == verdict for row in rows) for verdict in Conclusion}
     return f"{len(rows)} claims: " + ", ".join(f"{number} {verdict}" for verdict, number in counts.items()) + ".\n"
 
 

@@ -139,12 +139,13 @@ def evaluate(
     from lm_eval.tasks import TaskManager
     from lm_eval.tasks._yaml_loader import load_yaml
 
+    from asymgrpo.verifier import was_cut
     from evals.lm_eval import FOLDER, task_config
     from evals.lm_eval.tasks import scores
 
     def process_results(doc: dict[str, Any], results: list[list[str]]) -> dict[str, float]:
         (responses,) = results
-        return scores(responses, doc["answer"], [endings[text].finish_reason == "length" for text in responses])
+        return scores(responses, doc["answer"], [was_cut(endings[text].finish_reason) for text in responses])
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     shared = load_yaml(FOLDER / "_benchmark.yaml")

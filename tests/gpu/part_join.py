@@ -14,7 +14,7 @@ from accept_vllm import EOS, describe, dtype_of, need_vllm, requests_of, start_s
 
 from asymgrpo.method.arms import ARMS
 from asymgrpo.planner.shapes import shape_from_config
-from asymgrpo.planner.time import RATES, Lengths, decoding_seconds, machine_of
+from asymgrpo.planner.time import RATES, Lengths, decoding_seconds, gpu_kind_of
 from asymgrpo.study.config import Train
 from asymgrpo.training.stopwatch import Stopwatch
 
@@ -143,7 +143,7 @@ def time_iterations(options: Options, sampler: Any, report: Report, found: dict[
                 rest = decoding_seconds(
                     shape=shape,
                     width=2,
-                    machine=machine_of(kind),
+                    gpu_kind=gpu_kind_of(kind),
                     prompts=sequences,
                     responses=sequences,
                     lengths=lengths,

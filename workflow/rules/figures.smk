@@ -5,7 +5,7 @@ from evals.figures import ARMS
 from workflow import figures
 from workflow.slurm.resources import growing
 
-METRICS = figures.Metrics(RUNS, PATHS.metrics)
+METRICS = figures.MetricsFiles(RUNS, PATHS.metrics)
 of = METRICS.of
 
 # Figure -> option of its command -> files. A figure is drawn if the study has its arms.
