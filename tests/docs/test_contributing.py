@@ -32,7 +32,7 @@ def project(tmp_path_factory) -> Path:
     edit(
         copy / "asymgrpo/method/arms.py",
         "ANALYSES = (\n",
-        'ANALYSES = (\n    variant("mine", "GRPO with a lower clip bound", clip_low=0.1),\n',
+        'ANALYSES = (\n    variant("mine", "Mine", "GRPO with a lower clip bound", clip_low=0.1),\n',
     )
     folder = copy / "asymgrpo/tasks/benchmarks"
     text = (folder / "aime24.yaml").read_text(encoding="utf-8")

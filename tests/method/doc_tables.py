@@ -24,8 +24,8 @@ def arms_table() -> str:
     rows = []
     for name, arm in ARMS.items():
         changed = "; ".join(f"{k} = {_plain(value)}" for k, (_, value) in differences(arm).items()) or "nothing"
-        rows.append([f"`{name}`", place.get(name, "analysis"), changed, arm.about])
-    return _markdown(["arm", "table", "differs from `grpo` in", "about"], rows)
+        rows.append([f"`{name}`", arm.title or name, place.get(name, "analysis"), changed, arm.about])
+    return _markdown(["arm", "title", "table", "differs from `grpo` in", "about"], rows)
 
 
 def advantages_table(group: int, counts: Sequence[int]) -> str:
