@@ -10,7 +10,7 @@ import update_cases
 from runs import ROOT
 from tiny_trainer import EOS, distance, join, make_engine, make_trainer, settings, steps, tiny_model, weights
 from transformers import AutoModelForCausalLM
-from update_cases import CASES, difference, one_update, sequences, short_run
+from update_cases import CASES, OF_BATCH, difference, one_update, sequences, short_run
 
 from asymgrpo.method.reduce import counts, reduce
 from asymgrpo.rollout.torch_sampler import TorchSampler
@@ -90,6 +90,13 @@ def test_any_zero_stage_gives_the_same_update(whole, two_ranks, zero_stage):
 def test_ranks_cut_by_tokens_into_as_many_parts(whole, two_ranks, zero_stage):
     """Their sequences differ, and so would the number of their passes: ranks would wait for each other."""
     assert difference(two_ranks["by_tokens"][zero_stage], whole["token"]) < 1e-6
+
+
+@pytest.mark.parametrize("arm", OF_BATCH)
+def test_advantages_of_the_batch_are_those_of_all_ranks(two_ranks, arm):
+    assert distance(two_ranks["of_batch"][arm]["weights"], short_run(2, arm=arm)["weights"]) < 1e-5
+    losses = [[row["loss"] for row in run["rows"]] for run in (two_ranks["of_batch"][arm], short_run(2, arm=arm))]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,9 @@ CASES: dict[str, Arm] = {
     "kl_cov": ARMS["kl_cov"].but(covariance={"kind": "kl_cov", "fraction": 0.05, "coef": 1.0}),
 }
 
+OF_BATCH = ("a_grae", "lite_ppo", "grpo_scaled")
+"""Arms whose advantages depend on the prompts of all ranks."""
+
 
 def sequences() -> list[Rollout]:
     """Responses of 1 to 12 tokens after prompts of 1 to 5: as uneven as they get."""
@@ -93,6 +96,7 @@ if __name__ == "__main__":
         "updates": {(case, micro): one_update(case, micro) for case in CASES for micro in (1, 2, 8)},
         "by_tokens": {stage: one_update("token", 4, micro_batch_tokens=30, zero_stage=stage) for stage in (0, 2, 3)},
         "zero_updates": {stage: one_update("token", 4, zero_stage=stage) for stage in (1, 2, 3)},
+        "of_batch": {arm: short_run(2, arm=arm) for arm in OF_BATCH},
         "runs": {(stage, micro): short_run(stage, micro) for stage in (0, 1, 2, 3) for micro in (1, 4)},
     }
     if torch.distributed.get_rank() == 0:
