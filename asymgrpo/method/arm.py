@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -115,6 +116,26 @@ class GrpoScaled(Estimator):
     """An exponent of 0 in a group with p = 0 or 1: `limit` reads 0 ** 0 as 1, `zero` gives no signal."""
 
 
+class UserFunction(Estimator):
+    """A function of the user's own (asymgrpo.method.user_function)."""
+
+    estimator: Literal["python"] = "python"
+    file: str
+    """Name of the file that the function is in."""
+    function: str
+    """Name of the function."""
+    sha256: str
+    """Of the file's text."""
+    source: str
+    """The file's text."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if hashlib.sha256(self.source.encode()).hexdigest() != self.sha256:
+            raise ValueError(f"the text of {self.file} is not the one with this sha256; name the file again")
+        return self
+
+
 Advantage = Annotated[
     Asymmetric
     | GroupStandardized
@@ -124,7 +145,8 @@ Advantage = Annotated[
     | QuantileBaseline
     | BatchStandardized
     | AGrae
-    | GrpoScaled,
+    | GrpoScaled
+    | UserFunction,
     Field(discriminator="estimator"),
 ]
 """An estimator by name, with every one of its parameters."""
@@ -232,10 +254,10 @@ class Arm(Part):
 
     def estimate(self, rewards: Tensor, batch: Tensor | None = None) -> Tensor:
         """The arm's estimator applied to the given rewards [prompts, group]. batch: those of all prompts; None: the same."""
-        from asymgrpo.method import advantages, relatives
+        from asymgrpo.method import advantages, relatives, user_function
 
         name = self.advantage.estimator
-        function = getattr(advantages, name, None) or getattr(relatives, name)
+        function = next(found for m in (advantages, relatives, user_function) if (found := getattr(m, name, None)))
         beside = {"batch": rewards if batch is None else batch} if self.advantage.reads_batch else {}
         return function(rewards, **beside, **self.advantage_parameters)
 

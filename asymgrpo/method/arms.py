@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ from asymgrpo.method.arm import (
     Parameterless,
     PassAtK,
     QuantileBaseline,
+    UserFunction,
     WReinforce,
 )
 
@@ -162,24 +164,54 @@ BETA_NEG = ascending({"positive_only": 0.0, "grpo": 0.5} | {f"beta_neg_{tag(b)}"
 def get_arm(name: str, overrides: Mapping[str, Any] | None = None) -> Arm:
     """The arm `name`, with named fields or parameters of its advantage changed. Raises ArmError.
 
+    With the key `base` it is a new arm: that of the table with the changes, and with the key `python` with a function of the
+    user's own for its advantage (`asymgrpo.method.arm.UserFunction`).
+
     >>> get_arm("asymgrpo", {"beta_pos": 0.8}).advantage.beta_pos
     0.8
+    >>> get_arm("mine", {"base": "asymgrpo", "clip_high": 0.3}).clip_high
+    0.3
     """
-    if name not in ARMS:
-        close = difflib.get_close_matches(name, ARMS, n=1, cutoff=0.5)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ArmError(f"arm {name!r} is unknown.{hint} Known arms: {', '.join(ARMS)}.")
-    arm = ARMS[name]
     changes = dict(overrides or {})
-    parameters = {key: changes.pop(key) for key in list(changes) if key in arm.advantage_parameters}
+    arm = _new(name, changes) if "base" in changes else _known(name, f"arm {name!r}")
+    own = {} if isinstance(arm.advantage, UserFunction) else arm.advantage_parameters
+    parameters = {key: changes.pop(key) for key in list(changes) if key in own}
     if parameters and "advantage" in changes:
         raise ArmError(f"arms.{name}: give either advantage or {' and '.join(parameters)}, not both.")
     if parameters:
         changes["advantage"] = arm.advantage.model_dump() | parameters
-    known = [key for key in Arm.model_fields if key not in ("name", *FOR_READERS)] + list(arm.advantage_parameters)
+    known = [key for key in Arm.model_fields if key not in ("name", *FOR_READERS)] + list(own)
     for key in changes:
         if key not in known:
             raise ArmError(f"arms.{name}.{key} cannot be changed; choose from {', '.join(known)}.")
+    return _valid(arm, name, changes)
+
+
+def _known(name: str, what: str) -> Arm:
+    if name in ARMS:
+        return ARMS[name]
+    close = difflib.get_close_matches(name, ARMS, n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ArmError(f"{what} is unknown.{hint} Known arms: {', '.join(ARMS)}.")
+
+
+def _new(name: str, changes: dict[str, Any]) -> Arm:
+    """The arm that `base` and `python`, which are taken out of the changes, define."""
+    base = _known(changes.pop("base"), f"arms.{name}.base")
+    if name in (*ARMS, "base"):
+        raise ArmError(f"arms.{name}.base: there is an arm of this name; give the new arm another, or leave base out.")
+    if not re.fullmatch(r"[A-Za-z]\w*", name):
+        raise ArmError(f"arms has the new name {name!r}; use letters, digits and _ only, a letter first.")
+    new = {"name": name, "title": "", "about": f"Of the study: {base.name} with changes", "look": ""}
+    python = changes.pop("python", None)
+    if python is None:
+        return base.but(**new)
+    if "advantage" in changes:
+        raise ArmError(f"arms.{name}: give either advantage or python, not both.")
+    return _valid(base.but(**new), name, {"advantage": {"estimator": "python", **dict(python)}})
+
+
+def _valid(arm: Arm, name: str, changes: Mapping[str, Any]) -> Arm:
     try:
         return arm.but(**changes)
     except ValidationError as error:

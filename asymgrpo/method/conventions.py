@@ -24,6 +24,7 @@ from asymgrpo.method.arm import (
     KlCov,
     PassAtK,
     QuantileBaseline,
+    UserFunction,
     WReinforce,
 )
 from asymgrpo.method.arms import ARMS, LIBRARY, MAIN, differences, get_arm, idle_with_one_update
@@ -114,6 +115,8 @@ def _advantage(arm: Arm) -> str:
                 "a = (reward - group mean) / group standard deviation; m = mean reward of the batch; "
                 f"A = (1-m) a / (2 (1 - sqrt(p))) + m a / (2 sqrt(p)), times min(1, m/{alpha:g}) if positive"
             )
+        case UserFunction(file=file, function=function, sha256=sha256):
+            return f"the user's own: {function} of {file} (sha256 {sha256[:12]})"
         case GrpoScaled(beta_pos=pos, beta_neg=neg):
             return f"grpo's, times a factor: mean |A| over the batch is that of exponents {pos:g} / {neg:g}"
     return {

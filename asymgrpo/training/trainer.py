@@ -101,6 +101,7 @@ class Trainer:
             totals = self.update(batch, logp_old, advantages, trains, entropy_coef, step)
         with clock("score"):
             measured = step % self.train.displacement_every == 0
+            totals.update_norm = self.engine.update_norm() if measured else None
             change = self.logp_change(batch, logp_old, rewards.shape) if measured else None
         with clock("sync"):
             self.sampler.update_weights(self.engine.weights())

@@ -67,6 +67,13 @@ def test_the_cases_move_the_weights_and_differ(whole):
         assert min(distance(whole[case]["weights"], other["weights"]) for other in others) > 1e-4
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_the_norm_of_an_update_is_that_of_the_moved_weights_in_adams_metric(whole, case):
+    """The first step with learning rate and epsilon 1 moves by d = g / (|g| + 1), and |g| + 1 = 1 / (1 - |d|)."""
+    d = moved(whole[case]).double().abs()
+    assert whole[case]["update_norm"] == pytest.approx(float((d.square() / (1 - d)).sum().sqrt()), rel=1e-5)
+
+
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_a_mean_per_micro_batch_would_be_noticed(monkeypatch, whole, reduction):
     n_parts = update_cases.SEQUENCES // 2

@@ -72,7 +72,12 @@ def one_update(case: str, micro_batch: int, **changes: Any) -> dict[str, Any]:
     logp_old = (trainer.score(batch)[0] + noise[share, : batch.mask.shape[1]]) * batch.mask
     trains = batch.mask * does_train[share][:, None]
     totals = trainer.update(batch, logp_old, advantages.view(-1)[share], trains, trainer.arm.entropy_coef, step=1)
-    return {"loss": totals.loss[0], "grad_norm": totals.grad_norm[0], "weights": weights(trainer.engine)}
+    return {
+        "loss": totals.loss[0],
+        "grad_norm": totals.grad_norm[0],
+        "update_norm": trainer.engine.update_norm(),
+        "weights": weights(trainer.engine),
+    }
 
 
 def short_run(zero_stage: int, micro_batch: int = 4, arm: str = "grpo_entropy_0p03") -> dict[str, Any]:
@@ -85,9 +90,9 @@ def short_run(zero_stage: int, micro_batch: int = 4, arm: str = "grpo_entropy_0p
 
 
 def difference(one: dict[str, Any], other: dict[str, Any]) -> float:
-    """Largest difference of two updates: loss, gradient norm (relative to it), weights."""
-    numbers = [abs(one["loss"] - other["loss"]), abs(one["grad_norm"] / other["grad_norm"] - 1)]
-    return max(*numbers, distance(one["weights"], other["weights"]))
+    """Largest difference of two updates: loss, norms of gradient and update (relative to them), weights."""
+    norms = [abs(one[name] / other[name] - 1) for name in ("grad_norm", "update_norm")]
+    return max(abs(one["loss"] - other["loss"]), *norms, distance(one["weights"], other["weights"]))
 
 
 if __name__ == "__main__":
