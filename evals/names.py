@@ -59,10 +59,10 @@ def describe_rule(rule: str) -> str:
     return {"last": "last step", "validation": "best on the held-out split of the training set"}.get(rule, rule)
 
 
-def untainted_rule(rules: Iterable[str]) -> str:
-    """The selection rule to show when none is named: one that saw no benchmark, if there is one.
+def default_rule(rules: Iterable[str]) -> str:
+    """The selection rule to show when none is named: one that looks at no benchmark, if there is one.
 
-    >>> untainted_rule(["best_on:math500", "last", "validation"])
+    >>> default_rule(["best_on:math500", "last", "validation"])
     'validation'
     """
     return min(set(rules), key=lambda rule: (rule.startswith("best_on:"), rule != "validation", rule))

@@ -47,10 +47,10 @@ def in_paper(runs: Sequence[Mapping[str, str]]) -> set[str]:
     return arms if "grpo" in arms else set()
 
 
-def tainted_and_not(rules: Iterable[str]) -> bool:
-    """Whether there is a selection rule that looks at a reported benchmark and one that does not.
+def both_kinds(rules: Iterable[str]) -> bool:
+    """Whether one selection rule looks at a reported benchmark and another does not.
 
-    >>> tainted_and_not(["best_on:chain4", "validation"]), tainted_and_not(["last"])
+    >>> both_kinds(["best_on:chain4", "validation"]), both_kinds(["last"])
     (True, False)
     """
     return len({rule.startswith("best_on:") for rule in rules}) == 2

@@ -21,7 +21,7 @@ from evals.claims.measures import MEASURES, TRAINING, arms_of, measure_runs
 from evals.claims.table import CLAIMS, Claim, Contrast
 from evals.estimates.outcomes import finished, of_frame
 from evals.io import DataError, data_hash, derived, inputs_metadata, write_table, write_text
-from evals.names import describe_rule, title, untainted_rule
+from evals.names import default_rule, describe_rule, title
 from evals.tables.run_scores import read_run_scores
 
 SCHEMA = pa.schema(
@@ -249,11 +249,13 @@ def main(
     measures: Annotated[Path, typer.Option(help="measures of each run to write (Parquet)")],
     out: Annotated[Path, typer.Option(help="claims with verdicts to write (Parquet)")],
     markdown: Annotated[Path, typer.Option(help="the same to write, to read (Markdown)")],
-    selection: Annotated[str | None, typer.Option(help="checkpoint rule; default: an untainted one")] = None,
+    selection: Annotated[
+        str | None, typer.Option(help="checkpoint rule; default: one that looks at no benchmark")
+    ] = None,
 ) -> None:
     """Decide the paper's claims."""
     scores = read_run_scores(runs, selection).to_pandas()
-    by_run = measure_runs(metrics, scores, selection or untainted_rule(scores["selection"]))
+    by_run = measure_runs(metrics, scores, selection or default_rule(scores["selection"]))
     origin = derived(inputs_metadata([runs, *metrics]))
     about = {"data_hash": data_hash(by_run), **origin}
     write_table(by_run, measures, about)

@@ -33,7 +33,7 @@ FIGURE_INPUTS = {
     },
     "selection_bias": {
         "run-scores": (
-            RUN_SCORES if figures.tainted_and_not(STUDY.evaluation.selection) else []
+            RUN_SCORES if figures.both_kinds(STUDY.evaluation.selection) else []
         )
     },
 }
