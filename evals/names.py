@@ -59,10 +59,10 @@ def describe_rule(rule: str) -> str:
     return {"last": "last step", "validation": "best on the held-out split of the training set"}.get(rule, rule)
 
 
-def default_rule(rules: Iterable[str]) -> str:
-    """The selection rule to show when none is named: one that looks at no benchmark, if there is one.
+def rule_to_show(rules: Iterable[str]) -> str:
+    """The selection rule to show when none is named: one that saw no benchmark, if there is one.
 
-    >>> default_rule(["best_on:math500", "last", "validation"])
+    >>> rule_to_show(["best_on:math500", "last", "validation"])
     'validation'
     """
     return min(set(rules), key=lambda rule: (rule.startswith("best_on:"), rule != "validation", rule))

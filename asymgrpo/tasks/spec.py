@@ -1,4 +1,4 @@
-"""What a data set is: where its rows come from, which field is which, how its golds are cleaned. One YAML file each."""
+"""What a data set is: where its rows come from, which field is which, how reference answers are cleaned. One YAML file each."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class DatasetSpec(BaseModel):
     problem: list[str] = Field(default=["problem"])
     """Field with the problem: the first of these that a row has."""
     answer: list[str] = Field(default=["answer"])
-    """Field with the gold, or with the solution that ends in it."""
+    """Field with the reference answer, or with the solution that ends in it."""
     level: str | None = None
     clean: list[str] = []
-    """Rules of asymgrpo.tasks.cleaning, applied to every gold in this order."""
+    """Rules of asymgrpo.tasks.cleaning, applied to every reference answer in this order."""
 
 
 def spec_path(name: str) -> Path:

@@ -13,7 +13,7 @@ from evals.figures import series
 from evals.figures.series import Band
 from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
 from evals.io import DataError
-from evals.names import default_rule, describe_rule, title
+from evals.names import describe_rule, rule_to_show, title
 from evals.tables.run_scores import read_run_scores
 
 CURVES = (("entropy", 1.0, "entropy (nats per token)"), ("reward_mean", 100.0, "training accuracy (%)"))
@@ -78,7 +78,7 @@ def draw(metrics: Sequence[Path], run_scores: Path, prefix: Path, arms: Sequence
             {"finding": NOTHING, **series.diverged(lost)},
         )
         return
-    rule = default_rule(frame["selection"])
+    rule = rule_to_show(frame["selection"])
     accuracy, band = series.accuracies(frame, rule), series.band_of(runs)
     accuracy = accuracy[accuracy["arm"].isin(arms)]
     smooth = series.default_window(int(runs["step"].max()))

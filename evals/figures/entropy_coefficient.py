@@ -17,7 +17,7 @@ from evals.figures import ARMS, series
 from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix, RunScores, Summary
 from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
 from evals.io import read_table
-from evals.names import default_rule, describe_rule
+from evals.names import describe_rule, rule_to_show
 
 REFERENCE = "positive_only"
 SHOWN = ARMS["entropy_coefficient"]
@@ -102,7 +102,7 @@ def main(metrics: Metrics, run_scores: RunScores, out_prefix: OutPrefix) -> None
             {"finding": NOTHING, **series.diverged(lost)},
         )
         return
-    rule = default_rule(frame["selection"])
+    rule = rule_to_show(frame["selection"])
     accuracy, band = series.accuracies(frame, rule), series.band_of(runs)
     notes = {"band": band.value, "seeds": series.counted(runs), "selection": rule}
     notes |= series.diverged(lost)

@@ -17,7 +17,7 @@ from evals.cli import run
 from evals.figures.series import OutPrefix
 from evals.figures.style import RC, panels, save
 from evals.io import DataError, read_table
-from evals.names import TABLE_1, default_rule, describe_rule, in_order, percent, title
+from evals.names import TABLE_1, describe_rule, in_order, percent, rule_to_show, title
 from evals.tables import paper_values
 from evals.tables.score import AVERAGE
 
@@ -108,7 +108,7 @@ def main(
     read_table(differences, NEEDED)
     table = read_table(differences)
     frame = table.to_pandas()
-    rule = default_rule(frame["selection"])
+    rule = rule_to_show(frame["selection"])
     found = from_grpo(frame[frame["selection"] == rule])
     if found.empty:
         raise DataError(f"{differences}: no difference between GRPO and another arm of the paper's table in it")

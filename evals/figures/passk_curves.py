@@ -18,7 +18,7 @@ from evals.cli import run
 from evals.estimates.outcomes import AT, in_words
 from evals.figures.style import RC, look, panels, save
 from evals.io import DataError
-from evals.names import TABLE_1, default_rule, describe_rule, in_order, title
+from evals.names import TABLE_1, describe_rule, in_order, rule_to_show, title
 from evals.tables import paper_values
 from evals.tables.score import AVERAGE, read_scores
 from evals.tables.table1 import estimate_text
@@ -108,7 +108,7 @@ def main(
     scores: Annotated[Path, typer.Option(help="scores of evals.tables.score (Parquet)")],
     out_prefix: Annotated[Path, typer.Option(help="path of the pictures without ending")],
     selection: Annotated[
-        str | None, typer.Option(help="checkpoint rule; default: one that looks at no benchmark")
+        str | None, typer.Option(help="checkpoint rule; default: one that never looks at a benchmark")
     ] = None,
 ) -> None:
     """Draw pass@k curves."""
@@ -117,7 +117,7 @@ def main(
     frame = frame[frame["metric"] == "pass_at_k"].astype({"k": int})
     if frame.empty:
         raise DataError(f"{scores}: no pass@k in it; score with --k")
-    rule = selection or default_rule(frame["selection"])
+    rule = selection or rule_to_show(frame["selection"])
     chosen = frame[frame["selection"] == rule]
     if chosen.empty:
         raise DataError(f"{scores}: no selection {rule!r}; there are {', '.join(sorted(set(frame['selection'])))}")

@@ -1,4 +1,4 @@
-"""What choosing the checkpoint on a reported benchmark does to a score, against a rule that looks at no benchmark.
+"""What it does to a score that a reported benchmark chooses the checkpoint, against a rule that never looks at one.
 
 python -m evals.figures.selection_bias --run-scores run_scores.parquet --out-prefix F
 """
@@ -16,27 +16,27 @@ from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, OutPrefix, RunScores
 from evals.figures.style import NOTHING, RC, nothing_finished, panels, save
 from evals.io import DataError
-from evals.names import EVERY_ARM, default_rule, describe_rule, in_order, title
+from evals.names import EVERY_ARM, describe_rule, in_order, rule_to_show, title
 from evals.tables.run_scores import read_run_scores
 from evals.tables.score import AVERAGE
 
 LOOKS = (("selected", "#D55E00", "o"), ("other", "#0072B2", "s"))
 
 
-def gains(scores: pd.DataFrame, best_on: str, default: str) -> pd.DataFrame:
-    """model, arm, train_seed, `selected` and `other`: avg@n under `best_on:NAME` minus under the default rule, on that
-    benchmark and on the mean of the others."""
+def gains(scores: pd.DataFrame, best_on: str, never_looks: str) -> pd.DataFrame:
+    """model, arm, train_seed, `selected` and `other`: avg@n under the rule `best_on` minus under the rule `never_looks`, on the
+    benchmark that `best_on` looks at and on the mean of the others."""
     name = best_on.removeprefix("best_on:")
     chosen = scores[(scores["metric"] == "avg_at_n") & (scores["arm"] != "base") & (scores["benchmark"] != AVERAGE)]
     wide = chosen.pivot_table(
         index=["model", "arm", "train_seed", "benchmark"], columns="selection", values="value", observed=True
     )
-    difference = (wide[best_on] - wide[default]).rename("gain").reset_index()
+    difference = (wide[best_on] - wide[never_looks]).rename("gain").reset_index()
     kind = difference["benchmark"].eq(name).map({True: "selected", False: "other"}).rename("kind")
     return difference.groupby(["model", "arm", "train_seed", kind])["gain"].mean().unstack("kind").reset_index()
 
 
-def selection_bias(found: pd.DataFrame, best_on: str, default: str, band: Band) -> Figure:
+def selection_bias(found: pd.DataFrame, best_on: str, never_looks: str, band: Band) -> Figure:
     """A panel per model, a row per arm, from the rows of `gains`."""
     models, arms, seeds = sorted(set(found["model"])), in_order(found["arm"], EVERY_ARM), series.counted(found)
     benchmark = best_on.removeprefix("best_on:")
@@ -61,14 +61,14 @@ def selection_bias(found: pd.DataFrame, best_on: str, default: str, band: Band) 
                     axis.errorbar([point.mean], [shift - row], xerr=bars, label=label, **style)
             axis.set_yticks([-row for row in range(len(arms))], [f"{title(arm)} (n = {seeds[arm]})" for arm in arms])
             axis.set_ylim(-len(arms) + 0.4, 0.6)
-            axis.set_xlabel(f"avg@n, checkpoint best on {title(benchmark)} minus {default} (points)")
+            axis.set_xlabel(f"avg@n, checkpoint best on {title(benchmark)} minus {never_looks} (points)")
             axis.set_title(model if len(models) > 1 else "")
         heading = f"mean over n training seeds; bars: {IN_WORDS[band]}"
         figure.legend(loc="outside lower center", ncols=2, title=heading, title_fontsize=7.5)
     return figure
 
 
-def finding(found: pd.DataFrame, best_on: str, default: str) -> str:
+def finding(found: pd.DataFrame, best_on: str, never_looks: str) -> str:
     """What the figure shows, as one sentence. Arms share a seed's random numbers, so they are averaged within it first."""
     by_seed, parts = found.groupby("train_seed")[[kind for kind, *_ in LOOKS if kind in found]].mean(), []
     band = Band.t if len(by_seed) >= series.MIN_SEEDS else Band.range
@@ -76,7 +76,7 @@ def finding(found: pd.DataFrame, best_on: str, default: str) -> str:
         if kind in by_seed:
             parts.append(f"{series.summary(100 * by_seed[kind], band).text('+.1f')} points {words}")
     return (
-        f"Reporting the checkpoint {describe_rule(best_on)} instead of the one {describe_rule(default)} changes avg@n by "
+        f"Reporting the checkpoint {describe_rule(best_on)} instead of the one {describe_rule(never_looks)} changes avg@n by "
         f"{' and '.join(parts)} (mean over arms, then over n = {len(by_seed)} seeds)."
     )
 
@@ -86,10 +86,10 @@ def main(run_scores: RunScores, out_prefix: OutPrefix) -> None:
     table = read_run_scores(run_scores)
     scores = table.to_pandas()
     rules = sorted(set(scores["selection"]))
-    best_on, default = next((rule for rule in rules if rule.startswith("best_on:")), None), default_rule(rules)
-    if best_on is None or default == best_on:
+    best_on, never_looks = next((rule for rule in rules if rule.startswith("best_on:")), None), rule_to_show(rules)
+    if best_on is None or never_looks == best_on:
         raise DataError(f"{run_scores}: selection rules are {', '.join(rules)}; one best_on: and one other are needed")
-    lost = of_frame(scores[scores["selection"] == default])
+    lost = of_frame(scores[scores["selection"] == never_looks])
     scores = finished(scores)
     if scores[scores["arm"] != "base"].empty:
         save(
@@ -100,11 +100,17 @@ def main(run_scores: RunScores, out_prefix: OutPrefix) -> None:
             {"finding": NOTHING, **series.diverged(lost)},
         )
         return
-    found = gains(scores, best_on, default)
+    found = gains(scores, best_on, never_looks)
     band = series.band_of(found)
-    notes = {"band": band.value, "seeds": series.counted(found), "finding": finding(found, best_on, default)}
+    notes = {"band": band.value, "seeds": series.counted(found), "finding": finding(found, best_on, never_looks)}
     notes |= series.diverged(lost)
-    save(selection_bias(found, best_on, default, band), out_prefix, {"run_scores": table}, sys.modules[__name__], notes)
+    save(
+        selection_bias(found, best_on, never_looks, band),
+        out_prefix,
+        {"run_scores": table},
+        sys.modules[__name__],
+        notes,
+    )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from evals.estimates.outcomes import AT, finished, in_words
 from evals.report.cost import by_arm
 from evals.report.results import Results, read_results
 from evals.report.sections import Grid, overview
-from evals.names import describe_rule, title, default_rule
+from evals.names import describe_rule, title, rule_to_show
 from evals.tables.table1 import render_markdown
 
 FIGURES = {
@@ -94,7 +94,7 @@ def described(results: Results) -> Iterator[str]:
     """The study in a few lines: what was planned, and where training started."""
     yield "\n".join(f"- **{term}:** {meaning}" for term, meaning in overview(results))
     scores = needed(results, "scores").to_pandas()
-    rule = default_rule(scores["selection"])
+    rule = rule_to_show(scores["selection"])
     for model in results.models:
         base = scores[(scores["arm"] == "base") & (scores["model"] == model) & (scores["selection"] == rule)]
         base = base[(base["metric"] == "avg_at_n") & (base["benchmark"] != "average")]
@@ -146,7 +146,7 @@ def drawn(results: Results) -> list[str]:
 def control(results: Results) -> Iterator[str]:
     """What GRPO gains on coin flips, over the base model."""
     scores = needed(results, "run_scores").to_pandas()
-    rule = default_rule(scores["selection"])
+    rule = rule_to_show(scores["selection"])
     found = series.accuracies(scores, rule)
     for model in results.models:
         mine = found[found["model"] == model]

@@ -1,4 +1,4 @@
-"""Table 1 as tidy Parquet and as Markdown, the paper's selection rule and one that looks at no benchmark side by side.
+"""Table 1 as tidy Parquet and as Markdown, the paper's selection rule beside one that never looks at a benchmark.
 
 python -m evals.tables.table1 --scores scores.parquet --out table1.parquet --markdown table1.md
 """
@@ -78,7 +78,7 @@ def render_markdown(table: pa.Table) -> str:
 
 
 def _rules(rules: Iterable[str]) -> list[str]:
-    """The paper's kind of rule first, then those that look at no benchmark."""
+    """The paper's kind of rule first, then those that never look at a benchmark."""
     return sorted(set(rules), key=lambda rule: (not rule.startswith("best_on:"), rule))
 
 

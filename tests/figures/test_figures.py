@@ -281,8 +281,8 @@ def test_each_of_several_figures_has_its_own_settings(capsys, monkeypatch, tmp_p
 def test_a_figure_without_one_of_its_arms_is_not_drawn() -> None:
     runs = [{"arm": arm, "seed": "0"} for arm in ("grpo", "asymgrpo")]
     figures = {
-        "one": {"metrics": inputs_of.Metrics(runs, "{arm}").of("grpo")},
-        "two": {"metrics": inputs_of.Metrics(runs, "{arm}").of("grpo", "reinforce"), "scores": ["s"]},
+        "one": {"metrics": inputs_of.MetricsFiles(runs, "{arm}").of("grpo")},
+        "two": {"metrics": inputs_of.MetricsFiles(runs, "{arm}").of("grpo", "reinforce"), "scores": ["s"]},
     }
     assert inputs_of.drawable(figures) == ["one"]
 

@@ -5,7 +5,7 @@ from evals.figures import ARMS
 from workflow import figures
 from workflow.slurm.resources import growing
 
-METRICS = figures.Metrics(RUNS, PATHS.metrics)
+METRICS = figures.MetricsFiles(RUNS, PATHS.metrics)
 of = METRICS.of
 
 # Figure -> option of its command -> files. A figure is drawn if the study has its arms.
@@ -33,7 +33,9 @@ FIGURE_INPUTS = {
     },
     "selection_bias": {
         "run-scores": (
-            RUN_SCORES if figures.both_kinds(STUDY.evaluation.selection) else []
+            RUN_SCORES
+            if figures.with_and_without_benchmark(STUDY.evaluation.selection)
+            else []
         )
     },
 }
