@@ -2,8 +2,8 @@
 
 The project's code is not in an image: the working directory is bound into it, so that an edited line needs no build. What the
 results depend on is the image's content (lock, definition, base), as a small JSON file that is known before the image is built.
-The image file is no input of a job: Snakemake would make results again whenever the file was, and `ancient` hides other reasons
-to run a job when its producer runs (9.27). Images are made before the first job instead (workflow.ready).
+The image file is not an input of a job: Snakemake would make results again whenever the file was, and `ancient` hides other
+reasons to run a job when its producer runs (9.27). Images are made before the first job instead (workflow.ready).
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def stamp(sif: Path) -> str:
 
 
 def changed_content(images: Images, image: str) -> str | None:
-    """The text that an existing content file should have, if it has another; null of a base that is not there is no change."""
+    """The text that an existing content file should have, if it has another; null for a missing base counts as none."""
     written = Path(images.content.format(image=image))
     if not written.exists():
         return None

@@ -287,7 +287,7 @@ def selection_differences(rows: Any, rules: Iterable[str], run_sha256: str | Non
     ['selection is ["last"], not ["validation"]']
     """
     if not (isinstance(rows, list) and rows and all(isinstance(row, Mapping) for row in rows)):
-        return ["it is no list of selected checkpoints"]
+        return ["it is not a list of selected checkpoints"]
     found = differences(list(dict.fromkeys(row.get("selection") for row in rows)), list(rules), "selection")
     sums = [row["run_sha256"] for row in rows if row.get("run_sha256")]
     if run_sha256 is not None and any(told != run_sha256 for told in sums):

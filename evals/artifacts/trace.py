@@ -1,6 +1,6 @@
 """From a number in Table 1 back to what it was made of, checking every hash on the way.
 
-    python -m evals.artifacts.trace results-study/table1.parquet --arm asymgrpo --benchmark chain6 --metric pass_at_k --k 8
+    python -m evals.artifacts.trace results-study/table1.parquet --arm asymgrpo --benchmark chain4 --metric pass_at_k --k 8
     python -m evals.artifacts.trace artifacts/study.zip --arm grpo --benchmark average --metric avg_at_n
 
 table -> scores -> graded samples of every training seed -> samples -> checkpoint -> training run -> configuration, data, commit.

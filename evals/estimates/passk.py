@@ -105,7 +105,7 @@ def maj_at_k(answers: NDArray[np.int64], correct: NDArray[np.bool_], k: int) -> 
     this is unbiased for maj@k; unlike an average over all size-k subsets it is cheap and needs no random
     numbers.
 
-    Convention: -1 is no vote; a block without votes earns 0. In a tie every leading answer is equally
+    Convention: -1 does not vote; a block without votes earns 0. In a tie every leading answer is equally
     likely to be named, so the block earns the mean worth of the leading answers. An answer is worth the
     mean verdict of the samples in the block that gave it (0 or 1 unless equal spellings were judged
     differently).

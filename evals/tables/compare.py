@@ -96,7 +96,7 @@ def read_result_set(directory: Path) -> ResultSet:
 
 
 def sets_within(directory: Path) -> list[Path]:
-    """Result sets below a folder, told by the configuration that each states in its own folder (workflow.document)."""
+    """Result sets below a folder, found by the configuration that each has in its folder (workflow.document)."""
     return sorted(path.parents[1] for path in directory.glob(f"**/{CONFIGURATION}") if path.parents[1] != directory)
 
 
