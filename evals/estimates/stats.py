@@ -203,7 +203,7 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
 def _interval(cells: Cells, split: Levels, low: float, high: float, level: float) -> Interval:
     n_problems = sum(block.shape[1] for block in cells)
     if split.estimate in (0.0, 1.0):
-        ends = _exact_binomial(int(split.estimate) * n_problems, n_problems, level)
+        ends = _exact_binomial(split.estimate == 1.0, n_problems, level)
     else:
         ends = _score_end(split.estimate, low), _score_end(split.estimate, high)
     return Interval(
@@ -231,11 +231,15 @@ def _score_end(estimate: float, deviation: float) -> float:
     return float((2 * estimate + a + np.copysign(root, deviation)) / (2 * (1 + a)))
 
 
-def _exact_binomial(successes: int, trials: int, level: float) -> tuple[float, float]:
-    from scipy.stats import binomtest
+def _exact_binomial(all_succeed: bool, trials: int, level: float) -> tuple[float, float]:
+    """Clopper and Pearson's interval where all trials succeed, or none: its open end x solves x^trials = (1 - level) / 2.
 
-    interval = binomtest(successes, trials).proportion_ci(level)
-    return float(interval.low), float(interval.high)
+    >>> low, high = _exact_binomial(True, 40, 0.95)
+    >>> round(low, 4), high
+    (0.9119, 1.0)
+    """
+    end = _tails(level)[0] ** (1 / trials)
+    return (end, 1.0) if all_succeed else (0.0, 1 - end)
 
 
 def _tails(level: float) -> list[float]:
