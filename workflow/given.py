@@ -41,7 +41,7 @@ class GivenSettings:
 
         >>> given = GivenSettings("results")
         >>> given.list(["a.parquet", "b.parquet"])
-        'results/config/lists/2-files-85e4bdd06e0b.txt'
+        'results/config/lists/2-files-b27dcafa082f.txt'
         """
         if odd := [path for path in paths if "\n" in path]:
             raise InputError(f"{odd[0]!r}: a path with a line break cannot be listed; rename the folder")

@@ -166,10 +166,30 @@ def paired_difference(
     Raises:
         ValueError: the arms do not have the same problems, or as in `mean_interval`.
     """
-    if [block.shape[1] for block in a] != [block.shape[1] for block in b]:
-        raise ValueError("a paired difference needs the same problems in both arms")
-    split = split_levels([a, b], [1.0, -1.0], seed_variances)
-    deviations = draw_deviations([split], seed, draws)[0]
+    return paired_differences([(a, b, seed_variances)], seed=seed, draws=draws, level=level)[0]
+
+
+Pair = tuple[Cells, Cells, tuple[SeedVariance | None, SeedVariance | None]]
+"""Cells of arm A and of arm B, and their seed variances."""
+AT_ONCE = 64  # contrasts; bounds the memory at AT_ONCE * draws doubles
+
+
+def paired_differences(pairs: Sequence[Pair], *, seed: int, draws: int, level: float) -> list[Difference]:
+    """`paired_difference` for many pairs of arms on the same benchmarks in one go: their draws resample the same problems."""
+    found = []
+    for start in range(0, len(pairs), AT_ONCE):
+        some = pairs[start : start + AT_ONCE]
+        for a, b, _ in some:
+            if [block.shape[1] for block in a] != [block.shape[1] for block in b]:
+                raise ValueError("a paired difference needs the same problems in both arms")
+        splits = [split_levels([a, b], [1.0, -1.0], variances) for a, b, variances in some]
+        for pair, split, deviations in zip(some, splits, draw_deviations(splits, seed, draws), strict=True):
+            found.append(_difference(pair, split, deviations, level))
+    return found
+
+
+def _difference(pair: Pair, split: Levels, deviations: NDArray[np.float64], level: float) -> Difference:
+    a, b, _ = pair
     low, high = np.quantile(split.estimate + deviations, _tails(level))
     extreme = int(np.count_nonzero(np.abs(deviations) >= abs(split.estimate) - 1e-12))
     return Difference(
@@ -177,7 +197,7 @@ def paired_difference(
         round(max(-1.0, float(low)), DIGITS),
         round(min(1.0, float(high)), DIGITS),
         round(split.std_error, DIGITS),
-        (1 + extreme) / (1 + draws),
+        (1 + extreme) / (1 + len(deviations)),
         a[0].shape[0],
         b[0].shape[0],
         sum(block.shape[1] for block in a),

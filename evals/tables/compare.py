@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pyarrow as pa
 import typer
+from numpy.typing import NDArray
 
 from asymgrpo.study.layout import CONFIGURATION
 from evals.cli import run
+from evals.estimates.bootstrap import SeedVariance
 from evals.estimates.cells import COLUMNS as GRADED
 from evals.estimates.cells import Counts, CountsOf, check_ks, need_samples
 from evals.estimates.outcomes import Lost
-from evals.estimates.stats import holm, paired_difference
+from evals.estimates.stats import holm, paired_differences
 from evals.io import DataError, data_hash, derived, read_json, read_schema, write_table
 from evals.tables.counts import Counted, Graded, Selection, StudyCounts, study_counts
 from evals.tables.score import AVERAGE, SeedVarianceRule, metrics_of, seed_variances
@@ -179,19 +182,28 @@ def _differences(
         _need_same_problems(left[a], right[b], f"{a} and {b}" if a != b else f"the two sets' {a}")
     everything = [item for side in (left, right) for items in side.values() for item in items]
     for metric in metrics_of(everything, settings.ks, []) if everything else []:
-        cells = [{arm: [c.metric(*metric) for c in items] for arm, items in s.items()} for s in (left, right)]
-        variances = [seed_variances(side, settings.rule) for side in cells]
-        family = []
-        for a, b in pairs:
-            pair = (variances[0][a], variances[1][b])
-            options = {"seed": settings.seed, "draws": settings.draws}
-            found = paired_difference(cells[0][a], cells[1][b], pair, level=0.95, **options)
-            family.append(_row(model, group, metric, a, b, vars(found)))
-        rows += _with_holm(family) + [_row(model, group, metric, a, b, NOTHING) for a, b in without]
+        ours, variances = _measured(left, metric, settings.rule)
+        theirs, others = (ours, variances) if right is left else _measured(right, metric, settings.rule)
+        family = paired_differences(
+            [(ours[a], theirs[b], (variances[a], others[b])) for a, b in pairs],
+            seed=settings.seed,
+            draws=settings.draws,
+            level=0.95,
+        )
+        found = [_row(model, group, metric, a, b, vars(item)) for (a, b), item in zip(pairs, family, strict=True)]
+        rows += _with_holm(found) + [_row(model, group, metric, a, b, NOTHING) for a, b in without]
     for row in rows:
         for side, runs in zip("ab", lost, strict=True):
             row[f"n_diverged_{side}"] = len(runs.get((model, row[side]), {}))
     return rows
+
+
+def _measured(
+    arms: ArmCounts, metric: tuple[str, int | None], rule: SeedVarianceRule
+) -> tuple[dict[str, list[NDArray[np.float64]]], dict[str, SeedVariance | None]]:
+    """Per arm its cells of one metric, and its seed variance."""
+    cells = {arm: [item.metric(*metric) for item in items] for arm, items in arms.items()}
+    return cells, seed_variances(cells, rule)
 
 
 def _groups(counts: Iterable[tuple[str, str, str]]) -> Iterable[tuple[str, list[str]]]:
