@@ -42,6 +42,7 @@ STALE = stale.Stale(workflow)
 IMAGES = enter.Images(STUDY)
 PYTHON = host.python()  # on the host: only for what must be there
 PYTHON_IN = enter.prefixes(STUDY, IMAGES)  # in an image, if there are containers
+PROOF = enter.Proof(PYTHON_IN)
 IMAGE = {image: IMAGES.inputs(image) for image in enter.IMAGES}
 LAUNCH = launch.prefix(STUDY)
 

@@ -268,6 +268,24 @@ def prefixes(study: Study, images: Images) -> dict[str, str]:
     return found
 
 
+PROVED_AS = {"train": "train", "evaluate": "sample", "report": "report"}
+"""Image -> the purpose that asks most of it: what is proved has GPUs, if any job in it has."""
+
+
+class Proof:
+    """The prefix of a command that proves an image, as a format: `f"{proof:train}"`. Only there Snakemake fills in wildcards.
+
+    >>> f"{Proof({'sample': 'python -m', 'report': 'python3 -m'}):evaluate}"
+    'python -m'
+    """
+
+    def __init__(self, prefixes: Mapping[str, str]):
+        self.prefixes = prefixes
+
+    def __format__(self, image: str) -> str:
+        return self.prefixes[PROVED_AS[image]]
+
+
 EXPECTING = f'"{EXPECTS_GPU}=${{{EXPECTS_GPU}:-1}}"'
 """For a shell: the job is told that it has GPUs, unless whoever started the workflow has said otherwise."""
 

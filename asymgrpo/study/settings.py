@@ -27,6 +27,8 @@ Plan = dict[str, Any]
 BASE = "base"
 """The name under which the untrained model appears among the arms; `base@TEMPLATE` is the same under another prompt template."""
 TRAINING_SETS = ("train", "validation")
+DERIVED = ("table", "counts")
+"""Kinds of results that are made from a plan, or a part of it, and state it whole."""
 GROWING = ("arm", "train", "evaluation")
 """Sections that a later version may extend: a result that does not state a key of theirs was made before it existed."""
 
@@ -177,6 +179,11 @@ def table(plan: Plan, **options: Any) -> Settings:
     return {"of": "table", "plan": plan, "options": options}
 
 
+def counts(plan: Plan) -> Settings:
+    """Of the counts of everything in a plan (`part`). Tables are made of the counts of several parts."""
+    return {"of": "counts", "plan": plan}
+
+
 def selection_benchmarks(rules: Iterable[str]) -> list[str]:
     """Benchmarks that selection rules look at.
 
@@ -236,6 +243,9 @@ def expected(asked: Settings, stated: Settings) -> Settings:
             return graded(plan, stated["model"], stated["arm"], stated["seed"])
         case "problems":
             return problems(plan, stated.get("split") or stated["dataset"])
+        case "counts":
+            told = stated["plan"]
+            return counts(part(plan, told["models"], told["arms"], told["n_samples"]))
         case "table":
             return table(plan, **{key: asked["options"].get(key, value) for key, value in stated["options"].items()})
         case other:
@@ -357,7 +367,7 @@ def _only(stated: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]
 
 def require_within(stated: Settings | None, plan: Plan, name: str | Path) -> None:
     """The same of a file that lies beside the results of a plan: a table may be of a part of it only."""
-    if stated is not None and _need_kind(stated, name) == "table":
+    if stated is not None and _need_kind(stated, name) in DERIVED:
         asked = {key: _shaped(plan[key], told) for key, told in stated["plan"].items()}
         require(stated, stated | {"plan": asked}, name)
     else:

@@ -22,10 +22,10 @@ pytestmark = pytest.mark.slow
 NOTHING: dict[str, int] = {}
 ESTIMATES = {"score": 1, "table1": 1, "differences": 1}
 TABLES = {**ESTIMATES, "run_scores": 1, "claims": 1, "figure": 3}  # the curves of training stay
-TRAINED = {"train": 2, "select": 2, "sample": 4, "grade": 2, **TABLES, "figure": 4}
+TRAINED = {"train": 2, "select": 2, "sample": 4, "grade": 2, "counts": 1, **TABLES, "figure": 4}
 ONE_MORE = {**TRAINED, "train": 1, "select": 1, "sample": 2, "grade": 1}
 ALL_TRAINED = {**TRAINED, "sample": 6, "grade": 3}  # the base model is sampled again, too
-SAMPLED = {"sample": 6, "grade": 3, **TABLES}
+SAMPLED = {"sample": 6, "grade": 3, "counts": 1, **TABLES}
 OVERLAP = {"contamination": 1}
 SECOND = {"second": {"kind": "gguf", "template": "chat_boxed"}}
 
@@ -43,8 +43,8 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "study.analyses": (
         {"study": {"analyses": ["positive_only"], "analysis_seeds": [0]}},
         {
-            **{"train": 1, "select": 1, "sample": 2, "grade": 1, "figure": 1},
-            **{"run_scores": 1, "claims": 1, "analyses": 1, "analysis_differences": 1},
+            **{"train": 1, "select": 1, "sample": 2, "grade": 1, "counts": 1, "figure": 1},
+            **{"run_scores": 1, "claims": 1, "score": 1, "differences": 1},  # of every arm, not those of Table 1
         },
     ),
     "study.analysis_seeds": ({"study": {"analysis_seeds": [7]}}, NOTHING),
