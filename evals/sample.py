@@ -1,7 +1,7 @@
 """Generate the responses of one run to its benchmarks, once: everything later (grading, scoring, figures) reads these tables.
 
 Expensive on real models, and therefore independent of the grader's code. One process samples all benchmarks, so that libraries,
-engine and weights are loaded once; each benchmark has its own table, whose rows are the samples of all selected checkpoints.
+sampler and weights are loaded once; each benchmark has its own table, whose rows are the samples of all selected checkpoints.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from evals.io import DataError, provenance, read_json, sha256_file, write_table
 from evals.sampled import Folder
 
 if TYPE_CHECKING:
-    from asymgrpo.rollout import RolloutEngine
+    from asymgrpo.rollout import Sampler
 
 SCHEMA = pa.schema(
     [
@@ -175,7 +175,7 @@ def steps_to_sample(
 
 
 class Checkpoints:
-    """The selected checkpoints of one run, which one engine takes in turn; all are looked at before it starts.
+    """The selected checkpoints of one run, which one sampler takes in turn; all are looked at before it starts.
 
     Raises:
         ModelError: a checkpoint is not usable. DataError: the checkpoints are not of one model.
@@ -189,7 +189,7 @@ class Checkpoints:
 
         self.steps, self.template, self.evaluation = steps, asked["template"], asked["evaluation"]
         self.tokenizers: dict[int, Any] = {}
-        self.engine: RolloutEngine | None = None
+        self.sampler: Sampler | None = None
         self.loaded: int | None = None
         kinds = []
         for step, directory in steps.items():
@@ -217,33 +217,33 @@ class Checkpoints:
         rows = {}
         for step in sorted(self.steps, key=lambda step: step != self.loaded):
             rows[step] = list(
-                sample_checkpoint(self.steps[step], self._engine(step), self.tokenizers[step], problems, asked, step)
+                sample_checkpoint(self.steps[step], self._sampler(step), self.tokenizers[step], problems, asked, step)
             )
         return [row for step in self.steps for row in rows[step]]
 
-    def _engine(self, step: int) -> RolloutEngine:
-        """The engine with the weights of a step."""
-        from asymgrpo.rollout.engines import engine_from_directory
+    def _sampler(self, step: int) -> Sampler:
+        """The sampler with the weights of a step."""
+        from asymgrpo.rollout.samplers import sampler_from_directory
 
-        if self.engine is None or self.loaded != step:
+        if self.sampler is None or self.loaded != step:
             name, dtype = self.evaluation["engine"], self.evaluation["dtype"]
             self.loaded = None
-            self.engine = engine_from_directory(
-                name, self.steps[step], self.tokenizers[step], dtype, earlier=self.engine
+            self.sampler = sampler_from_directory(
+                name, self.steps[step], self.tokenizers[step], dtype, earlier=self.sampler
             )
             self.loaded = step
-        return self.engine
+        return self.sampler
 
 
 def sample_checkpoint(
     directory: Path,
-    engine: RolloutEngine,
+    sampler: Sampler,
     tokenizer: Any,
     problems: Sequence[dict[str, Any]],
     asked: Settings,
     step: int,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of SCHEMA: every problem, every sample, by an engine that has the weights of `directory`.
+    """Rows of SCHEMA: every problem, every sample, by a sampler that has the weights of `directory`.
 
     Raises:
         DataError: the weights give log-probabilities that are not finite.
@@ -264,7 +264,7 @@ def sample_checkpoint(
             ids = tokenizer(render(template, problem["problem"], tokenizer), add_special_tokens=False)["input_ids"]
             key = (identity["train_seed"], identity["step"], identity["benchmark"], problem["problem_id"])
             requests.append(Request(tuple(ids), tuple(sample_seed(*key, i) for i in range(n_samples))))
-        groups = engine.generate(requests, evaluation["temperature"], evaluation["top_p"], evaluation["max_tokens"])
+        groups = sampler.generate(requests, evaluation["temperature"], evaluation["top_p"], evaluation["max_tokens"])
         for problem, group in zip(part, groups, strict=True):
             if not all(math.isfinite(x) for rollout in group for x in rollout.logprobs):
                 raise DataError(

@@ -37,7 +37,7 @@ rule select:
         " --arm {wildcards.arm} --train-seed {wildcards.seed} --out {output:q} > {log:q} 2>&1"
 
 
-# All benchmarks of a run in one job, which loads libraries, engine and weights once. Its output is the list of the tables; the tables
+# All benchmarks of a run in one job, which loads libraries, sampler and weights once. Its output is the list of the tables; the tables
 # lie beside it, out of Snakemake's reach: the job keeps those that are still good (evals/sampled.py).
 rule sample:
     input:
