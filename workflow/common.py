@@ -17,7 +17,7 @@ from asymgrpo.study.settings import (
     is_base,
     of_problems,
     part,
-    samples,
+    sampled,
     table,
 )
 from containers.host import of_project
@@ -95,9 +95,9 @@ def graded_of(plan: Plan, wildcards: Any) -> Settings:
     return graded(plan, wildcards.model, wildcards.arm, int(wildcards.seed))
 
 
-def samples_of(plan: Plan, wildcards: Any) -> Settings:
-    """Settings of a run's samples of the benchmark among the wildcards."""
-    return samples(graded_of(plan, wildcards), wildcards.benchmark)
+def sampled_of(plan: Plan, wildcards: Any) -> Settings:
+    """Settings of all samples of a run, for the same wildcards."""
+    return sampled(plan, wildcards.model, wildcards.arm, int(wildcards.seed))
 
 
 def prepare_options(settings: Settings) -> str:

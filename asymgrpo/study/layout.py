@@ -35,6 +35,7 @@ class Layout:
         self.evaluations, self.selection = f"{self.run}/eval.parquet", f"{self.run}/selection.json"
         self.checkpoints = f"{study.checkpoints}"
         self.samples = f"{root}/samples/{{model}}/{{arm}}/seed{{seed}}/{{benchmark}}.parquet"
+        self.sampled = f"{root}/samples/{{model}}/{{arm}}/seed{{seed}}/sampled.json"
         self.graded = f"{root}/graded/{{model}}/{{arm}}/seed{{seed}}.parquet"
         self.controls = f"{root}/controls/{{model}}"
         self.counts = f"{root}/{COUNTS}"

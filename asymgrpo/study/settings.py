@@ -168,8 +168,13 @@ def graded(plan: Plan, model: str, arm: str, seed: int) -> Settings:
     }
 
 
+def sampled(plan: Plan, model: str, arm: str, seed: int) -> Settings:
+    """Of all samples of one run, or of the base model under a template, before they are graded."""
+    return graded(plan, model, arm, seed) | {"of": "sampled"}
+
+
 def samples(all_of_run: Settings, benchmark: str) -> Settings:
-    """Of the samples of one benchmark, out of the settings of all graded samples of the run (`graded`)."""
+    """Of the samples of one benchmark, out of the settings of all samples of the run (`sampled` or `graded`)."""
     shared = {key: value for key, value in all_of_run.items() if key != "benchmarks"}
     return shared | {"of": "samples", "benchmark": benchmark} | all_of_run["benchmarks"][benchmark]
 

@@ -22,10 +22,10 @@ pytestmark = pytest.mark.slow
 NOTHING: dict[str, int] = {}
 ESTIMATES = {"score": 1, "table1": 1, "differences": 1}
 TABLES = {**ESTIMATES, "run_scores": 1, "claims": 1, "figure": 3}  # the curves of training stay
-TRAINED = {"train": 2, "select": 2, "sample": 4, "grade": 2, "counts": 1, **TABLES, "figure": 4}
-ONE_MORE = {**TRAINED, "train": 1, "select": 1, "sample": 2, "grade": 1}
-ALL_TRAINED = {**TRAINED, "sample": 6, "grade": 3}  # the base model is sampled again, too
-SAMPLED = {"sample": 6, "grade": 3, "counts": 1, **TABLES}
+TRAINED = {"train": 2, "select": 2, "sample": 2, "grade": 2, "counts": 1, **TABLES, "figure": 4}
+ONE_MORE = {**TRAINED, "train": 1, "select": 1, "sample": 1, "grade": 1}
+ALL_TRAINED = {**TRAINED, "sample": 3, "grade": 3}  # the base model is sampled again, too
+SAMPLED = {"sample": 3, "grade": 3, "counts": 1, **TABLES}  # one job of each run, also when it samples one benchmark only
 OVERLAP = {"contamination": 1}
 SECOND = {"second": {"kind": "gguf", "template": "chat_boxed"}}
 
@@ -43,7 +43,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "study.analyses": (
         {"study": {"analyses": ["positive_only"], "analysis_seeds": [0]}},
         {
-            **{"train": 1, "select": 1, "sample": 2, "grade": 1, "counts": 1, "figure": 1},
+            **{"train": 1, "select": 1, "sample": 1, "grade": 1, "counts": 1, "figure": 1},
             **{"run_scores": 1, "claims": 1, "score": 1, "differences": 1},  # of every arm, not those of Table 1
         },
     ),
@@ -67,10 +67,10 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "models.evaluation": ({"models": {"tiny": {"evaluation": {"temperature": 0.5}}}}, SAMPLED),
     "evaluation.benchmarks": (
         {"evaluation": {"benchmarks": ["chain2", "chain4", "chain3"]}},
-        {"problems": 1, **OVERLAP, **SAMPLED, "sample": 3},
+        {"problems": 1, **OVERLAP, **SAMPLED},
     ),
     "evaluation.limit": ({"evaluation": {"limit": 4}}, {"problems": 2, **OVERLAP, **ALL_TRAINED}),
-    "evaluation.samples": ({"evaluation": {"samples": {"chain2": 8}}}, {**SAMPLED, "sample": 3}),
+    "evaluation.samples": ({"evaluation": {"samples": {"chain2": 8}}}, SAMPLED),
     "evaluation.k": ({"evaluation": {"k": [1]}}, TABLES),
     "evaluation.temperature": ({"evaluation": {"temperature": 0.9}}, SAMPLED),
     "evaluation.top_p": ({"evaluation": {"top_p": 0.9}}, SAMPLED),
@@ -79,7 +79,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "evaluation.selection": ({"evaluation": {"selection": ["validation"]}}, {**TRAINED, "figure": 3}),
     "evaluation.control_templates": (
         {"evaluation": {"control_templates": ["plain_boxed"]}},
-        {"sample": 2, "grade": 1, "control": 1},
+        {"sample": 1, "grade": 1, "control": 1},
     ),
     "evaluation.engine": ({"evaluation": {"engine": "vllm"}}, SAMPLED),
     "evaluation.batch": ({"evaluation": {"batch": 39}}, SAMPLED),
