@@ -173,7 +173,7 @@ ARTIFACTS = (
         "trace",
         "evals.artifacts.trace",
         "Follow a number of Table 1 back to samples, weights and code, and check every hash on the way.",
-        "results/table1.parquet --arm asymgrpo --benchmark chain6 --metric pass_at_k --k 8 --selection validation",
+        "results/table1.parquet --arm asymgrpo --benchmark chain4 --metric pass_at_k --k 8 --selection validation",
     ),
     Command(
         "bundle",

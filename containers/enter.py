@@ -2,8 +2,8 @@
 
 The project's code is not in an image: the working directory is bound into it, so that an edited line needs no build. What the
 results depend on is the image's content (lock, definition, base), as a small JSON file that is known before the image is built.
-The image file is no input of a job: Snakemake would make results again whenever the file was, and `ancient` hides other reasons
-to run a job when its producer runs (9.27). Images are made before the first job instead (workflow.ready).
+The image file is not an input of a job: Snakemake would make results again whenever the file was, and `ancient` hides other
+reasons to run a job when its producer runs (9.27). Images are made before the first job instead (workflow.ready).
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def stamp(sif: Path) -> str:
 
 
 def changed_content(images: Images, image: str) -> str | None:
-    """The text that an existing content file should have, if it has another; null of a base that is not there is no change."""
+    """The text that an existing content file should have, if it has another; null for a missing base counts as none."""
     written = Path(images.content.format(image=image))
     if not written.exists():
         return None
@@ -266,6 +266,24 @@ def prefixes(study: Study, images: Images) -> dict[str, str]:
             else host.host_prefix(variables, expected)
         )
     return found
+
+
+PROVED_AS = {"train": "train", "evaluate": "sample", "report": "report"}
+"""Image -> the purpose that asks most of it: what is proved has GPUs, if any job in it has."""
+
+
+class Proof:
+    """The prefix of a command that proves an image, as a format: `f"{proof:train}"`. Only there Snakemake fills in wildcards.
+
+    >>> f"{Proof({'sample': 'python -m', 'report': 'python3 -m'}):evaluate}"
+    'python -m'
+    """
+
+    def __init__(self, prefixes: Mapping[str, str]):
+        self.prefixes = prefixes
+
+    def __format__(self, image: str) -> str:
+        return self.prefixes[PROVED_AS[image]]
 
 
 EXPECTING = f'"{EXPECTS_GPU}=${{{EXPECTS_GPU}:-1}}"'

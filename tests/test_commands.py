@@ -108,7 +108,7 @@ def test_every_program_that_a_person_starts_is_listed():
 def test_an_unknown_command_names_the_known_ones():
     done = asymgrpo("traec")
     assert (done.returncode, done.stdout) == (EXIT_WRONG_INPUT, "")
-    assert done.stderr.startswith("error: 'traec' is no command of asymgrpo. Did you mean 'trace'?")
+    assert done.stderr.startswith("error: 'traec' is not a command of asymgrpo. Did you mean 'trace'?")
     assert all(name in done.stderr for name in COMMANDS)
 
 

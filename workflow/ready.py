@@ -100,6 +100,14 @@ def forget_accepted(dag: Any, runs: Iterable[Mapping[str, str]], done: str, chec
         forget(workspace_of(checkpoints, run["model"], run["arm"], int(run["seed"]), sha256))
 
 
+def forget_samples(forced: Iterable[Any]) -> None:
+    """Delete the tables of samples beside the outputs of jobs that were forced: a job keeps those that it finds good."""
+    for job in forced:
+        if job.rule.name == "sample":
+            for table in Path(str(job.output[0])).parent.glob("*.parquet"):
+                table.unlink()
+
+
 def make(images: Images, commands: Iterable[str], config: Mapping[str, Any], arguments: Sequence[str]) -> None:
     """Make what the commands of jobs need. Raises RuntimeError when an image cannot be made; the log above says why."""
     if not (targets := wanted(images, commands)):

@@ -214,7 +214,8 @@ class Evaluation(Section):
     bootstrap_seed: Seed
     """Random seed of the resamples."""
     seed_variance: Literal["own", "pooled"]
-    """Variance between training seeds: `own` seeds of each arm, or `pooled` over arms (more stable with few seeds)."""
+    """Whose seeds give an interval its variance between training seeds: `own`, those of the arm; `pooled`, those of all trained arms
+    of a model, which share one estimate (steadier with few seeds)."""
 
     def n_samples(self, benchmark: str) -> int:
         return self.samples.get(benchmark, self.samples["default"])
@@ -370,7 +371,7 @@ def _spec(name: str, model: Model, problems: list[str]) -> dict[str, Any]:
 
 
 def _arm_changes(name: str, changes: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    from asymgrpo.method.arm import ArmError
+    from asymgrpo.errors import ArmError
     from asymgrpo.method.arms import get_arm
     from asymgrpo.study.user_arms import with_sources
 

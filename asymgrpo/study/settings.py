@@ -27,6 +27,8 @@ Plan = dict[str, Any]
 BASE = "base"
 """The name under which the untrained model appears among the arms; `base@TEMPLATE` is the same under another prompt template."""
 TRAINING_SETS = ("train", "validation")
+DERIVED = ("table", "counts")
+"""Kinds of results that are made from a plan, or a part of it, and state it whole."""
 GROWING = ("arm", "train", "evaluation")
 """Sections that a later version may extend: a result that does not state a key of theirs was made before it existed."""
 
@@ -166,8 +168,13 @@ def graded(plan: Plan, model: str, arm: str, seed: int) -> Settings:
     }
 
 
+def sampled(plan: Plan, model: str, arm: str, seed: int) -> Settings:
+    """Of all samples of one run, or of the base model under a template, before they are graded."""
+    return graded(plan, model, arm, seed) | {"of": "sampled"}
+
+
 def samples(all_of_run: Settings, benchmark: str) -> Settings:
-    """Of the samples of one benchmark, out of the settings of all graded samples of the run (`graded`)."""
+    """Of the samples of one benchmark, out of the settings of all samples of the run (`sampled` or `graded`)."""
     shared = {key: value for key, value in all_of_run.items() if key != "benchmarks"}
     return shared | {"of": "samples", "benchmark": benchmark} | all_of_run["benchmarks"][benchmark]
 
@@ -175,6 +182,11 @@ def samples(all_of_run: Settings, benchmark: str) -> Settings:
 def table(plan: Plan, **options: Any) -> Settings:
     """Of a table, figure or bundle made from everything in a plan (`part`), with the options of its estimates (k, draws, ...)."""
     return {"of": "table", "plan": plan, "options": options}
+
+
+def counts(plan: Plan) -> Settings:
+    """Of the counts of everything in a plan (`part`). Tables are made of the counts of several parts."""
+    return {"of": "counts", "plan": plan}
 
 
 def selection_benchmarks(rules: Iterable[str]) -> list[str]:
@@ -236,6 +248,9 @@ def expected(asked: Settings, stated: Settings) -> Settings:
             return graded(plan, stated["model"], stated["arm"], stated["seed"])
         case "problems":
             return problems(plan, stated.get("split") or stated["dataset"])
+        case "counts":
+            told = stated["plan"]
+            return counts(part(plan, told["models"], told["arms"], told["n_samples"]))
         case "table":
             return table(plan, **{key: asked["options"].get(key, value) for key, value in stated["options"].items()})
         case other:
@@ -287,7 +302,7 @@ def selection_differences(rows: Any, rules: Iterable[str], run_sha256: str | Non
     ['selection is ["last"], not ["validation"]']
     """
     if not (isinstance(rows, list) and rows and all(isinstance(row, Mapping) for row in rows)):
-        return ["it is no list of selected checkpoints"]
+        return ["it is not a list of selected checkpoints"]
     found = differences(list(dict.fromkeys(row.get("selection") for row in rows)), list(rules), "selection")
     sums = [row["run_sha256"] for row in rows if row.get("run_sha256")]
     if run_sha256 is not None and any(told != run_sha256 for told in sums):
@@ -357,7 +372,7 @@ def _only(stated: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]
 
 def require_within(stated: Settings | None, plan: Plan, name: str | Path) -> None:
     """The same of a file that lies beside the results of a plan: a table may be of a part of it only."""
-    if stated is not None and _need_kind(stated, name) == "table":
+    if stated is not None and _need_kind(stated, name) in DERIVED:
         asked = {key: _shaped(plan[key], told) for key, told in stated["plan"].items()}
         require(stated, stated | {"plan": asked}, name)
     else:

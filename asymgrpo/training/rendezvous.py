@@ -1,4 +1,4 @@
-"""Where the ranks of one job meet: told by torchrun, found in SLURM's variables, or alone.
+"""Where the ranks of one job meet: torchrun says it, SLURM's variables say it, or there is one rank.
 
 `python -m asymgrpo.training.rendezvous COMMAND ...` becomes COMMAND, with the variables that torchrun would have set. Under
 srun it finds the meeting where SLURM's tools are, before COMMAND enters a container that has none.

@@ -105,7 +105,9 @@ class Run:
                 self.history, self.outcome, self.metadata = History(**told["history"]), read(told), told["metadata"]
                 return self.train.steps
             except (OSError, ValueError, KeyError, TypeError) as error:
-                warn(f"{concluded} is skipped, it cannot be read ({error}); the run goes on from its last checkpoint.")
+                warn(
+                    f"{concluded} is skipped, it cannot be read ({error}); the run continues from its last checkpoint."
+                )
                 self.history, self.outcome, self.metadata = History(), None, None
         folder = self.workspace / "checkpoints"
         failure: ck.CheckpointError | None = None

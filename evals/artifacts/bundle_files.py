@@ -191,7 +191,7 @@ def _fault(store: _Store, name: str, entry: Mapping[str, Any] | None) -> str | N
 
 
 def _download(url: str, downloads: Path, wanted: str) -> Path:
-    """The file of a URL, fetched once and kept under a name of its own. Raises BundleError when it cannot be fetched."""
+    """The file of a URL, fetched once and kept under a name made from the URL. Raises BundleError when it cannot be fetched."""
     key = hashlib.sha256(f"{url}#{wanted}".encode()).hexdigest()[:12]
     path = downloads / f"{key}-{PurePosixPath(urllib.parse.urlparse(url).path).name or 'bundle.zip'}"
     if path.exists():

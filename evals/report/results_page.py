@@ -124,8 +124,8 @@ def figures(results: Results, images: str) -> Iterator[str]:
     """Every figure with the sentence that its data say."""
     for name in drawn(results):
         about = read_json(results.folder / "figures" / f"{name}.json")
-        title = FIGURES.get(name, name.replace("_", " "))
-        yield f"### {title}\n\n![{title}]({images}/{name}.png)\n"
+        heading = FIGURES.get(name, name.replace("_", " "))
+        yield f"### {heading}\n\n![{heading}]({images}/{name}.png)\n"
         yield " ".join(filter(None, [about["finding"], about.get("caption", ""), about.get("diverged", "")])) + "\n"
 
 
