@@ -45,9 +45,7 @@ def plan_of(study: Study) -> Plan:
     named = [*study.study.arms, *study.study.analyses]
     return {
         "models": {name: _model(study, name) for name in study.study.models},
-        "arms": {
-            name: get_arm(name, study.arms.get(name)).model_dump(mode="json", exclude={"about"}) for name in named
-        },
+        "arms": {name: get_arm(name, study.arms.get(name)).settings() for name in named},
         "seeds": dict.fromkeys(study.study.analyses, sorted(study.study.analysis_seeds))
         | dict.fromkeys(study.study.arms, sorted(study.study.seeds)),
         "problems": {name: _problems(study, name) for name in (*TRAINING_SETS, *study.evaluation.benchmarks)},

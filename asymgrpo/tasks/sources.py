@@ -187,7 +187,7 @@ def read_directory(spec: DatasetSpec, data_dir: Path | None) -> list[Record]:
         )
     path = Path(data_dir) / str(spec.file)
     if not path.is_file():
-        raise DataError(f"{path} is missing; put {spec.title} there, or set data.source to hub.")
+        raise DataError(f"{path} is missing; put {spec.about} there, or set data.source to hub.")
     return read_records(path)
 
 

@@ -27,7 +27,10 @@ class Hub(BaseModel):
 class DatasetSpec(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
     name: str
-    title: str
+    title: str = ""
+    """Of its columns in tables and its panels in figures; empty: its name."""
+    about: str
+    """What it is, in a few words."""
     source: Literal["generated", "files"]
     """generated: the workflow makes the rows (data.source embedded); files: read from a directory or the hub."""
     file: str | None = None
@@ -58,7 +61,7 @@ def known_names() -> list[str]:
 def dataset_spec(name: str) -> DatasetSpec:
     """The description of a data set by name.
 
-    >>> dataset_spec("math_train").title
+    >>> dataset_spec("math_train").about
     'MATH train'
     """
     path = spec_path(name)

@@ -65,7 +65,7 @@ def main(
     train = parse_section("train", asked["train"] | loads(operation))
     if problems_found := indivisible(train, "train"):
         raise ConfigError("\n".join(problems_found))
-    arm = Arm.model_validate({"about": "", **asked["arm"]})
+    arm = Arm.model_validate(asked["arm"])
     check_arm(arm, train.updates_per_rollout)
     sets = dict(item.split("=", 1) for item in evaluate)
     limit = None if stop_after is None else TimeLimit(60 * stop_after - (time.monotonic() - began))
@@ -196,7 +196,7 @@ def run_identity(arm: Arm, train: Train, asked: Settings, model: Path, data: Seq
 
     identity = {
         "arm": arm.name,
-        "arm_fields": arm.model_dump(mode="json", exclude={"about"}),
+        "arm_fields": arm.settings(),
         "train": train.model_dump(mode="json", exclude=set(NO_EFFECT_ON_RESULTS)),
         "model": asked["model"],
         "model_sha256": {path.name: sha256_file(path) for path in sorted(model.glob("*.safetensors"))},

@@ -21,8 +21,8 @@ from evals.claims.measures import MEASURES, TRAINING, arms_of, measure_runs
 from evals.claims.table import CLAIMS, Claim, Contrast
 from evals.estimates.outcomes import finished, of_frame
 from evals.io import DataError, data_hash, derived, inputs_metadata, write_table, write_text
+from evals.names import describe_rule, rule_to_show, title
 from evals.tables.run_scores import read_run_scores
-from evals.tables.table1 import TITLES, describe_rule, rule_to_show
 
 SCHEMA = pa.schema(
     [
@@ -155,7 +155,7 @@ def spelled(weights: Contrast) -> str:
     """
     ordered = sorted(weights.items(), key=lambda item: -item[1])
     plain = sorted(weights.values()) in ([-1.0, 1.0], [1.0])
-    names = [TITLES.get(arm, arm) for arm, _ in ordered]
+    names = [title(arm) for arm, _ in ordered]
     if plain:
         return " − ".join(names)
     return " ".join(f"{weight:+.2f} {name}".replace("-", "−") for name, (_, weight) in zip(names, ordered, strict=True))
@@ -164,10 +164,10 @@ def spelled(weights: Contrast) -> str:
 def why_not(claim: Claim, arms: Mapping[str, Measured]) -> str:
     """Why a claim cannot be tested with these arms."""
     needed = list(dict.fromkeys(arm for weights in claim.parts for arm in weights))
-    if missing := [TITLES.get(arm, arm) for arm in needed if arm not in arms]:
+    if missing := [title(arm) for arm in needed if arm not in arms]:
         return f"not run: {', '.join(missing)}"
     if lost := diverged_in(claim, arms):
-        return f"diverged: {', '.join(f'{TITLES.get(arm, arm)} (seed {s} at step {step})' for arm, s, step in lost)}"
+        return f"diverged: {', '.join(f'{title(arm)} (seed {s} at step {step})' for arm, s, step in lost)}"
     shared = set.intersection(*(set(arms[arm].values) for arm in needed if arm != BASE))
     return f"training seeds in common: {len(shared)}"
 

@@ -16,9 +16,9 @@ from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, OutPrefix, RunScores
 from evals.figures.style import NOTHING, RC, nothing_finished, panels, save
 from evals.io import DataError
+from evals.names import EVERY_ARM, describe_rule, in_order, rule_to_show, title
 from evals.tables.run_scores import read_run_scores
 from evals.tables.score import AVERAGE
-from evals.tables.table1 import TITLES, describe_rule, in_order, rule_to_show
 
 LOOKS = (("selected", "#D55E00", "o"), ("other", "#0072B2", "s"))
 
@@ -38,9 +38,9 @@ def gains(scores: pd.DataFrame, best_on: str, never_looks: str) -> pd.DataFrame:
 
 def selection_bias(found: pd.DataFrame, best_on: str, never_looks: str, band: Band) -> Figure:
     """A panel per model, a row per arm, from the rows of `gains`."""
-    models, arms, seeds = sorted(set(found["model"])), in_order(found["arm"], tuple(TITLES)), series.counted(found)
+    models, arms, seeds = sorted(set(found["model"])), in_order(found["arm"], EVERY_ARM), series.counted(found)
     benchmark = best_on.removeprefix("best_on:")
-    labels = {"selected": f"on {TITLES.get(benchmark, benchmark)} itself", "other": "mean of the other benchmarks"}
+    labels = {"selected": f"on {title(benchmark)} itself", "other": "mean of the other benchmarks"}
     with mpl.rc_context(RC):
         figure, axes = panels(len(models), 1, height=0.6 + 0.27 * len(arms))
         for axis, model in zip(axes, models, strict=True):
@@ -59,16 +59,12 @@ def selection_bias(found: pd.DataFrame, best_on: str, never_looks: str, band: Ba
                         "linestyle": "none",
                     }
                     axis.errorbar([point.mean], [shift - row], xerr=bars, label=label, **style)
-            axis.set_yticks(
-                [-row for row in range(len(arms))], [f"{TITLES.get(arm, arm)} (n = {seeds[arm]})" for arm in arms]
-            )
+            axis.set_yticks([-row for row in range(len(arms))], [f"{title(arm)} (n = {seeds[arm]})" for arm in arms])
             axis.set_ylim(-len(arms) + 0.4, 0.6)
-            axis.set_xlabel(
-                f"avg@n, checkpoint best on {TITLES.get(benchmark, benchmark)} minus {never_looks} (points)"
-            )
+            axis.set_xlabel(f"avg@n, checkpoint best on {title(benchmark)} minus {never_looks} (points)")
             axis.set_title(model if len(models) > 1 else "")
-        title = f"mean over n training seeds; bars: {IN_WORDS[band]}"
-        figure.legend(loc="outside lower center", ncols=2, title=title, title_fontsize=7.5)
+        heading = f"mean over n training seeds; bars: {IN_WORDS[band]}"
+        figure.legend(loc="outside lower center", ncols=2, title=heading, title_fontsize=7.5)
     return figure
 
 

@@ -24,7 +24,8 @@ from evals.estimates.outcomes import AT, finished, in_words
 from evals.report.cost import by_arm
 from evals.report.results import Results, read_results
 from evals.report.sections import Grid, overview
-from evals.tables.table1 import TITLES, describe_rule, render_markdown, rule_to_show
+from evals.names import describe_rule, title, rule_to_show
+from evals.tables.table1 import render_markdown
 
 FIGURES = {
     "training_curves": "Entropy and accuracy over training",
@@ -97,7 +98,7 @@ def described(results: Results) -> Iterator[str]:
     for model in results.models:
         base = scores[(scores["arm"] == "base") & (scores["model"] == model) & (scores["selection"] == rule)]
         base = base[(base["metric"] == "avg_at_n") & (base["benchmark"] != "average")]
-        shares = [f"{TITLES.get(row.benchmark, row.benchmark)} {100 * row.estimate:.0f} %" for row in base.itertuples()]
+        shares = [f"{title(row.benchmark)} {100 * row.estimate:.0f} %" for row in base.itertuples()]
         yield f"- **{model} before training** solves, with one sample: {', '.join(shares)}."
         metrics = [item.table("metrics") for item in results.finished if (item.model, item.arm) == (model, "grpo")]
         if metrics:
@@ -157,7 +158,7 @@ def control(results: Results) -> Iterator[str]:
                 known = finished(rows)
                 gain = series.summary(100 * (known["value"] - base.iloc[0]), series.band_of(rows))
                 lost = in_words(len(known), [] if AT not in rows else rows[AT].dropna().tolist())
-                parts.append(f"{TITLES[arm]} {gain.text('+.1f')} points (n = {gain.n_seeds}{'; ' if lost else ''}{lost})")
+                parts.append(f"{title(arm)} {gain.text('+.1f')} points (n = {gain.n_seeds}{'; ' if lost else ''}{lost})")
         if len(parts) < 2:
             yield "The control on random rewards is not in this study.\n"
         else:

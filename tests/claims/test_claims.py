@@ -11,11 +11,11 @@ import pytest
 import yaml
 from scipy.stats import binom, nct, t, ttest_1samp
 
-from asymgrpo.method.arms import ARMS, get_arm
+from asymgrpo.method.arms import ARMS, BETA_NEG, BETA_POS, get_arm
 from evals.claims.decide import ALPHA, BASE, Conclusion, Effect, Measured, decide, effect, holm_level, interval, p_value
 from evals.claims.decided import SCHEMA, claim_rows, decide_claims, render
 from evals.claims.measures import MEASURES, cov_correlation, measure_runs, training_measures
-from evals.claims.table import BETA_NEG, BETA_POS, BONUSES, CLAIMS
+from evals.claims.table import BONUSES, CLAIMS
 from evals.estimates.stats import holm
 from evals.io import DataError, write_table
 

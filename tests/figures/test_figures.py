@@ -12,10 +12,19 @@ import pytest
 from made_up import EVERY_ARM, MAIN, SEEDS
 from scipy.stats import t
 
+from asymgrpo.method.arms import BETA_NEG, BETA_POS
 from evals import asked
-from evals.claims.table import BETA_NEG, BETA_POS, BONUSES
+from evals.figures import (
+    ARMS,
+    covariance,
+    displacement,
+    none_solved,
+    paper_vs_reproduction,
+    selection_bias,
+    series,
+    style,
+)
 from evals.figures import __main__ as several
-from evals.figures import covariance, displacement, none_solved, paper_vs_reproduction, selection_bias, series, style
 from evals.figures.series import Band
 from evals.io import DataError, read_json, read_table, write_table
 from evals.report import results_page
@@ -25,16 +34,7 @@ from workflow import figures as inputs_of
 ROOT = Path(__file__).parents[2]
 HELPERS = {"__init__", "__main__", "arms_compared", "series", "style"}
 MODULES = sorted(path.stem for path in (ROOT / "evals/figures").glob("*.py") if path.stem not in HELPERS)
-ARMS_OF = {
-    "training_curves": MAIN,
-    "entropy_accuracy": ("reinforce", "grpo", "positive_only", "negative_only"),
-    "reversal": ("grpo", "positive_only", "ent_decrease", "negative_only", "ent_increase"),
-    "entropy_coefficient": ("grpo", *BONUSES, "positive_only"),
-    "covariance": ("reinforce", "grpo", "asymgrpo"),
-    "none_solved": tuple(BETA_POS),
-    "displacement": tuple(BETA_NEG),
-    "synergy": ("grpo", "grpo_clip_higher", "asymgrpo", "asymgrpo_clip_higher"),
-}
+ARMS_OF = {"training_curves": MAIN} | ARMS
 SCORED = {"entropy_accuracy", "reversal", "entropy_coefficient", "synergy", "selection_bias"}
 
 
