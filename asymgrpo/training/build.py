@@ -1,25 +1,14 @@
-"""`python -m asymgrpo.training`: train one arm with one seed, from a base model directory to metrics and candidate models.
-
-Run it again after any interruption: it continues from its newest whole checkpoint. Exit codes: 0 done, also when the run
-diverged, which is a result (asymgrpo/study/outcome.py); 75 stopped by a signal with its state saved (run the same command again);
-2 wrong input; 1 anything else.
-"""
+"""A training run is wired here: model, engine, sampler, grader and trainer, then resumed, trained and published."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from asymgrpo.study.config import NO_EFFECT_ON_RESULTS
-from asymgrpo.training.live import VARIABLE as LIVE_VARIABLE
+from asymgrpo.training.inputs import Inputs, longest_sequence, read_problems, run_identity
 from asymgrpo.training.live import Live
 
 if TYPE_CHECKING:
@@ -28,77 +17,7 @@ if TYPE_CHECKING:
     from asymgrpo.study.config import Train
     from asymgrpo.study.settings import Settings
     from asymgrpo.training.time_limit import TimeLimit
-    from asymgrpo.training.trainer import Problem
     from asymgrpo.verifier import Verdict
-
-
-def main(
-    settings: Annotated[
-        str, typer.Option(help="JSON or a file with it: all that the results depend on (asymgrpo.study.settings.run).")
-    ],
-    operation: Annotated[
-        str, typer.Option(help="JSON or a file with it: how it is carried out (config.NO_EFFECT_ON_RESULTS).")
-    ],
-    model: Annotated[Path, typer.Option(help="Directory of the base model.")],
-    problems: Annotated[Path, typer.Option(help="Training problems (Parquet).")],
-    evaluate: Annotated[list[str], typer.Option(help="NAME=FILE: sets that checkpoint selection may look at.")],
-    checkpoints: Annotated[Path, typer.Option(help="Folder of resumable checkpoints of all runs.")],
-    out: Annotated[Path, typer.Option(help="Folder of this run's results.")],
-    threads: Annotated[int, typer.Option(help="CPU threads of this process.")] = 1,
-    stop_after: Annotated[
-        float | None,
-        typer.Option(help="Minutes: save and stop (exit code 75) before they are over; for jobs with a time limit."),
-    ] = None,
-    lock_patience: Annotated[float, typer.Option(help="Seconds to wait for another job that holds this run.")] = 300,
-    live: Annotated[
-        Live, typer.Option(envvar=LIVE_VARIABLE, help="Curves while it runs; no effect on results.")
-    ] = Live.tensorboard,
-) -> None:
-    began = time.monotonic()
-    from asymgrpo.method.arm import Arm
-    from asymgrpo.method.arms import check_arm
-    from asymgrpo.study.config import ConfigError, indivisible, parse_section
-    from asymgrpo.study.settings import loads
-    from asymgrpo.training.time_limit import TimeLimit
-
-    asked = loads(settings)
-    train = parse_section("train", asked["train"] | loads(operation))
-    if problems_found := indivisible(train, "train"):
-        raise ConfigError("\n".join(problems_found))
-    arm = Arm.model_validate(asked["arm"])
-    check_arm(arm, train.updates_per_rollout)
-    sets = dict(item.split("=", 1) for item in evaluate)
-    limit = None if stop_after is None else TimeLimit(60 * stop_after - (time.monotonic() - began))
-    inputs = Inputs(model, {"train": problems} | {name: Path(file) for name, file in sets.items()})
-    inputs.require(asked)
-    run_training(arm, train, asked, inputs, checkpoints, out, threads, live, limit, lock_patience)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The files that a run is trained from."""
-
-    model: Path
-    problems: Mapping[str, Path]
-    """`train`, then the sets that checkpoint selection may look at, in their order."""
-
-    def require(self, asked: Settings) -> None:
-        """Refuse a base model or problems that were made with other settings than the run's. Raises SettingsError."""
-        from asymgrpo.models.load import MANIFEST, read_manifest
-        from asymgrpo.study.settings import require, stated
-
-        if (self.model / MANIFEST).exists():
-            told = read_manifest(self.model, verify=False).get("settings")
-            require(told, asked["base"], self.model, "make it again: snakemake --forcerun base_model")
-        for name, path in self.problems.items():
-            require(stated(path), asked["problems"][name], path, "make it again: snakemake --forcerun problems")
-
-    def require_whole(self, weights_sha256: Mapping[str, str]) -> None:
-        """Refuse a base model whose files are not those of its manifest, by their sha256. Raises ModelError."""
-        from asymgrpo.models.load import MANIFEST, check_files, read_manifest
-
-        if (self.model / MANIFEST).exists():
-            check_files(self.model, read_manifest(self.model, verify=False), weights_sha256)
 
 
 def run_training(
@@ -190,62 +109,11 @@ def micro_batches_per_update(train: Train) -> int:
     return sequences // (train.micro_batch if train.micro_batch_tokens is None else 1)
 
 
-def run_identity(arm: Arm, train: Train, asked: Settings, model: Path, data: Sequence[Path]) -> dict[str, Any]:
-    """Everything that this run's results depend on, by content, and its hash; with it the settings that were asked for."""
-    from asymgrpo.files import sha256_file
-
-    identity = {
-        "arm": arm.name,
-        "arm_fields": arm.settings(),
-        "train": train.model_dump(mode="json", exclude=set(NO_EFFECT_ON_RESULTS)),
-        "model": asked["model"],
-        "model_sha256": {path.name: sha256_file(path) for path in sorted(model.glob("*.safetensors"))},
-        "data_sha256": [sha256_file(path) for path in data],
-        "template": asked["template"],
-        "train_seed": asked["seed"],
-    }
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return identity | {"sha256": digest, "settings": asked}
-
-
 def conventions_of(arm: Arm, train: Train) -> dict[str, Any]:
     """The listing of `python -m asymgrpo.method`, with the training section that all arms share."""
     from asymgrpo.method.conventions import describe
 
     return {"arm": describe(arm), "train": train.model_dump(mode="json", exclude=set(NO_EFFECT_ON_RESULTS))}
-
-
-def read_problems(path: Path, template: str, tokenizer, max_tokens: int | None) -> list[Problem]:
-    """Problems with their rendered prompts as tokens; those longer than max_tokens are left out, and it is said how many.
-
-    Raises ConfigError when none is left.
-    """
-    from asymgrpo.study.config import ConfigError
-    from asymgrpo.tasks import table
-    from asymgrpo.tasks.prompts import render
-    from asymgrpo.training.trainer import Problem
-
-    found = [
-        Problem(
-            row["problem_id"],
-            tuple(tokenizer(render(template, row["problem"], tokenizer), add_special_tokens=False)["input_ids"]),
-            row["answer"],
-        )
-        for row in table.read_problems(path)
-    ]
-    kept = [p for p in found if max_tokens is None or len(p.prompt_ids) <= max_tokens]
-    if not kept:
-        shortest = min(len(p.prompt_ids) for p in found)
-        raise ConfigError(
-            f"{path}: none of {len(found)} prompts has at most train.max_prompt_tokens = {max_tokens} tokens (the shortest has "
-            f"{shortest}); raise it."
-        )
-    if len(kept) < len(found):
-        print(
-            f"{path}: {len(found) - len(kept)} of {len(found)} prompts exceed max_prompt_tokens and are left out",
-            file=sys.stderr,
-        )
-    return kept
 
 
 def make_grader(tokenizer, workers: int) -> Callable[[Sequence[Rollout], Sequence[str]], list[Verdict]]:
@@ -258,23 +126,6 @@ def make_grader(tokenizer, workers: int) -> Callable[[Sequence[Rollout], Sequenc
         return grade_many(zip(texts, reference_answers, cut, strict=True), workers=workers)
 
     return grade
-
-
-def longest_sequence(
-    train: Train, training_set: Sequence[Problem], sets: Iterable[Sequence[Problem]], positions: int
-) -> int:
-    """Tokens of the longest prompt and response together. Raises ConfigError when the model has fewer positions."""
-    from asymgrpo.study.config import ConfigError
-
-    training = max((len(p.prompt_ids) for p in training_set), default=0) + train.max_tokens
-    measuring = max((len(p.prompt_ids) for s in sets for p in s), default=0) + train.evaluate_max_tokens
-    longest = max(training, measuring)
-    if longest > positions:
-        raise ConfigError(
-            f"train: the longest prompt and response together are {longest} tokens, the model has {positions} positions; lower "
-            "train.max_tokens, train.evaluate_max_tokens or train.max_prompt_tokens."
-        )
-    return longest
 
 
 def sampler_of(train: Train, model: Path, engine, tokenizer, longest: int):
