@@ -7,18 +7,7 @@ from typing import Any
 
 from asymgrpo.study.config import NO_EFFECT_ON_RESULTS, Study
 from asymgrpo.study.layout import Layout
-from asymgrpo.study.settings import (
-    BASE,
-    Plan,
-    Settings,
-    dumps,
-    graded,
-    is_base,
-    of_problems,
-    part,
-    samples,
-    table,
-)
+from asymgrpo.study.settings import BASE, Plan, Settings, dumps, graded, is_base, of_problems, part, samples, table
 from containers.host import of_project
 
 LOCK = "config/data.lock.yaml"

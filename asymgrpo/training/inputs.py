@@ -30,7 +30,7 @@ class Inputs:
     def require(self, asked: Settings) -> None:
         """Refuse a base model or problems that were made with other settings than the run's. Raises SettingsError."""
         from asymgrpo.models.load import MANIFEST, read_manifest
-        from asymgrpo.study.settings import require, stated
+        from asymgrpo.study.agreement import require, stated
 
         if (self.model / MANIFEST).exists():
             told = read_manifest(self.model, verify=False).get("settings")
