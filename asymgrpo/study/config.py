@@ -214,8 +214,8 @@ class Evaluation(Section):
     bootstrap_seed: Seed
     """Random seed of the resamples."""
     seed_variance: Literal["own", "pooled"]
-    """Whose seeds give an interval its variance between training seeds: `own`, those of the arm; `pooled`, those of all trained arms
-    of a model, which share one estimate (steadier with few seeds)."""
+    """Whose seeds give an interval its variance between training seeds: `own`, those of the arm; `pooled`, those of all
+    trained arms of a model, which share one estimate (steadier with few seeds)."""
 
     def n_samples(self, benchmark: str) -> int:
         return self.samples.get(benchmark, self.samples["default"])

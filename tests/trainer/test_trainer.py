@@ -27,9 +27,9 @@ from asymgrpo.rollout.base import Sampler
 from asymgrpo.rollout.torch_sampler import TorchSampler
 from asymgrpo.tasks.tokenizer import build_tokenizer
 from asymgrpo.training.batch import pack
+from asymgrpo.training.build import make_grader
 from asymgrpo.training.policy import Policy
 from asymgrpo.training.stopwatch import Stopwatch
-from asymgrpo.training.train import make_grader
 from asymgrpo.training.trainer import MismatchError, Problem, rollout_seed
 from asymgrpo.verifier import Verdict
 

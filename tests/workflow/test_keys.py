@@ -25,7 +25,12 @@ TABLES = {**ESTIMATES, "run_scores": 1, "claims": 1, "figure": 3}  # the curves 
 TRAINED = {"train": 2, "select": 2, "sample": 2, "grade": 2, "counts": 1, **TABLES, "figure": 4}
 ONE_MORE = {**TRAINED, "train": 1, "select": 1, "sample": 1, "grade": 1}
 ALL_TRAINED = {**TRAINED, "sample": 3, "grade": 3}  # the base model is sampled again, too
-SAMPLED = {"sample": 3, "grade": 3, "counts": 1, **TABLES}  # one job of each run, also when it samples one benchmark only
+SAMPLED = {
+    "sample": 3,
+    "grade": 3,
+    "counts": 1,
+    **TABLES,
+}  # one job of each run, also when it samples one benchmark only
 OVERLAP = {"contamination": 1}
 SECOND = {"second": {"kind": "gguf", "template": "chat_boxed"}}
 
