@@ -179,6 +179,17 @@ def table(plan: Plan, **options: Any) -> Settings:
     return {"of": "table", "plan": plan, "options": options}
 
 
+def theory(study: Study) -> Settings:
+    """Of the table of the theory: no result of a study enters it, and every arm of the library is in it."""
+    from asymgrpo.method.arms import ARMS, get_arm
+
+    arms = {name: get_arm(name, study.arms.get(name)).model_dump(mode="json", exclude={"about"}) for name in ARMS}
+    nothing: Plan = {"models": {}, "arms": {}, "seeds": {}, "problems": {}, "n_samples": {}, "selection": []}
+    return table(
+        nothing, group_size=study.train.group_size, theory=study.theory.model_dump(mode="json"), arms=arms
+    )
+
+
 def selection_benchmarks(rules: Iterable[str]) -> list[str]:
     """Benchmarks that selection rules look at.
 
