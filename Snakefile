@@ -74,6 +74,7 @@ else:
     include: "workflow/rules/cost.smk"
 
 
+include: "workflow/rules/theory.smk"
 include: "workflow/rules/controls.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
@@ -85,6 +86,7 @@ include: "workflow/rules/cluster.smk"
 rule all:
     default_target: True
     input:
+        THEORY,
         rules.controls.input,
         rules.tables.input,
         rules.figures.input,

@@ -18,6 +18,7 @@ from asymgrpo.study.settings import (
     part,
     samples,
     table,
+    theory,
 )
 from containers.host import of_project
 
@@ -41,6 +42,7 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
     models, benchmarks = study.study.models, evaluation.benchmarks
     found = {name: table(part(plan, models, arms, benchmarks), **options) for name, (arms, options) in made.items()}
     found["contamination"] = table(of_problems(plan))
+    found["theory"] = theory(study)
     templates = {"templates": evaluation.control_templates}
     for model in models:
         found[f"controls/{model}/templates"] = table(part(plan, [model], [BASE], benchmarks), **k, **draws, **templates)

@@ -33,6 +33,7 @@ class Layout:
         self.controls = f"{root}/controls/{{model}}"
         self.scores = f"{root}/scores.parquet"
         self.table1 = f"{root}/table1"
+        self.theory = f"{root}/theory.parquet"
         self.figures = f"{root}/figures"
 
     def log(self, rule: str, *wildcards: str) -> str:

@@ -185,9 +185,7 @@ def theory(study: Study) -> Settings:
 
     arms = {name: get_arm(name, study.arms.get(name)).model_dump(mode="json", exclude={"about"}) for name in ARMS}
     nothing: Plan = {"models": {}, "arms": {}, "seeds": {}, "problems": {}, "n_samples": {}, "selection": []}
-    return table(
-        nothing, group_size=study.train.group_size, theory=study.theory.model_dump(mode="json"), arms=arms
-    )
+    return table(nothing, group_size=study.train.group_size, theory=study.theory.model_dump(mode="json"), arms=arms)
 
 
 def selection_benchmarks(rules: Iterable[str]) -> list[str]:

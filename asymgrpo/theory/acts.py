@@ -12,6 +12,7 @@ from asymgrpo.method.arm import Arm
 from asymgrpo.method.arms import differences
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 UNDERSTOOD = {"advantage", "reduction", "clip_low", "clip_high", "dual_clip", "entropy_coef"}
 """Fields in which an arm may differ from GRPO to be in the theory. With one update per group every ratio is 1, so no bound acts,
 and an answer is one token, so that all reductions are one."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asymgrpo.seeds import generator
-from asymgrpo.theory.acts import Acts, Array
+from asymgrpo.theory.acts import Acts, Array, Mask
 from asymgrpo.theory.policy import DIRECTIONS, entropy, log_softmax
 from asymgrpo.theory.weight import binomial
 
@@ -19,10 +19,15 @@ STEP = 1e-5
 """Largest change of a logit in the two steps by which a slope is measured; the error is of the order of its square."""
 
 
+def entropy_of(logits: Array) -> Array:
+    logp = log_softmax(logits)
+    return entropy(np.exp(logp), logp)
+
+
 def measured(logits: Array, direction: Array) -> float:
     """The slope of entropy by stepping forward and back, without any formula."""
     rate = STEP / np.abs(direction).max()
-    forward, back = (entropy(log_softmax(logits + sign * rate * direction)) for sign in (1, -1))
+    forward, back = (entropy_of(logits + sign * rate * direction) for sign in (1, -1))
     return float((forward - back) / (2 * rate))
 
 
@@ -34,7 +39,7 @@ def paper(logp: Array, advantages: Array, shares: Array) -> float:
 
 def drift(logp: Array, advantages: Array, shares: Array) -> float:
     """What a reading of the equation adds in uncentred groups: (m_S - m_F) H = mean(A) H."""
-    return float(shares @ advantages * entropy(logp))
+    return float(shares @ advantages * entropy(np.exp(logp), logp))
 
 
 def exact_natural(logp: Array, advantages: Array, shares: Array) -> float:
@@ -43,17 +48,27 @@ def exact_natural(logp: Array, advantages: Array, shares: Array) -> float:
     The second term vanishes if the advantages are centred, or if the shares are the policy's.
     """
     surprise = -shares @ logp
-    return paper(logp, advantages, shares) - float(shares @ advantages * (entropy(logp) - surprise))
+    return paper(logp, advantages, shares) - float(shares @ advantages * (entropy(np.exp(logp), logp) - surprise))
 
 
 def exact_plain(logp: Array, advantages: Array, shares: Array) -> float:
     """-sum_b share_b A_b (e_b - sum_c pi_c e_c) with e_b = pi_b (log pi_b + H)."""
     pi = np.exp(logp)
-    e = pi * (logp + entropy(logp))
+    e = pi * (logp + entropy(pi, logp))
     return float(-(shares * advantages) @ (e - pi @ e))
 
 
 EXACT = {"plain": exact_plain, "natural": exact_natural}
+
+
+def entropy_at(logits: Array, correct: Mask, q: float) -> float:
+    """Entropy where expected natural updates have brought the success rate to q: h(q) + q H_correct + (1 - q) H_wrong.
+
+    Such an update moves all correct answers together, so the entropies within the correct and within the wrong answers stay.
+    """
+    of_right, of_wrong = (entropy_of(logits[mask]) for mask in (correct, ~correct))
+    between = -q * np.log(q) - (1 - q) * np.log(1 - q)
+    return float(between + q * of_right + (1 - q) * of_wrong)
 
 
 @dataclass(frozen=True)
@@ -79,7 +94,7 @@ class Case:
         }
 
 
-def expected_advantages(acts: Acts, correct: Array, q: float) -> Array:
+def expected_advantages(acts: Acts, correct: Mask, q: float) -> Array:
     """[K] E[A | the answer]: over the other rollouts of its group."""
     others = binomial(acts.group - 1, q)
     return np.where(correct, others @ acts.right[1:], others @ acts.wrong[:-1])

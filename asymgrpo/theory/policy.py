@@ -1,4 +1,4 @@
-"""A softmax over K answers per prompt: probabilities, entropy, and the two directions of an update. Arrays [..., K] throughout."""
+"""A softmax over K answers per prompt: probabilities, entropy, the two directions of an update. Arrays are [..., K]."""
 
 from __future__ import annotations
 
@@ -10,16 +10,25 @@ SMALLEST = 1e-300
 """Probabilities are divided by no less than this."""
 
 
+def over_answers(a: Array, b: Array) -> Array:
+    """[...] sums of products over the last axis, many times faster than `(a * b).sum(-1)` where that axis is short."""
+    found: Array = np.einsum("...k,...k->...", a, b)
+    return found
+
+
 def log_softmax(logits: Array) -> Array:
     shifted = logits - logits.max(-1, keepdims=True)
-    found: Array = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    return found
+    exp = np.exp(shifted)
+    return shifted - np.log(over_answers(exp, np.ones_like(exp)))[..., None]
 
 
-def entropy(logp: Array) -> Array:
-    """[...] nats."""
-    found: Array = -(np.exp(logp) * logp).sum(-1)
-    return found
+def entropy(pi: Array, logp: Array) -> Array:
+    """[...] nats, of probabilities and their logarithms."""
+    return -over_answers(pi, logp)
+
+
+def _total(pull: Array) -> Array:
+    return over_answers(pull, np.ones_like(pull))[..., None]
 
 
 def plain(pi: Array, pull: Array) -> Array:
@@ -27,12 +36,12 @@ def plain(pi: Array, pull: Array) -> Array:
 
     pull: [..., K] the group's advantages by answer, divided by G: n_b A_b / G.
     """
-    return pull - pi * pull.sum(-1, keepdims=True)
+    return pull - pi * _total(pull)
 
 
 def natural(pi: Array, pull: Array) -> Array:
     """The natural gradient step, the pseudo-inverse of the Fisher matrix times `plain`, up to a constant over answers."""
-    return pull / np.maximum(pi, SMALLEST) - pull.sum(-1, keepdims=True)
+    return pull / np.maximum(pi, SMALLEST) - _total(pull)
 
 
 DIRECTIONS = {"plain": plain, "natural": natural}
@@ -41,7 +50,7 @@ DIRECTIONS = {"plain": plain, "natural": natural}
 
 def entropy_pull(pi: Array, logp: Array) -> Array:
     """The pull whose step is the gradient of entropy: -pi (log pi + H), which sums to zero."""
-    return -pi * (logp + entropy(logp)[..., None])
+    return -pi * (logp + entropy(pi, logp)[..., None])
 
 
 def sample_counts(pi: Array, uniforms: Array) -> Array:

@@ -42,7 +42,9 @@ Row = dict[str, Any]
 def main(
     settings: Annotated[
         str,
-        typer.Option(help="JSON or a file with it: arms, size of groups and the study (asymgrpo.study.settings.theory)."),
+        typer.Option(
+            help="JSON or a file with it: arms, size of groups and the study (asymgrpo.study.settings.theory)."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Where to write the table (Parquet).")],
 ) -> None:

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asymgrpo.seeds import generator
 from asymgrpo.theory.acts import Acts, Array
-from asymgrpo.theory.policy import DIRECTIONS, entropy, entropy_pull, log_softmax, sample_counts
+from asymgrpo.theory.policy import DIRECTIONS, entropy, entropy_pull, log_softmax, over_answers, sample_counts
 from asymgrpo.theory.weight import weight
 
 UPDATES = ("sampled", "expected")
@@ -46,8 +45,8 @@ class Prompts:
 
     logits: Array
     """[seeds, prompts, K]."""
-    correct: NDArray[np.bool_]
-    """[seeds, prompts, K]: which answers are correct."""
+    correct: Array
+    """[seeds, prompts, K]: 1 for a correct answer, 0 for a wrong one."""
 
 
 def make_prompts(seeds: Sequence[int], prompts: int, answers: int, most_correct: int, spread: float) -> Prompts:
@@ -57,25 +56,25 @@ def make_prompts(seeds: Sequence[int], prompts: int, answers: int, most_correct:
         draws = generator("theory", "prompts", seed)
         logits.append(draws.normal(0, spread, (prompts, answers)))
         correct.append(np.arange(answers) < draws.integers(1, most_correct + 1, (prompts, 1)))
-    return Prompts(np.stack(logits), np.stack(correct))
+    return Prompts(np.stack(logits), np.stack(correct).astype(float))
 
 
-def measure(pi: Array, logp: Array, correct: NDArray[np.bool_], k: Sequence[int], group: int) -> dict[str, Array]:
-    """[seeds] means over prompts: success, entropy (nats), pass@k exactly, and the probability that a group has no correct answer."""
-    q = (pi * correct).sum(-1)
-    found = {"success": q.mean(-1), "entropy": entropy(logp).mean(-1)}
+def measure(pi: Array, logp: Array, correct: Array, k: Sequence[int], group: int) -> dict[str, Array]:
+    """[seeds] means over prompts: success, entropy (nats), exact pass@k, and how probable a group without a correct answer is."""
+    q = over_answers(pi, correct)
+    found = {"success": q.mean(-1), "entropy": entropy(pi, logp).mean(-1)}
     found |= {f"pass@{n}": (1 - (1 - q) ** n).mean(-1) for n in k}
     return found | {"unsolved": ((1 - q) ** group).mean(-1)}
 
 
-def pull_of(acts: Acts, pi: Array, correct: NDArray[np.bool_], uniforms: Array | None) -> Array:
+def pull_of(acts: Acts, pi: Array, correct: Array, uniforms: Array | None) -> Array:
     """[..., K] advantages by answer over G: of the groups that the uniforms draw, or expected (None)."""
     if uniforms is None:  # pi_b times a baseline would change nothing: s(q) on correct answers, 0 on wrong ones
-        q = (pi * correct).sum(-1)
+        q = over_answers(pi, correct)
         return weight(acts, q)[..., None] * pi * correct
     counts = sample_counts(pi, uniforms)
-    k = (counts * correct).sum(-1).astype(int)
-    of_answer = np.where(correct, acts.right[k][..., None], acts.wrong[k][..., None])
+    k = over_answers(counts, correct).astype(int)
+    of_answer = acts.wrong[k][..., None] + correct * (acts.right[k] - acts.wrong[k])[..., None]
     found: Array = counts * of_answer / acts.group
     return found
 

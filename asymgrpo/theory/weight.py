@@ -12,7 +12,7 @@ from math import comb
 import numpy as np
 from numpy.typing import ArrayLike
 
-from asymgrpo.theory.acts import Acts, Array
+from asymgrpo.theory.acts import Acts, Array, Mask
 
 
 def binomial(n: int, q: ArrayLike) -> Array:
@@ -64,7 +64,7 @@ def moments(acts: Acts, q: ArrayLike) -> Moments:
     return Moments(one @ right[1:] ** 2, one @ wrong[:-1] ** 2, two @ cross)
 
 
-def covariance(acts: Acts, pi: Array, correct: Array) -> Array:
+def covariance(acts: Acts, pi: Array, correct: Mask) -> Array:
     """[K, K] covariance of the update of one group, exactly, for a softmax over K answers with probabilities `pi`.
 
     (M_pos E[A_pos^2] + M_neg E[A_neg^2]) / G + ((G - 1) / G cross - s^2) grad q grad q', where M_pos is the second moment of

@@ -44,6 +44,9 @@ FIGURE_INPUTS = {
             RUN_SCORES if figures.tainted_and_not(STUDY.evaluation.selection) else []
         )
     },
+    "theory_weight": {"theory": THEORY},
+    "theory_entropy": {"theory": THEORY},
+    "theory_equation": {"theory": THEORY},
 }
 FIGURES = figures.drawable(FIGURE_INPUTS)
 FIGURE_SETTINGS = {
