@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 
 from evals.cli import run
 from evals.figures import series
-from evals.figures.series import OutPrefix
+from evals.figures.series import OutPrefix, Summary
 from evals.figures.style import RC, panels, save
 from evals.figures.theory import TheoryTable, read_part
 
@@ -65,17 +65,16 @@ def _panel(axis: Axes, rows: pd.DataFrame, arms: list[str]) -> None:
         axis.errorbar(mine["difference"], places, xerr=bars, linestyle="none", elinewidth=0.9, **look)
 
 
-def finding(rows: pd.DataFrame, found: pd.DataFrame) -> str:
-    """What the figure shows, as one sentence."""
-    mine = found[(found["gradient"] == "plain") & (found["update"] == "sampled")].set_index("arm")
-    parts = []
-    for arm in (arm for arm in NAMED if arm in mine.index):
-        there, low, high = (
-            f"{mine.loc[arm, column]:+.3f}".replace("-", "−") for column in ("difference", "low", "high")
-        )
-        parts.append(f"{series.short(arm)} {there} [{low}, {high}]")
-    reference = f"{mine.loc['grpo', 'value']:.3f}" if "grpo" in mine.index else "–"
-    return f"Entropy at mean success {rows['at'].max():g} less GRPO's {reference} nats: {'; '.join(parts)}."
+def finding(found: pd.DataFrame) -> str:
+    """What the figure shows of the plain gradient on sampled groups, as one sentence."""
+    mine = found[(found["gradient"] == "plain") & (found["update"] == "sampled")]
+    columns = (mine[name].tolist() for name in ("arm", "value", "difference", "low", "high", "n_seeds"))
+    entropies, differences = {}, {}
+    for arm, value, *numbers in zip(*columns, strict=True):
+        entropies[arm], differences[arm] = value, Summary(*numbers).text("+.3f")
+    parts = [f"{series.short(arm)} {differences[arm]}" for arm in NAMED if arm in differences]
+    reference = entropies.get("grpo", np.nan)
+    return f"Entropy at mean success {found['at'].max():g} less GRPO's {reference:.3f} nats: {'; '.join(parts)}."
 
 
 def main(theory: TheoryTable, out_prefix: OutPrefix) -> None:
@@ -84,7 +83,7 @@ def main(theory: TheoryTable, out_prefix: OutPrefix) -> None:
     found = at_success(rows)
     notes = {
         "caption": "Softmax policies of a few answers, one learning rate for all arms. Expected updates have no sampling noise.",
-        "finding": finding(rows, found),
+        "finding": finding(found),
     }
     save(theory_entropy(found), out_prefix, {"theory": table}, sys.modules[__name__], notes)
 

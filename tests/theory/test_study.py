@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asymgrpo.errors import InputError
-from asymgrpo.method.arms import ARMS
+from asymgrpo.method.arm import Arm
+from asymgrpo.method.arms import ARMS, get_arm
 from asymgrpo.study import settings
 from asymgrpo.study.settings import SettingsError
 from asymgrpo.study.stored import load_study
@@ -27,11 +28,11 @@ ORDER = ("asymgrpo", "positive_only", "grpo", "reinforce", "negative_only")
 """By entropy at matched success, highest first: what the review of the small study saw."""
 
 
-def crossing(arm: str, seeds: range, update: str, gradient: str = "plain", rate: float = 0.2) -> dict[str, np.ndarray]:
+def crossing(arm: Arm, seeds: range, update: str, gradient: str = "plain", rate: float = 0.2) -> dict[str, np.ndarray]:
     """The state of an arm at success 0.6."""
     prompts = make_prompts(seeds, PROMPTS, ANSWERS, 5, 1.5)
     draws = Draws(seeds, PROMPTS, GROUP) if update == "sampled" else None
-    acts = acts_of(ARMS[arm], GROUP)
+    acts = acts_of(arm, GROUP)
     return train(acts, prompts, draws, gradient, rate, [0.6], 500, [1, 16])[0].values
 
 
@@ -43,7 +44,7 @@ def test_a_draw_depends_on_its_seed_and_step_alone():
 
 
 def test_a_seed_trains_the_same_whichever_seeds_are_beside_it():
-    many, one = crossing("asymgrpo", range(3), "sampled"), crossing("asymgrpo", range(2, 3), "sampled")
+    many, one = crossing(ARMS["asymgrpo"], range(3), "sampled"), crossing(ARMS["asymgrpo"], range(2, 3), "sampled")
     for name, values in many.items():
         assert values[2] == pytest.approx(one[name][0], rel=1e-12), name
 
@@ -60,7 +61,7 @@ def test_counts_are_of_the_group_and_follow_the_probabilities(seed):
 @pytest.mark.parametrize("update", ["sampled", "expected"])
 def test_entropy_at_matched_success_orders_the_arms(update):
     """Paired by seed: the same prompts and draws. 5 standard errors between neighbours, at learning rate 0.2."""
-    found = [crossing(arm, range(60), update)["entropy"] for arm in ORDER]
+    found = [crossing(ARMS[arm], range(60), update)["entropy"] for arm in ORDER]
     for above, below in pairwise(found):
         gap = above - below
         assert gap.mean() > 5 * gap.std(ddof=1) / len(gap) ** 0.5
@@ -71,15 +72,29 @@ def test_expected_updates_explain_the_order_and_most_of_the_gaps():
     gaps = {}
     for update in ("sampled", "expected"):
         gaps[update] = (
-            crossing("asymgrpo", range(40), update)["entropy"] - crossing("grpo", range(40), update)["entropy"]
+            crossing(ARMS["asymgrpo"], range(40), update)["entropy"]
+            - crossing(ARMS["grpo"], range(40), update)["entropy"]
         ).mean()
     assert gaps["expected"] > 0.05
     assert gaps["sampled"] == pytest.approx(gaps["expected"], rel=0.2)
 
 
+def test_centred_exponents_keep_entropy_too():
+    """On the line of centred groups, beta_pos + beta_neg = 1, entropy at matched success rises with beta_pos."""
+    found = {}
+    for beta_pos in (0.9, 0.6, 0.5, 0.4):
+        arm = get_arm("asymgrpo", {"beta_pos": beta_pos, "beta_neg": round(1 - beta_pos, 1)})
+        assert acts_of(arm, GROUP).centred
+        found[beta_pos] = crossing(arm, range(40), "sampled")["entropy"]
+    for above, below in pairwise(found.values()):
+        gap = above - below
+        assert gap.mean() > 5 * gap.std(ddof=1) / len(gap) ** 0.5
+    assert found[0.9].mean() > crossing(ARMS["asymgrpo"], range(40), "sampled")["entropy"].mean()
+
+
 def test_arms_with_a_constant_s_are_one_arm_at_another_speed():
     """Expected natural updates depend on s alone: REINFORCE and Dr.GRPO have the same entropy at the same success."""
-    one, other = (crossing(arm, range(4), "expected", "natural", 0.02) for arm in ("reinforce", "dr_grpo"))
+    one, other = (crossing(ARMS[arm], range(4), "expected", "natural", 0.02) for arm in ("reinforce", "dr_grpo"))
     np.testing.assert_allclose(one["entropy"], other["entropy"], atol=1e-4)
     np.testing.assert_allclose(other["steps"] / one["steps"], 2 / (1 - 1 / GROUP), rtol=1e-2)
 
