@@ -52,11 +52,11 @@ def main(
     from asymgrpo.study.settings import loads
 
     asked = loads(settings)
-    arms, study, group = read(asked)
+    arms, theory, group = read(asked)
     acts, like = told_apart(arms, group)
     if GRPO.name not in acts:
         raise InputError(f"--settings: {GRPO.name} is not among the arms, and differences are taken from it; add it.")
-    write_table(as_table(rows(acts, study)), out, derived({}) | {"settings": asked, "acts_like": like})
+    write_table(as_table(rows(acts, theory)), out, derived({}) | {"settings": asked, "acts_like": like})
 
 
 def read(asked: Mapping[str, Any]) -> tuple[dict[str, Arm], Theory, int]:
@@ -72,11 +72,11 @@ def read(asked: Mapping[str, Any]) -> tuple[dict[str, Arm], Theory, int]:
     return arms, parse_section("theory", options["theory"]), int(options["group_size"])
 
 
-def rows(acts: Mapping[str, Acts], study: Theory) -> Iterator[Row]:
+def rows(acts: Mapping[str, Acts], theory: Theory) -> Iterator[Row]:
     for arm, found in acts.items():
         yield from ({"arm": arm} | row for row in weights(found))
-        yield from ({"arm": arm} | row for row in equation(found, study))
-    yield from crossings(acts, study)
+        yield from ({"arm": arm} | row for row in equation(found, theory))
+    yield from crossings(acts, theory)
 
 
 def weights(acts: Acts) -> Iterator[Row]:
@@ -95,9 +95,9 @@ def weights(acts: Acts) -> Iterator[Row]:
     yield {"part": "size", "quantity": "mean_abs_mixed", "value": mean_size(acts, prompts, mixed=True)}
 
 
-def equation(acts: Acts, study: Theory) -> Iterator[Row]:
+def equation(acts: Acts, theory: Theory) -> Iterator[Row]:
     """Slopes of entropy, measured and predicted, for both gradients; the bonus is left out."""
-    for number, pair in enumerate(cases(acts, study.cases, study.answers, study.spread, study.seed)):
+    for number, pair in enumerate(cases(acts, theory.cases, theory.answers, theory.spread, theory.seed)):
         for update, case in zip(("group", "expected"), pair, strict=True):
             for gradient in EXACT:
                 about = {"part": "equation", "gradient": gradient, "update": update, "case": number}
@@ -105,16 +105,16 @@ def equation(acts: Acts, study: Theory) -> Iterator[Row]:
                     yield about | {"quantity": name, "value": value}
 
 
-def crossings(acts: Mapping[str, Acts], study: Theory) -> Iterator[Row]:
+def crossings(acts: Mapping[str, Acts], theory: Theory) -> Iterator[Row]:
     """Every arm trained with both gradients, on drawn groups and by expected updates."""
-    seeds = range(study.seed, study.seed + study.seeds)
-    prompts = make_prompts(seeds, study.prompts, study.answers, study.most_correct, study.spread)
-    draws = Draws(seeds, study.prompts, acts[GRPO.name].group)
-    rates = {"plain": study.learning_rate, "natural": study.natural_learning_rate}
+    seeds = range(theory.seed, theory.seed + theory.seeds)
+    prompts = make_prompts(seeds, theory.prompts, theory.answers, theory.most_correct, theory.spread)
+    draws = Draws(seeds, theory.prompts, acts[GRPO.name].group)
+    rates = {"plain": theory.learning_rate, "natural": theory.natural_learning_rate}
     for gradient in DIRECTIONS:
         for update in UPDATES:
             about = {"part": "crossing", "gradient": gradient, "update": update}
-            trained = _trainer(prompts, draws if update == "sampled" else None, gradient, rates[gradient], study)
+            trained = _trainer(prompts, draws if update == "sampled" else None, gradient, rates[gradient], theory)
             reference = trained(acts[GRPO.name])
             for arm, found in acts.items():
                 for (at, values), (_, grpo) in zip(trained(found), reference, strict=True):
@@ -124,10 +124,10 @@ def crossings(acts: Mapping[str, Acts], study: Theory) -> Iterator[Row]:
 
 
 def _trainer(
-    prompts: Prompts, draws: Draws | None, gradient: str, learning_rate: float, study: Theory
+    prompts: Prompts, draws: Draws | None, gradient: str, learning_rate: float, theory: Theory
 ) -> Callable[[Acts], list[tuple[float, dict[str, Array]]]]:
     def trained(acts: Acts) -> list[tuple[float, dict[str, Array]]]:
-        found = train(acts, prompts, draws, gradient, learning_rate, study.success, study.max_steps, study.k)
+        found = train(acts, prompts, draws, gradient, learning_rate, theory.success, theory.max_steps, theory.k)
         return [(crossing.success, crossing.values) for crossing in found]
 
     return trained
