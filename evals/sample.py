@@ -21,7 +21,7 @@ from evals.estimates.outcomes import outcome_of
 from evals.io import DataError, provenance, read_json, sha256_file, write_table
 
 if TYPE_CHECKING:
-    from asymgrpo.rollout import RolloutEngine
+    from asymgrpo.rollout import Sampler
 
 SCHEMA = pa.schema(
     [
@@ -125,7 +125,7 @@ def steps_to_sample(
 def sample_checkpoints(
     steps: Mapping[int, Path], problems: Sequence[dict[str, Any]], asked: Settings
 ) -> Iterator[dict[str, Any]]:
-    """Rows of SCHEMA of all checkpoints of one run, which one engine takes in turn; all are looked at before it starts.
+    """Rows of SCHEMA of all checkpoints of one run, which one sampler takes in turn; all are looked at before it starts.
 
     Raises:
         ModelError: a checkpoint is not usable. DataError: the checkpoints are not of one model, or as in `sample_checkpoint`.
@@ -133,7 +133,7 @@ def sample_checkpoints(
     from asymgrpo.models.checks import check_model, end_tokens
     from asymgrpo.models.directory import load_tokenizer
     from asymgrpo.models.load import read_shape
-    from asymgrpo.rollout.engines import engine_from_directory
+    from asymgrpo.rollout.samplers import sampler_from_directory
 
     evaluation, tokenizers, kinds = asked["evaluation"], {}, []
     for step, directory in steps.items():
@@ -147,23 +147,23 @@ def sample_checkpoints(
                 f"{directory}: its config.json or end tokens are not those of step {next(iter(steps))} of the same run; "
                 "train it again"
             )
-    engine = None
+    sampler = None
     for step, directory in steps.items():
-        engine = engine_from_directory(
-            evaluation["engine"], directory, tokenizers[step], evaluation["dtype"], earlier=engine
+        sampler = sampler_from_directory(
+            evaluation["engine"], directory, tokenizers[step], evaluation["dtype"], earlier=sampler
         )
-        yield from sample_checkpoint(directory, engine, tokenizers[step], problems, asked, step)
+        yield from sample_checkpoint(directory, sampler, tokenizers[step], problems, asked, step)
 
 
 def sample_checkpoint(
     directory: Path,
-    engine: RolloutEngine,
+    sampler: Sampler,
     tokenizer: Any,
     problems: Sequence[dict[str, Any]],
     asked: Settings,
     step: int,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of SCHEMA: every problem, every sample, by an engine that has the weights of `directory`.
+    """Rows of SCHEMA: every problem, every sample, by a sampler that has the weights of `directory`.
 
     Raises:
         DataError: the weights give log-probabilities that are not finite.
@@ -184,7 +184,7 @@ def sample_checkpoint(
             ids = tokenizer(render(template, problem["problem"], tokenizer), add_special_tokens=False)["input_ids"]
             key = (identity["train_seed"], identity["step"], identity["benchmark"], problem["problem_id"])
             requests.append(Request(tuple(ids), tuple(sample_seed(*key, i) for i in range(n_samples))))
-        groups = engine.generate(requests, evaluation["temperature"], evaluation["top_p"], evaluation["max_tokens"])
+        groups = sampler.generate(requests, evaluation["temperature"], evaluation["top_p"], evaluation["max_tokens"])
         for problem, group in zip(part, groups, strict=True):
             if not all(math.isfinite(x) for rollout in group for x in rollout.logprobs):
                 raise DataError(

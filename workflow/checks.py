@@ -148,7 +148,7 @@ def _batch(study: Study) -> Iterator[str]:
 def _machine(study: Study) -> Iterator[str]:
     """A GPU kind must be known and the plan must fit it; on a CPU nothing is known, so that limits must be given."""
     from asymgrpo.planner.plan import check_fits
-    from asymgrpo.planner.time import machine_of
+    from asymgrpo.planner.time import gpu_kind_of
 
     machine = study.machine
     if not machine.has_gpus:
@@ -157,7 +157,7 @@ def _machine(study: Study) -> Iterator[str]:
                 yield f"config: machine.{key} must be given when machine.kind is cpu; the planner knows GPU kinds only."
         return
     try:
-        machine_of(machine.kind)
+        gpu_kind_of(machine.kind)
     except ConfigError as error:
         yield f"config: machine.kind = {machine.kind!r} is neither cpu nor a GPU kind: {error}"
         return

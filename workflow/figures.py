@@ -12,11 +12,11 @@ Inputs = Mapping[str, Sequence[str]]
 """Option of a figure's command (`metrics`, `run-scores`, ...) -> files."""
 
 
-class Metrics:
+class MetricsFiles:
     """Where the metrics of a study's runs lie.
 
     >>> runs = [{"arm": "grpo", "seed": "0"}, {"arm": "grpo", "seed": "1"}]
-    >>> metrics = Metrics(runs, "{arm}/{seed}")
+    >>> metrics = MetricsFiles(runs, "{arm}/{seed}")
     >>> metrics.of("grpo"), metrics.of("grpo", "asymgrpo")
     (['grpo/0', 'grpo/1'], [])
     """
@@ -25,7 +25,7 @@ class Metrics:
         self.runs, self.pattern = runs, pattern
 
     def of(self, *arms: str) -> list[str]:
-        """Metrics of every run of the arms; none at all unless every one of the arms is in the study."""
+        """MetricsFiles of every run of the arms; none at all unless every one of the arms is in the study."""
         if not set(arms) <= {run["arm"] for run in self.runs}:
             return []
         return [self.pattern.format(**run) for run in self.runs if run["arm"] in arms]
@@ -33,7 +33,7 @@ class Metrics:
     def arms(self, files: Sequence[str]) -> list[str]:
         """The arms that metrics files are of.
 
-        >>> Metrics([{"arm": "grpo", "seed": "0"}], "{arm}/{seed}").arms(["grpo/0"])
+        >>> MetricsFiles([{"arm": "grpo", "seed": "0"}], "{arm}/{seed}").arms(["grpo/0"])
         ['grpo']
         """
         return list(dict.fromkeys(run["arm"] for run in self.runs if self.pattern.format(**run) in set(files)))
@@ -47,10 +47,10 @@ def in_paper(runs: Sequence[Mapping[str, str]]) -> set[str]:
     return arms if "grpo" in arms else set()
 
 
-def tainted_and_not(rules: Iterable[str]) -> bool:
+def with_and_without_benchmark(rules: Iterable[str]) -> bool:
     """Whether there is a selection rule that looks at a reported benchmark and one that does not.
 
-    >>> tainted_and_not(["best_on:chain4", "validation"]), tainted_and_not(["last"])
+    >>> with_and_without_benchmark(["best_on:chain4", "validation"]), with_and_without_benchmark(["last"])
     (True, False)
     """
     return len({rule.startswith("best_on:") for rule in rules}) == 2
@@ -75,7 +75,7 @@ def options(inputs: Inputs) -> str:
     return " ".join(f"--{name} {shlex.join(paths)}" for name, paths in inputs.items())
 
 
-def settings_of(study: Study, plan: Plan, metrics: Metrics, inputs: Inputs) -> Settings:
+def settings_of(study: Study, plan: Plan, metrics: MetricsFiles, inputs: Inputs) -> Settings:
     """The settings that the inputs of a figure must state: of the arms that it draws, as far as its inputs tell which."""
     if set(inputs) == {"theory"}:
         return theory(study)

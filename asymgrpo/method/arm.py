@@ -100,13 +100,21 @@ class KlCov(Part):
     """Weight of the penalty in the loss."""
 
 
+FOR_READERS = ("title", "about", "look")
+"""Fields of an arm that no result depends on: they are not among its settings, and no configuration changes them."""
+
+
 class Arm(Part):
     """One arm: everything in which arms may differ."""
 
     name: str
     """Of the arm, in configurations, paths and tables."""
-    about: str
+    title: str = ""
+    """Of its rows and lines in tables and figures; empty: its name."""
+    about: str = ""
     """One sentence for readers of the tables."""
+    look: Annotated[str, Field(pattern=r"^(#[0-9A-F]{6}( \d+ \d+)*)?$")] = ""
+    """Its line in every figure: a colour, then lengths of dash and gap ("#56B4E9 5 1"); empty: a colour left over."""
     reward: Literal["verifier", "random"]
     """verifier: 1 for a correct response, else 0; random: a fair coin per rollout instead (control)."""
     advantage: Advantage
@@ -131,6 +139,10 @@ class Arm(Part):
     def but(self, **changes: Any) -> Arm:
         """A validated copy with some fields changed."""
         return Arm.model_validate(self.model_dump() | changes)
+
+    def settings(self) -> dict[str, Any]:
+        """What results depend on, as JSON: every field but those for readers."""
+        return self.model_dump(mode="json", exclude=set(FOR_READERS))
 
     def advantage_fn(self, rewards: Tensor, seeds: Sequence[int]) -> Tensor:
         """Rewards [prompts, group] -> advantages, same shape. One seed per prompt, for the random control."""

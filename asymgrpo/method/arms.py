@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from asymgrpo.method.arm import (
+    FOR_READERS,
     AdaptiveEntropy,
     Arm,
     ArmError,
@@ -33,8 +34,8 @@ def fixed(estimator: Literal["reinforce", "mean_centered", "leave_one_out"]) -> 
     return {"advantage": Parameterless(estimator=estimator)}
 
 
-def variant(name: str, about: str, **changes: Any) -> Arm:
-    return GRPO.but(name=name, about=about, **changes)
+def variant(name: str, title: str, about: str, look: str = "", **changes: Any) -> Arm:
+    return GRPO.but(name=name, title=title, about=about, look=look, **changes)
 
 
 def tag(value: float) -> str:
@@ -42,9 +43,15 @@ def tag(value: float) -> str:
     return str(value).replace(".", "p")
 
 
+def ascending(levels: Mapping[str, float]) -> dict[str, float]:
+    return dict(sorted(levels.items(), key=lambda item: item[1]))
+
+
 GRPO = Arm(
     name="grpo",
-    about="GRPO: advantages standardised within the group, population std, no epsilon",
+    title="GRPO",
+    about="Advantages standardised within the group, population std, no epsilon",
+    look="#000000",
     reward="verifier",
     advantage=GroupStandardized(ddof=0, eps=0.0),
     reduction="token",
@@ -58,41 +65,61 @@ GRPO = Arm(
 )
 ENTROPY_COEF = 0.001
 """Ours: the paper names none; it trains with verl, whose long-time default and examples have this value."""
-CLIP_HIGHER = 0.28
+CLIP_HIGHER = {"clip_high": 0.28}
+DR_GRPO = fixed("mean_centered") | {"reduction": "constant"}
+ASYM = exponents(0.9, 0.4)
+COEFS, POS, NEG = (0.003, 0.01, 0.03), (0.25, 0.75, 0.9), (0.25, 0.4, 0.75)
+"""Swept: entropy coefficients, and exponents beside one of 0.5 (the sweep has 0 and 0.5 too: `BETA_POS`, `BETA_NEG`)."""
 
+# Name, title, sentence, look, and the differences from GRPO. The colours are Okabe and Ito's, told apart with every common colour
+# blindness; dashes help in grey print.
 MAIN = (
-    variant("reinforce", "Fixed advantages +1 and -1 (beta = 0), same clipped surrogate", **fixed("reinforce")),
+    variant("reinforce", "REINFORCE", "Fixed advantages +1 and -1, same clipping", "#B8860B", **fixed("reinforce")),
     GRPO,
-    variant("grpo_entropy", "GRPO with an entropy bonus", entropy_coef=ENTROPY_COEF),
-    variant("grpo_clip_higher", "GRPO with the upper clip bound raised", clip_high=CLIP_HIGHER),
-    variant("dr_grpo", "Mean-centred, constant length", **fixed("mean_centered"), reduction="constant"),
-    variant("asymgrpo", "AsymGRPO: exponents 0.9 on correct, 0.4 on wrong rollouts", **exponents(0.9, 0.4)),
-    variant("asymgrpo_clip_higher", "Both together", **exponents(0.9, 0.4), clip_high=CLIP_HIGHER),
+    variant("grpo_entropy", "GRPO + entropy bonus", "Entropy bonus", "#56B4E9 5 1", entropy_coef=ENTROPY_COEF),
+    variant("grpo_clip_higher", "GRPO + Clip-higher", "Upper clip bound raised", "#009E73 3 1 1 1", **CLIP_HIGHER),
+    variant("dr_grpo", "Dr.GRPO", "Mean-centred, constant length", "#CC79A7 5 1 1 1", **DR_GRPO),
+    variant("asymgrpo", "AsymGRPO", "Exponent 0.9 on correct, 0.4 on wrong rollouts", "#D55E00", **ASYM),
+    variant("asymgrpo_clip_higher", "AsymGRPO + Clip-higher", "Both together", "#0072B2 4 1", **ASYM, **CLIP_HIGHER),
 )
-BETA_POS = (0.25, 0.75, 0.9)
-"""Swept with beta_neg = 0.5; the sweep's 0 is negative_only, its 0.5 is grpo."""
-BETA_NEG = (0.25, 0.4, 0.75)
-"""Swept with beta_pos = 0.5; the sweep's 0 is positive_only, its 0.5 is grpo."""
+"""The arms of Table 1, in its order."""
 ANALYSES = (
-    variant("positive_only", "Only correct rollouts are modulated by p", **exponents(0.5, 0.0)),
-    variant("negative_only", "Only wrong rollouts are modulated by p", **exponents(0.0, 0.5)),
-    variant("ent_decrease", "Positive-only with the modulation reversed", **exponents(-0.5, 0.0)),
-    variant("ent_increase", "Negative-only with the modulation reversed", **exponents(0.0, -0.5)),
-    *(variant(f"grpo_entropy_{tag(c)}", f"Entropy bonus {c}", entropy_coef=c) for c in (0.003, 0.01, 0.03)),
-    *(variant(f"beta_pos_{tag(b)}", f"Sweep: exponents {b} / 0.5", **exponents(b, 0.5)) for b in BETA_POS),
-    *(variant(f"beta_neg_{tag(b)}", f"Sweep: exponents 0.5 / {b}", **exponents(0.5, b)) for b in BETA_NEG),
-    variant("random_reward", "Control: GRPO on coin flips instead of verdicts", reward="random"),
-    variant("rloo", "RLOO: leave-one-out baseline, no scaling", **fixed("leave_one_out")),
-    variant("w_reinforce", "Fixed advantages +0.1 and -1", advantage=WReinforce(positive_weight=0.1)),
+    # One colour per side that is modulated; dashed where the modulation is reversed.
+    variant("positive_only", "positive-only (0.5 / 0)", "p acts on correct rollouts", "#0072B2", **exponents(0.5, 0.0)),
+    variant("negative_only", "negative-only (0 / 0.5)", "p acts on wrong rollouts", "#D55E00", **exponents(0.0, 0.5)),
+    variant("ent_decrease", "EntDecrease (−0.5 / 0)", "Positive-only reversed", "#0072B2 3 1", **exponents(-0.5, 0.0)),
+    variant("ent_increase", "EntIncrease (0 / −0.5)", "Negative-only reversed", "#D55E00 3 1", **exponents(0.0, -0.5)),
+    *(variant(f"grpo_entropy_{tag(c)}", f"GRPO + entropy bonus {c}", "Entropy bonus", entropy_coef=c) for c in COEFS),
+    *(variant(f"beta_pos_{tag(b)}", f"exponents {b} / 0.5", "Sweep of beta_pos", **exponents(b, 0.5)) for b in POS),
+    *(variant(f"beta_neg_{tag(b)}", f"exponents 0.5 / {b}", "Sweep of beta_neg", **exponents(0.5, b)) for b in NEG),
+    variant("random_reward", "GRPO on random rewards", "Control: coin flips in place of verdicts", reward="random"),
+    variant("rloo", "RLOO", "Leave-one-out baseline, no scaling", **fixed("leave_one_out")),
+    variant("w_reinforce", "W-REINFORCE", "Fixed advantages +0.1 and -1", advantage=WReinforce(positive_weight=0.1)),
     variant(
         "grpo_adaptive_entropy",
-        "GRPO with an entropy coefficient steered to a target",
+        "GRPO + adaptive entropy bonus",
+        "Entropy coefficient steered to a target",
         adaptive_entropy=AdaptiveEntropy(target=0.2, delta=0.005, low=0.0, high=1.0),
     ),
-    variant("clip_cov", "GRPO with Clip-Cov", covariance=ClipCov(fraction=0.0002, low=1.0, high=5.0)),
-    variant("kl_cov", "GRPO with KL-Cov", covariance=KlCov(fraction=0.002, coef=1.0)),
+    variant(
+        "clip_cov",
+        "GRPO + Clip-Cov",
+        "Some tokens of high covariance have no gradient",
+        covariance=ClipCov(fraction=0.0002, low=1.0, high=5.0),
+    ),
+    variant(
+        "kl_cov",
+        "GRPO + KL-Cov",
+        "Penalty on the tokens of highest covariance",
+        covariance=KlCov(fraction=0.002, coef=1.0),
+    ),
 )
+"""All other arms, in the order of figures that show them all."""
 ARMS: dict[str, Arm] = {arm.name: arm for arm in (*MAIN, *ANALYSES)}
+BETA_POS = ascending({"negative_only": 0.0, "grpo": 0.5} | {f"beta_pos_{tag(b)}": b for b in POS})
+"""Sweep: arm -> exponent on correct rollouts, that on wrong ones being 0.5."""
+BETA_NEG = ascending({"positive_only": 0.0, "grpo": 0.5} | {f"beta_neg_{tag(b)}": b for b in NEG})
+"""Sweep: arm -> exponent on wrong rollouts, that on correct ones being 0.5."""
 
 
 def get_arm(name: str, overrides: Mapping[str, Any] | None = None) -> Arm:
@@ -112,7 +139,7 @@ def get_arm(name: str, overrides: Mapping[str, Any] | None = None) -> Arm:
         raise ArmError(f"arms.{name}: give either advantage or {' and '.join(parameters)}, not both.")
     if parameters:
         changes["advantage"] = arm.advantage.model_dump() | parameters
-    known = [key for key in Arm.model_fields if key not in ("name", "about")] + list(arm.advantage_parameters)
+    known = [key for key in Arm.model_fields if key not in ("name", *FOR_READERS)] + list(arm.advantage_parameters)
     for key in changes:
         if key not in known:
             raise ArmError(f"arms.{name}.{key} cannot be changed; choose from {', '.join(known)}.")
@@ -147,5 +174,5 @@ def idle_with_one_update(arm: Arm) -> list[str]:
 
 def differences(arm: Arm) -> dict[str, tuple[Any, Any]]:
     """Field -> (value in GRPO, value in this arm), for the fields that differ."""
-    ours, grpo = (a.model_dump(mode="json", exclude={"name", "about"}) for a in (arm, GRPO))
-    return {key: (grpo[key], ours[key]) for key in ours if ours[key] != grpo[key]}
+    ours, grpo = arm.settings(), GRPO.settings()
+    return {key: (grpo[key], ours[key]) for key in ours if key != "name" and ours[key] != grpo[key]}

@@ -47,9 +47,10 @@ def describe(arm: Arm) -> dict[str, Any]:
     """The arm's fields, its differences from GRPO, what each convention means, its advantages at G = 8."""
     return {
         "arm": arm.name,
+        "title": arm.title or arm.name,
         "about": arm.about,
         "differs_from_grpo": {k: {"grpo": g, "arm": a} for k, (g, a) in differences(arm).items()},
-        "fields": arm.model_dump(mode="json", exclude={"name", "about"}),
+        "fields": {k: v for k, v in arm.settings().items() if k != "name"},
         "meaning": meaning(arm),
         "advantages": {f"{c} of {GROUP} correct": values for c, values in enumerate(_table(arm))},
     }
@@ -161,11 +162,13 @@ def _table(arm: Arm) -> list[dict[str, float]]:
 
 def _listing() -> str:
     main = {arm.name for arm in MAIN}
-    return "\n".join(f"{name:24}{'main' if name in main else '':6}{arm.about}" for name, arm in ARMS.items())
+    return "\n".join(
+        f"{name:24}{'main' if name in main else '':6}{arm.title or name}: {arm.about}" for name, arm in ARMS.items()
+    )
 
 
 def _page(found: dict[str, Any]) -> str:
-    lines = [f"{found['arm']}: {found['about']}", "", "Differs from grpo in:"]
+    lines = [f"{found['arm']} ({found['title']}): {found['about']}", "", "Differs from grpo in:"]
     lines += [f"  {k}: {v['grpo']} -> {v['arm']}" for k, v in found["differs_from_grpo"].items()] or ["  nothing"]
     lines += ["", "Fields:", *(f"  {k:20}{v}" for k, v in found["fields"].items())]
     lines += ["", "Conventions:", *(f"  {k:20}{v}" for k, v in found["meaning"].items())]

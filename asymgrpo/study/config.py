@@ -123,7 +123,7 @@ class Train(Section):
     rollout_engine: Literal["torch", "vllm"]
     """What generates the responses that are trained on: torch (our own decoding, no further install) or vllm."""
     engine_memory_fraction: Fraction = 0.35
-    """Share of a GPU's memory, from 0 to 1, that vLLM may take for weights and cache (ignored by the torch engine)."""
+    """Share of a GPU's memory, from 0 to 1, that vLLM may take for weights and cache (ignored by the torch sampler)."""
     micro_batch: Positive
     """Sequences per forward and backward pass on one rank."""
     logits_chunk: Positive | None
@@ -179,7 +179,7 @@ LOWEST_VLLM_TEMPERATURE = 0.01
 BUCKET = 500_000_000
 """Most numbers in DeepSpeed's reduction buffer, which it allocates whole in stages 1 to 3 (its default reduce_bucket_size)."""
 MAX_SEQUENCES = 256
-"""Sequences that a vLLM engine decodes together; the rest waits."""
+"""Sequences that a vLLM sampler decodes together; the rest waits."""
 PER_MODEL = ("temperature", "top_p", "max_tokens", "engine", "batch")
 """Fields of `evaluation` that a model may change."""
 
@@ -259,7 +259,7 @@ class Machine(Section):
     """What one training job asks of the machine or cluster that it runs on."""
 
     kind: str
-    """cpu, or a GPU kind of asymgrpo/planner/machines.yaml: every rank has one such GPU, and a plan that cannot fit is
+    """cpu, or a GPU kind of asymgrpo/planner/gpu_kinds.yaml: every rank has one such GPU, and a plan that cannot fit is
     refused."""
     cpus_per_rank: Positive
     """CPU threads of each training process."""

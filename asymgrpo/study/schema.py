@@ -41,13 +41,15 @@ def schema() -> Node:
 
 def _changes_of_arm(arm: Node) -> Node:
     """Fields of an arm that a study may change, and the parameters of all estimators by their own names."""
+    from asymgrpo.method.arm import FOR_READERS
+
     parameters = {
         key: node
         for choice in arm["properties"]["advantage"]["oneOf"]
         for key, node in arm["$defs"][choice["$ref"].rsplit("/", 1)[1]]["properties"].items()
         if key != "estimator"
     }
-    fields = {key: node for key, node in arm["properties"].items() if key not in ("name", "about")}
+    fields = {key: node for key, node in arm["properties"].items() if key not in ("name", *FOR_READERS)}
     about = {"type": "object", "additionalProperties": False, "description": "Changed fields of an arm."}
     return about | {"properties": fields | parameters}
 

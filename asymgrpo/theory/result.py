@@ -68,7 +68,7 @@ def read(asked: Mapping[str, Any]) -> tuple[dict[str, Arm], Theory, int]:
         raise InputError(
             f"--settings: options.{sorted(missing)[0]} is missing; `asymgrpo settings RESULTS --theory` prints the settings."
         )
-    arms = {name: Arm.model_validate({"about": "", **fields}) for name, fields in options["arms"].items()}
+    arms = {name: Arm.model_validate(fields) for name, fields in options["arms"].items()}
     return arms, parse_section("theory", options["theory"]), int(options["group_size"])
 
 

@@ -65,7 +65,7 @@ def main(
     train = parse_section("train", asked["train"] | loads(operation))
     if problems_found := indivisible(train, "train"):
         raise ConfigError("\n".join(problems_found))
-    arm = Arm.model_validate({"about": "", **asked["arm"]})
+    arm = Arm.model_validate(asked["arm"])
     check_arm(arm, train.updates_per_rollout)
     sets = dict(item.split("=", 1) for item in evaluate)
     limit = None if stop_after is None else TimeLimit(60 * stop_after - (time.monotonic() - began))
@@ -152,7 +152,7 @@ def run_training(
     engine = Engine(load_model(model, train.dtype), train, micro_batches_per_update(train))
     longest = longest_sequence(train, training_set, sets.values(), engine.hf_config.max_position_embeddings)
     reference = reference_policy(arm, train, model, engine.device)
-    sampler = make_sampler(train, model, engine, tokenizer, longest)
+    sampler = sampler_of(train, model, engine, tokenizer, longest)
     trainer = Trainer(
         arm, train, engine, sampler, make_grader(tokenizer, workers=threads), training_set, seed, reference
     )
@@ -196,7 +196,7 @@ def run_identity(arm: Arm, train: Train, asked: Settings, model: Path, data: Seq
 
     identity = {
         "arm": arm.name,
-        "arm_fields": arm.model_dump(mode="json", exclude={"about"}),
+        "arm_fields": arm.settings(),
         "train": train.model_dump(mode="json", exclude=set(NO_EFFECT_ON_RESULTS)),
         "model": asked["model"],
         "model_sha256": {path.name: sha256_file(path) for path in sorted(model.glob("*.safetensors"))},
@@ -249,17 +249,13 @@ def read_problems(path: Path, template: str, tokenizer, max_tokens: int | None) 
 
 
 def make_grader(tokenizer, workers: int) -> Callable[[Sequence[Rollout], Sequence[str]], list[Verdict]]:
-    """Verdicts by the verifier that evaluation uses, from `workers` processes; a response cut at the limit is `truncated`,
-    whatever it says."""
-    from asymgrpo.verifier import Verdict, verify_many
+    """Verdicts by the grader that evaluation uses, from `workers` processes."""
+    from asymgrpo.verifier import grade_many, was_cut
 
-    def grade(rollouts: Sequence[Rollout], golds: Sequence[str]) -> list[Verdict]:
+    def grade(rollouts: Sequence[Rollout], reference_answers: Sequence[str]) -> list[Verdict]:
         texts = tokenizer.batch_decode([list(r.response_ids) for r in rollouts], skip_special_tokens=True)
-        whole = [i for i, r in enumerate(rollouts) if r.finish_reason == "stop"]
-        verdicts = [Verdict.truncated] * len(rollouts)
-        for i, verdict in zip(whole, verify_many([(texts[i], golds[i]) for i in whole], workers=workers), strict=True):
-            verdicts[i] = verdict
-        return verdicts
+        cut = [was_cut(r.finish_reason) for r in rollouts]
+        return grade_many(zip(texts, reference_answers, cut, strict=True), workers=workers)
 
     return grade
 
@@ -281,15 +277,15 @@ def longest_sequence(
     return longest
 
 
-def make_sampler(train: Train, model: Path, engine, tokenizer, longest: int):
+def sampler_of(train: Train, model: Path, engine, tokenizer, longest: int):
     """The rollout engine that the configuration names, on the trainer's weights, for sequences of `longest` tokens."""
     from asymgrpo.rollout.base import Limits
-    from asymgrpo.rollout.engines import make_engine
+    from asymgrpo.rollout.samplers import make_sampler
 
     limits = Limits(
         longest, train.engine_memory_fraction, train.verify_weights_every or 0, sleeps=True, head_dtype=train.head_dtype
     )
-    return make_engine(train.rollout_engine, model, engine.hf_config, engine.weights(), tokenizer, train.dtype, limits)
+    return make_sampler(train.rollout_engine, model, engine.hf_config, engine.weights(), tokenizer, train.dtype, limits)
 
 
 def reference_policy(arm: Arm, train: Train, model: Path, device):

@@ -17,7 +17,7 @@ from asymgrpo.method.arm import Arm
 from asymgrpo.method.losses import active_entropy_coef, next_entropy_coef, tis_weights
 from asymgrpo.method.objective import loss_terms
 from asymgrpo.method.reduce import counts, reduce
-from asymgrpo.rollout import Request, Rollout, RolloutEngine
+from asymgrpo.rollout import Request, Rollout, Sampler
 from asymgrpo.seeds import derive, occurrences, prompt_order
 from asymgrpo.study.config import Train
 from asymgrpo.study.outcome import DivergedError
@@ -41,7 +41,7 @@ class Problem:
 
 
 Grader = Callable[[Sequence[Rollout], Sequence[str]], list[Verdict]]
-"""Verdicts of rollouts against gold answers."""
+"""Verdicts of rollouts against reference answers."""
 
 
 class MismatchError(FailedError):
@@ -56,7 +56,7 @@ class Trainer:
         arm: Arm,
         train: Train,
         engine: Engine,
-        sampler: RolloutEngine,
+        sampler: Sampler,
         grade: Grader,
         problems: Sequence[Problem],
         run_seed: int,
@@ -139,8 +139,8 @@ class Trainer:
     def judge(self, groups: Sequence[Sequence[Rollout]], problems: Sequence[Problem]) -> tuple[np.ndarray, Tensor]:
         """Verdicts and r(x, y) in {0, 1}, both [prompts, G]."""
         flat = [rollout for group in groups for rollout in group]
-        golds = [p.answer for p, group in zip(problems, groups, strict=True) for _ in group]
-        verdicts = self.grade(flat, golds)
+        reference_answers = [p.answer for p, group in zip(problems, groups, strict=True) for _ in group]
+        verdicts = self.grade(flat, reference_answers)
         rewards = torch.tensor([reward(v) for v in verdicts], dtype=torch.float64)
         shape = (len(groups), self.train.group_size)
         return np.array([v.value for v in verdicts]).reshape(shape), rewards.reshape(shape)

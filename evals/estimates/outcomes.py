@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from asymgrpo.study.outcome import Diverged, read
 from evals.io import DataError, read_metadata
+from evals.names import title
 
 Lost = Mapping[tuple[str, str], Mapping[int, int]]
 """(model, arm) -> training seed -> the step at which it diverged."""
@@ -87,15 +88,15 @@ def in_words(n_finished: int, steps: Sequence[int]) -> str:
     return f"diverged ({len(steps)} of {n_finished + len(steps)} seeds, {at})"
 
 
-def sentence(lost: Lost, titles: Mapping[str, str]) -> str:
+def sentence(lost: Lost) -> str:
     """All diverged runs in a sentence, empty if there is none.
 
-    >>> sentence({("tiny", "grpo"): {0: 3, 2: 5}}, {"grpo": "GRPO"})
+    >>> sentence({("tiny", "grpo"): {0: 3, 2: 5}})
     'Diverged: GRPO (seed 0 at step 3, seed 2 at step 5).'
     """
     models = {model for model, _ in lost}
     parts = []
     for (model, arm), seeds in lost.items():
         at = ", ".join(f"seed {seed} at step {step}" for seed, step in sorted(seeds.items()))
-        parts.append(f"{f'{model}: ' if len(models) > 1 else ''}{titles.get(arm, arm)} ({at})")
+        parts.append(f"{f'{model}: ' if len(models) > 1 else ''}{title(arm)} ({at})")
     return f"Diverged: {'; '.join(parts)}." if parts else ""

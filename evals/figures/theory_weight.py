@@ -13,7 +13,7 @@ from evals.cli import run
 from evals.figures.series import OutPrefix
 from evals.figures.style import RC, look, panels, save
 from evals.figures.theory import TheoryTable, read_part
-from evals.tables.table1 import TITLES
+from evals.names import title
 
 ARMS = ("reinforce", "grpo", "asymgrpo", "maxrl", "positive_only", "negative_only")
 """Those of them that are in the table are drawn."""
@@ -37,7 +37,7 @@ def theory_weight(rows: pd.DataFrame) -> Figure:
             axis.set_ylim(bottom=0)
         figure.legend(
             axes[0].get_lines(),
-            [TITLES.get(arm, arm) for arm in arms],
+            [title(arm) for arm in arms],
             loc="outside lower center",
             ncols=3,
             handlelength=3,
@@ -48,7 +48,7 @@ def theory_weight(rows: pd.DataFrame) -> Figure:
 def finding(weight: pd.DataFrame, size: pd.DataFrame) -> str:
     """The share of hard prompts in the gain of success, as one sentence."""
     share = size[size["quantity"] == "hard_share"].set_index("arm")["value"]
-    parts = [f"{TITLES.get(arm, arm)} {100 * share[arm]:.1f} %" for arm in ARMS if arm in share.index]
+    parts = [f"{title(arm)} {100 * share[arm]:.1f} %" for arm in ARMS if arm in share.index]
     return f"Share of prompts with q < 1/2 in the first-order gain of success: {'; '.join(parts)}."
 
 

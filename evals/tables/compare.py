@@ -34,8 +34,8 @@ from evals.estimates.cells import (
 from evals.estimates.outcomes import Lost, of_files, of_frame
 from evals.estimates.stats import holm, paired_difference
 from evals.io import DataError, data_hash, derived, inputs_metadata, read_json, read_schema, write_table
+from evals.names import TABLE_1, in_order, percent, title
 from evals.tables.score import AVERAGE, SeedVarianceRule, metrics_of, seed_variances
-from evals.tables.table1 import ARMS, TITLES, in_order, percent
 
 SCHEMA = pa.schema(
     [
@@ -151,7 +151,7 @@ def compare_arms(
     rows, lost = [], lost or {}
     for model, group in _groups(_with_lost(counts, lost)):
         mine = _arms(counts, model, group)
-        names = in_order({*mine, *(arm for where, arm in lost if where == model)}, ARMS)
+        names = in_order({*mine, *(arm for where, arm in lost if where == model)}, TABLE_1)
         pairs = [(b, a) for a, b in itertools.combinations(names, 2)]
         if against is not None:
             pairs = [(arm, against) for arm in names if arm != against and against in names]
@@ -178,7 +178,7 @@ def compare_sets(
     rows = []
     for model, group in _groups(shared):
         left, right = _arms(first, model, group), _arms(second, model, group)
-        names = in_order((key[1] for key in shared if key[0] == model), ARMS)
+        names = in_order((key[1] for key in shared if key[0] == model), TABLE_1)
         pairs = [(arm, arm) for arm in names if all((model, arm, name) in shared for name in group)]
         rows += _differences(model, group, left, right, pairs, settings, lost)
     return rows
@@ -189,7 +189,7 @@ ArmCounts = dict[str, list[Counts]]
 
 def _arms(counts: CountsOf, model: str, group: list[str]) -> ArmCounts:
     """Arms of a model that were measured on every benchmark of the group, in the order of the table."""
-    names = in_order((key[1] for key in counts if key[0] == model), ARMS)
+    names = in_order((key[1] for key in counts if key[0] == model), TABLE_1)
     complete = [arm for arm in names if all((model, arm, name) in counts for name in group)]
     return {arm: [counts[model, arm, name] for name in group] for arm in complete}
 
@@ -278,18 +278,18 @@ def render(rows: list[dict[str, Any]], metric: str) -> str:
     lines = ["| model | checkpoint | benchmark | A − B | points [95 %] | p | p (Holm) |", "|---" * 7 + "|"]
     for row in rows:
         if row["metric"] == metric:
-            a, b = TITLES.get(row["a"], row["a"]), TITLES.get(row["b"], row["b"])
+            a, b = title(row["a"]), title(row["b"])
             pair = a if a == b else f"{a} − {b}"
             points, p, p_holm = difference_cells(row)
             lines.append(
-                f"| {row['model']} | {row['selection']} | {TITLES.get(row['benchmark'], row['benchmark'])} "
+                f"| {row['model']} | {row['selection']} | {title(row['benchmark'])} "
                 f"| {pair} | {points} | {p} | {p_holm} |"
             )
     return "\n".join(lines)
 
 
 def _known_arms(by_rule: Mapping[str, CountsOf]) -> list[str]:
-    return in_order((key[1] for counts in by_rule.values() for key in counts), ARMS)
+    return in_order((key[1] for counts in by_rule.values() for key in counts), TABLE_1)
 
 
 def main(

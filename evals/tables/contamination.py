@@ -44,7 +44,7 @@ SCHEMA = pa.schema(
     ]
 )
 
-Problem = Mapping[str, Any]
+Row = Mapping[str, Any]
 
 
 def normalise_problem(text: str) -> str:
@@ -69,7 +69,7 @@ def token_grams(text: str) -> set[tuple[str, ...]]:
 class TrainingIndex:
     """Training problems, findable by text, by normalised text and by token 5-gram."""
 
-    def __init__(self, problems: Sequence[Problem]):
+    def __init__(self, problems: Sequence[Row]):
         self.problems = problems
         self.exact = {row["problem"]: i for i, row in reversed(list(enumerate(problems)))}
         self.normalised = {normalise_problem(text): i for text, i in reversed(self.exact.items())}
@@ -100,7 +100,7 @@ class TrainingIndex:
         return nearest, exact is not None, normalised is not None, jaccard
 
 
-def overlap(train: Sequence[Problem], benchmarks: Mapping[str, Sequence[Problem]], threshold: float) -> pa.Table:
+def overlap(train: Sequence[Row], benchmarks: Mapping[str, Sequence[Row]], threshold: float) -> pa.Table:
     """Pairs that are exact, normalised or have jaccard >= threshold; at most one per benchmark problem.
 
     Args:

@@ -12,7 +12,7 @@ import yaml
 
 from asymgrpo.tasks.benchmarks import BENCHMARKS, load
 from evals.estimates.passk import avg_at_n, pass_at_k
-from evals.grade import gold_answers, grade_samples
+from evals.grade import grade_samples, reference_answers
 from evals.io import read_json, read_metadata, read_table, write_json, write_table
 from evals.lm_eval import FOLDER, SAMPLES, task_config
 from evals.lm_eval.__main__ import task_text
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 STUDY = yaml.safe_load((ROOT / "config/default.yaml").read_text())
 CHAINS = ("chain2", "chain3", "chain4")
 MAX_TOKENS = 16
-# How the model of these tests is taught to answer problem i; {a} is the gold.
+# How the model of these tests is taught to answer problem i; {a} is the reference answer.
 LESSONS = {
     "right": "\\boxed{{{a}}}",
     "wrong": "\\boxed{{{a}0}}",
@@ -79,8 +79,8 @@ def harness(home: Path, config: str, *changes: object, check: bool = True) -> su
 
 
 def graded(home: Path, samples: pa.Table) -> list[dict]:
-    golds = gold_answers(home / "data" / f"{chain}.parquet" for chain in CHAINS)
-    return grade_samples(samples, golds, workers=1).to_pylist()
+    answers = reference_answers(home / "data" / f"{chain}.parquet" for chain in CHAINS)
+    return grade_samples(samples, answers, workers=1).to_pylist()
 
 
 def sampled_by_us(home: Path) -> list[dict]:

@@ -12,10 +12,19 @@ import pytest
 from made_up import EVERY_ARM, MAIN, SEEDS
 from scipy.stats import t
 
+from asymgrpo.method.arms import BETA_NEG, BETA_POS
 from evals import asked
-from evals.claims.table import BETA_NEG, BETA_POS, BONUSES
+from evals.figures import (
+    ARMS,
+    covariance,
+    displacement,
+    none_solved,
+    paper_vs_reproduction,
+    selection_bias,
+    series,
+    style,
+)
 from evals.figures import __main__ as several
-from evals.figures import covariance, displacement, none_solved, paper_vs_reproduction, selection_bias, series, style
 from evals.figures.series import Band
 from evals.io import DataError, read_json, read_table, write_table
 from evals.report import results_page
@@ -28,16 +37,7 @@ ALL = sorted(path.stem for path in (ROOT / "evals/figures").glob("*.py") if path
 MODULES = [name for name in ALL if not name.startswith("theory_")]
 THEORY = set(ALL) - set(MODULES)
 """Figures of no run: tests/theory."""
-ARMS_OF = {
-    "training_curves": MAIN,
-    "entropy_accuracy": ("reinforce", "grpo", "positive_only", "negative_only"),
-    "reversal": ("grpo", "positive_only", "ent_decrease", "negative_only", "ent_increase"),
-    "entropy_coefficient": ("grpo", *BONUSES, "positive_only"),
-    "covariance": ("reinforce", "grpo", "asymgrpo"),
-    "none_solved": tuple(BETA_POS),
-    "displacement": tuple(BETA_NEG),
-    "synergy": ("grpo", "grpo_clip_higher", "asymgrpo", "asymgrpo_clip_higher"),
-}
+ARMS_OF = {"training_curves": MAIN} | ARMS
 SCORED = {"entropy_accuracy", "reversal", "entropy_coefficient", "synergy", "selection_bias"}
 
 
@@ -292,8 +292,8 @@ def test_each_of_several_figures_has_its_own_settings(capsys, monkeypatch, tmp_p
 def test_a_figure_without_one_of_its_arms_is_not_drawn() -> None:
     runs = [{"arm": arm, "seed": "0"} for arm in ("grpo", "asymgrpo")]
     figures = {
-        "one": {"metrics": inputs_of.Metrics(runs, "{arm}").of("grpo")},
-        "two": {"metrics": inputs_of.Metrics(runs, "{arm}").of("grpo", "reinforce"), "scores": ["s"]},
+        "one": {"metrics": inputs_of.MetricsFiles(runs, "{arm}").of("grpo")},
+        "two": {"metrics": inputs_of.MetricsFiles(runs, "{arm}").of("grpo", "reinforce"), "scores": ["s"]},
     }
     assert inputs_of.drawable(figures) == ["one"]
 

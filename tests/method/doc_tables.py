@@ -23,8 +23,8 @@ def arms_table() -> str:
     rows = []
     for name, arm in ARMS.items():
         changed = "; ".join(f"{k} = {_plain(value)}" for k, (_, value) in differences(arm).items()) or "nothing"
-        rows.append([f"`{name}`", "main" if name in main else "analysis", changed, arm.about])
-    return _markdown(["arm", "table", "differs from `grpo` in", "about"], rows)
+        rows.append([f"`{name}`", arm.title or name, "main" if name in main else "analysis", changed, arm.about])
+    return _markdown(["arm", "title", "table", "differs from `grpo` in", "about"], rows)
 
 
 def peers_table() -> str:

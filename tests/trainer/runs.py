@@ -44,7 +44,7 @@ def prepare(folder: Path, model: Path, arm: str = "grpo", changes: dict | None =
     write_problems(folder / "train.parquet", rows("chain_train", 24, 1), {})
     write_problems(folder / "chain2.parquet", rows("chain2", 6, 1), {})
     whole = TRAIN | train
-    fields = get_arm(arm, changes).model_dump(mode="json", exclude={"about"})
+    fields = get_arm(arm, changes).settings()
     settings = {
         "of": "run",
         "model": "tiny",

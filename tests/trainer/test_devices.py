@@ -12,7 +12,7 @@ from elsewhere import ELSEWHERE, MixedDevicesError, PretendedGpu
 from asymgrpo import devices
 from asymgrpo.devices import DeviceError, own_device, take_own_device
 from asymgrpo.rollout import Request
-from asymgrpo.rollout.torch_engine import TorchEngine
+from asymgrpo.rollout.torch_sampler import TorchSampler
 from asymgrpo.surroundings import EXPECTS_GPU
 from asymgrpo.training.engine import leave_out_shared_memory
 
@@ -27,12 +27,12 @@ REQUESTS = [
 def test_a_rollout_elsewhere_is_that_on_the_cpu(any_model, temperature, top_p):
     """The whole loop with its values: rows end at different times and the batch is compacted; results are Python's numbers."""
     weights = dict(any_model.named_parameters())
-    ours = TorchEngine(any_model.config, weights.items(), (1, 2)).generate(REQUESTS, temperature, top_p, 24)
+    ours = TorchSampler(any_model.config, weights.items(), (1, 2)).generate(REQUESTS, temperature, top_p, 24)
     with PretendedGpu():
-        engine = TorchEngine(any_model.config, weights.items(), (1, 2), ELSEWHERE)
-        theirs = engine.generate(REQUESTS, temperature, top_p, 24)
-        engine.update_weights(weights.items())
-        assert {engine.decoder.embedding.device, engine.decoder.layers[0].qkv.device} == {ELSEWHERE}
+        sampler = TorchSampler(any_model.config, weights.items(), (1, 2), ELSEWHERE)
+        theirs = sampler.generate(REQUESTS, temperature, top_p, 24)
+        sampler.update_weights(weights.items())
+        assert {sampler.decoder.embedding.device, sampler.decoder.layers[0].qkv.device} == {ELSEWHERE}
     assert ours == theirs
     assert {type(x) for group in theirs for r in group for x in (*r.response_ids, *r.logprobs)} == {int, float}
     assert len({len(r.response_ids) for group in ours for r in group}) > 1 or temperature == 0

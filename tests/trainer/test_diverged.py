@@ -18,7 +18,7 @@ from asymgrpo.method.losses import active_entropy_coef, next_entropy_coef
 from asymgrpo.method.reduce import reduce
 from asymgrpo.models.tiny import SpecError, make, parse_spec
 from asymgrpo.rollout import Rollout
-from asymgrpo.rollout.torch_engine import TorchEngine
+from asymgrpo.rollout.torch_sampler import TorchSampler
 from asymgrpo.study import outcome
 from asymgrpo.study.config import ConfigError, parse_section
 from asymgrpo.study.outcome import Diverged, DivergedError
@@ -37,7 +37,7 @@ def _process_group():
     join()
 
 
-class Sampler(TorchEngine):
+class Sampler(TorchSampler):
     """A sampler whose first log-probability is `bad`."""
 
     def __init__(self, bad: float):
@@ -117,7 +117,7 @@ def test_infinite_advantages_end_the_step():
     assert distance(weights(trainer.engine), before) == 0
 
 
-def one_is_correct(rollouts, golds):
+def one_is_correct(rollouts, reference_answers):
     return [Verdict.correct if i % 8 == 0 else Verdict.wrong for i in range(len(rollouts))]
 
 

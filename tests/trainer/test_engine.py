@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from update_cases import CASES, difference, one_update, sequences, short_run
 
 from asymgrpo.method.reduce import counts, reduce
-from asymgrpo.rollout.torch_engine import TorchEngine
+from asymgrpo.rollout.torch_sampler import TorchSampler
 from asymgrpo.training import trainer as trainer_module
 from asymgrpo.training.batch import pack
 from asymgrpo.training.policy import Policy
@@ -275,7 +275,7 @@ def test_a_saved_state_continues_to_the_bit(tmp_path, zero_stage):
     undisturbed.engine.save_state(tmp_path)
     expected = steps(undisturbed, 3, 4)
     model = tiny_model(seed=1)
-    sampler = TorchEngine(model.config, model.named_parameters(), EOS)
+    sampler = TorchSampler(model.config, model.named_parameters(), EOS)
     resumed = make_trainer(train=train, model=model, sampler=sampler)
     resumed.engine.load_state(tmp_path)
     sampler.update_weights(resumed.engine.weights())

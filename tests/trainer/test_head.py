@@ -5,7 +5,7 @@ import torch
 from tiny_trainer import EOS, join, make_trainer, settings, steps, tiny_model
 
 from asymgrpo.method.head import Float32Head, with_float32_logits
-from asymgrpo.rollout.torch_engine import TorchEngine
+from asymgrpo.rollout.torch_sampler import TorchSampler
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,6 +58,6 @@ def test_sampler_and_trainer_agree_better(zero_stage, tied):
         model = tiny_model(hidden_size=48, tie_word_embeddings=tied).bfloat16()
         with torch.no_grad():
             model.lm_head.weight.mul_(8)  # large logits, whose bfloat16 neighbours are far apart
-        sampler = TorchEngine(model.config, model.named_parameters(), EOS, head_dtype=head_dtype)
+        sampler = TorchSampler(model.config, model.named_parameters(), EOS, head_dtype=head_dtype)
         gap[head_dtype] = steps(make_trainer(train=train, model=model, sampler=sampler), 1, 1)[0]["gap_mean"]
     assert gap["float32"] < gap["model"]

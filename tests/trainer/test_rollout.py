@@ -3,15 +3,15 @@
 import torch
 
 from asymgrpo.rollout import Request
-from asymgrpo.rollout.torch_engine import TorchEngine, sample
+from asymgrpo.rollout.torch_sampler import TorchSampler, sample
 from asymgrpo.training.batch import pack
 from asymgrpo.training.policy import Policy
 
 PROMPTS = [(3, 4, 5), (6, 7, 8, 9, 10, 11), (12, 13), (14,)]
 
 
-def engine(model, eos=(1, 2)) -> TorchEngine:
-    return TorchEngine(model.config, model.named_parameters(), eos)
+def sampler_on(model, eos=(1, 2)) -> TorchSampler:
+    return TorchSampler(model.config, model.named_parameters(), eos)
 
 
 def requests(samples: int = 5) -> list[Request]:
@@ -24,7 +24,7 @@ def flat(groups):
 
 def test_sampler_logprobs_are_those_of_transformers(any_model):
     for temperature in (1.0, 0.4):
-        rollouts = flat(engine(any_model).generate(requests(), temperature, 1.0, 30))
+        rollouts = flat(sampler_on(any_model).generate(requests(), temperature, 1.0, 30))
         assert {r.finish_reason for r in rollouts} == {"stop", "length"}
         batch = pack(rollouts)
         with torch.no_grad():
@@ -33,7 +33,7 @@ def test_sampler_logprobs_are_those_of_transformers(any_model):
 
 
 def test_greedy_is_that_of_transformers(any_model):
-    ours = flat(engine(any_model).generate([Request(p, (0,)) for p in PROMPTS], 0.0, 1.0, 12))
+    ours = flat(sampler_on(any_model).generate([Request(p, (0,)) for p in PROMPTS], 0.0, 1.0, 12))
     for rollout in ours:
         ids = torch.tensor([rollout.prompt_ids])
         theirs = any_model.generate(
@@ -48,15 +48,15 @@ def test_greedy_is_that_of_transformers(any_model):
 
 
 def test_a_sample_depends_on_its_seed_and_not_on_its_batch(model):
-    together = engine(model).generate(requests(), 1.0, 1.0, 20)
+    together = sampler_on(model).generate(requests(), 1.0, 1.0, 20)
     for request, group in zip(requests(), together, strict=True):
-        alone = engine(model).generate([Request(request.prompt_ids, request.seeds[2:3])], 1.0, 1.0, 20)
+        alone = sampler_on(model).generate([Request(request.prompt_ids, request.seeds[2:3])], 1.0, 1.0, 20)
         assert alone[0][0].response_ids == group[2].response_ids
     assert len({r.response_ids for r in together[1]}) > 1, "the rollouts of one prompt must differ"
 
 
 def test_a_response_ends_with_its_end_token_or_at_the_limit(model):
-    for rollout in flat(engine(model).generate(requests(20), 1.0, 1.0, 10)):
+    for rollout in flat(sampler_on(model).generate(requests(20), 1.0, 1.0, 10)):
         ended = rollout.response_ids[-1] in (1, 2)
         assert ended == (rollout.finish_reason == "stop")
         assert not set(rollout.response_ids[:-1]) & {1, 2}
@@ -86,7 +86,7 @@ def test_top_p_keeps_the_smallest_sufficient_set():
 
 def test_new_weights_reach_the_sampler(model):
     changed = {name: p + 0.1 for name, p in model.named_parameters()}
-    sampler = engine(model)
+    sampler = sampler_on(model)
     before = sampler.generate(requests(), 1.0, 1.0, 10)
     sampler.update_weights(changed.items())
     assert sampler.generate(requests(), 1.0, 1.0, 10) != before

@@ -23,8 +23,8 @@ from update_cases import sequences
 from asymgrpo.method.arms import ARMS, get_arm
 from asymgrpo.method.losses import k3_kl, ratio
 from asymgrpo.rollout import Rollout
-from asymgrpo.rollout.base import RolloutEngine
-from asymgrpo.rollout.torch_engine import TorchEngine
+from asymgrpo.rollout.base import Sampler
+from asymgrpo.rollout.torch_sampler import TorchSampler
 from asymgrpo.tasks.tokenizer import build_tokenizer
 from asymgrpo.training.batch import pack
 from asymgrpo.training.policy import Policy
@@ -44,7 +44,7 @@ def _process_group():
     join()
 
 
-def none_is_correct(rollouts, golds) -> list[Verdict]:
+def none_is_correct(rollouts, reference_answers) -> list[Verdict]:
     return [Verdict.wrong] * len(rollouts)
 
 
@@ -175,7 +175,7 @@ class Skewed:
 
     def __init__(self, shift: float):
         model = tiny_model()
-        self.inner = TorchEngine(model.config, model.named_parameters(), (1, 2))
+        self.inner = TorchSampler(model.config, model.named_parameters(), (1, 2))
         self.shift = shift
         self.update_weights, self.sleep, self.wake = self.inner.update_weights, self.inner.sleep, self.inner.wake
 
@@ -187,7 +187,7 @@ class Skewed:
         return Rollout(r.prompt_ids, r.response_ids, logprobs, r.finish_reason, r.seed)
 
 
-def final_weights(sampler: RolloutEngine, **changes) -> dict[str, torch.Tensor]:
+def final_weights(sampler: Sampler, **changes) -> dict[str, torch.Tensor]:
     trainer = make_trainer(train=settings(**{"mismatch_gate": None} | changes), sampler=sampler)
     steps(trainer, 1, 2)
     return weights(trainer.engine)

@@ -12,7 +12,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from asymgrpo.method.arm import Arm
 from asymgrpo.method.arms import ARMS
 from asymgrpo.rollout import Rollout
-from asymgrpo.rollout.torch_engine import TorchEngine
+from asymgrpo.rollout.torch_sampler import TorchSampler
 from asymgrpo.study.config import Train, parse_section
 from asymgrpo.training.engine import Engine, start_process_group
 from asymgrpo.training.stopwatch import Stopwatch
@@ -60,15 +60,15 @@ def settings(**changes) -> Train:
     return parse_section("train", base | changes)
 
 
-def even_wins(rollouts: Sequence[Rollout], golds: Sequence[str]) -> list[Verdict]:
+def even_wins(rollouts: Sequence[Rollout], reference_answers: Sequence[str]) -> list[Verdict]:
     """Correct: more even tokens than odd ones. About half of what a random model says."""
     even = [sum(1 if i % 2 == 0 else -1 for i in r.response_ids) > 0 for r in rollouts]
     return [Verdict.correct if e else Verdict.wrong for e in even]
 
 
-def even_wins_in_time(rollouts: Sequence[Rollout], golds: Sequence[str]) -> list[Verdict]:
+def even_wins_in_time(rollouts: Sequence[Rollout], reference_answers: Sequence[str]) -> list[Verdict]:
     """The same, but a response cut at the limit is truncated."""
-    verdicts = even_wins(rollouts, golds)
+    verdicts = even_wins(rollouts, reference_answers)
     return [v if r.finish_reason == "stop" else Verdict.truncated for r, v in zip(rollouts, verdicts, strict=True)]
 
 
@@ -83,7 +83,7 @@ def make_trainer(
     train = train or settings()
     model = model or tiny_model()
     engine = make_engine(train, model)
-    sampler = sampler or TorchEngine(engine.hf_config, engine.weights(), EOS)
+    sampler = sampler or TorchSampler(engine.hf_config, engine.weights(), EOS)
     more = {"problems": PROBLEMS, "run_seed": 0} | more
     return Trainer(arm, train, engine, sampler, grade, **more)
 

@@ -31,7 +31,7 @@ def base(tmp_path_factory):
 
 def test_killed_and_resumed(tmp_path, base):
     """SIGKILL after the second checkpoint; the resumed run ends with the bytes of one that was left alone: batches are the
-    same, and `generate` does not depend on what an engine did before."""
+    same, and `generate` does not depend on what a sampler did before."""
     whole = runs.prepare(tmp_path / "whole", base, **CHANGES)
     runs.finish(whole)
     killed = runs.prepare(tmp_path / "killed", base, **CHANGES)
@@ -50,8 +50,8 @@ def test_killed_and_resumed(tmp_path, base):
     assert 0 < max(row["gap_max"] for row in metrics) < 1e-4
 
 
-def test_two_ranks_have_an_engine_each(tmp_path, directories):
-    """One rank generates while the other does not; the training's process group survives both engines; ZeRO-3 weights arrive
+def test_two_ranks_have_a_sampler_each(tmp_path, directories):
+    """One rank generates while the other does not; the training's process group survives both samplers; ZeRO-3 weights arrive
     whole; no seed is used twice."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = runs.ROOT / "tests/vllm/two_ranks.py"

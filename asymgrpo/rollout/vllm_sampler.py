@@ -1,4 +1,4 @@
-"""Rollouts by vLLM, inside the training process: one engine per rank, weights handed over in memory.
+"""Rollouts by vLLM, inside the training process: one sampler per rank, weights handed over in memory.
 
 What holds, and what does not (docs/rollout.md): a call of `generate` is a function of weights and requests, so the same call
 gives the same bytes on a CPU. A sample's random numbers depend on its seed alone, but its logits are those of a batch, whose
@@ -34,8 +34,8 @@ SLEEPERS: weakref.WeakSet[Any] = weakref.WeakSet()
 """vLLM's objects of this process that may sleep and still exist."""
 
 
-class VllmEngine:
-    """A `RolloutEngine`. With top_p < 1 its log-probabilities are those of the distribution that top_p leaves."""
+class VllmSampler:
+    """A `Sampler`. With top_p < 1 its log-probabilities are those of the distribution that top_p leaves."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class VllmEngine:
     ) -> list[list[Rollout]]:
         """One vLLM request per sample: each has a seed of its own, and the prefix cache shares the prompt.
 
-        Raises ConfigError when a prompt and max_tokens exceed the engine's length.
+        Raises ConfigError when a prompt and max_tokens exceed the sampler's length.
         """
         self.check(requests, temperature, max_tokens)
         self.rouse(*ALL)
@@ -133,7 +133,7 @@ class VllmEngine:
         if longest + max_tokens > self.max_model_len:
             raise ConfigError(
                 f"a prompt of {longest} tokens and max_tokens = {max_tokens} exceed the {self.max_model_len} tokens of the "
-                "vLLM engine; shorten one of them, or leave out such problems (max_prompt_tokens)."
+                "vLLM sampler; shorten one of them, or leave out such problems (max_prompt_tokens)."
             )
         if 0 < temperature < LOWEST_VLLM_TEMPERATURE:
             raise ConfigError(
@@ -174,10 +174,10 @@ def rollout_of(output: Any, request: Request, seed: int) -> Rollout:
 
 def start(model: Path, dtype: Dtype, limits: Limits) -> Any:
     """vLLM's `LLM` in this process, with arbitrary weights. Raises ConfigError when vLLM is not installed, SamplerError for a
-    second engine that sleeps.
+    second sampler that sleeps.
 
     Among several ranks vLLM uses the training's process group, as it does for external launchers: it adds groups of one rank
-    each, so that no rank waits for another while it generates. (All ranks must start their engines together.)
+    each, so that no rank waits for another while it generates. (All ranks must start their samplers together.)
     """
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # vLLM would set this process to one thread
@@ -186,7 +186,7 @@ def start(model: Path, dtype: Dtype, limits: Limits) -> Any:
         from vllm import LLM
     except ImportError as error:
         raise ConfigError(
-            f"rollout engine vllm: vLLM cannot be imported ({error}); run `make vllm`, or choose the torch engine."
+            f"sampler vllm: vLLM cannot be imported ({error}); run `make vllm`, or choose the torch sampler."
         ) from error
     cuda = torch.cuda.is_available()
     sleeps = cuda and limits.sleeps
@@ -235,10 +235,10 @@ def start(model: Path, dtype: Dtype, limits: Limits) -> Any:
 
 
 def refuse_second_sleeper(sleeps: bool) -> None:
-    """Raises SamplerError for an engine that sleeps beside another one: vLLM's allocator for it serves one per process."""
+    """Raises SamplerError for a sampler that sleeps beside another one: vLLM's allocator for it serves one per process."""
     if sleeps and len(SLEEPERS):
         raise SamplerError(
-            "this process already has a vLLM engine that sleeps, and vLLM allows one: give it other weights by update_weights, "
+            "this process already has a vLLM sampler that sleeps, and vLLM allows one: give it other weights by update_weights, "
             "start the second in a process of its own, or set Limits.sleeps to false."
         )
 
@@ -252,13 +252,13 @@ def check_head_size(model: Path) -> None:
     known = CPUAttentionBackend.get_supported_head_sizes()
     if size not in known:
         raise ConfigError(
-            f"rollout engine vllm: {model} has attention heads of {size} numbers; on a CPU vLLM knows {known}. Use torch."
+            f"sampler vllm: {model} has attention heads of {size} numbers; on a CPU vLLM knows {known}. Use torch."
         )
 
 
-def release_with(engine: VllmEngine, core: Any, borrowed_group: bool) -> None:
-    """Shut vLLM down with its engine. In a process group that is not its own, do not: its shutdown destroys the group."""
+def release_with(sampler: VllmSampler, core: Any, borrowed_group: bool) -> None:
+    """Shut vLLM down with its sampler. In a process group that is not its own, do not: its shutdown destroys the group."""
     if borrowed_group:
         core._finalizer.detach()
     else:
-        weakref.finalize(engine, core.shutdown)
+        weakref.finalize(sampler, core.shutdown)

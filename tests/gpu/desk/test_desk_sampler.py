@@ -1,4 +1,4 @@
-"""What vLLM for CUDA makes of the arguments that our engine gives it, on an H100 that is not there."""
+"""What vLLM for CUDA makes of the arguments that our sampler gives it, on an H100 that is not there."""
 
 import cuda_vllm
 import pytest
@@ -41,7 +41,7 @@ MEANT = {
     ],
 )
 def test_the_engine_is_the_one_we_mean(shape, tmp_path, ranks, dtype, changes):
-    """Among several ranks each has an engine of its own (world_size 1), and no rank waits for another."""
+    """Among several ranks each has a sampler of its own (world_size 1), and no rank waits for another."""
     told = cuda_vllm.answer("resolve.py", shape, f"--ranks={ranks}", f"--dtype={dtype}", scratch=tmp_path)
     assert {name: told[name] for name in MEANT} == MEANT | changes
 

@@ -14,8 +14,8 @@ from asymgrpo.seeds import uniforms
 KEEP_SHARE = 0.75  # compact the batch when no more than this share of its rows is still running
 
 
-class TorchEngine:
-    """A `RolloutEngine` on the device of its first weights, or on `device`; uniform numbers are drawn on the CPU everywhere."""
+class TorchSampler:
+    """A `Sampler` on the device of its first weights, or on `device`; uniform numbers are drawn on the CPU everywhere."""
 
     def __init__(
         self,

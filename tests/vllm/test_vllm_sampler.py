@@ -1,4 +1,4 @@
-"""The vLLM engine against the torch one: the same probabilities, also after training; what a seed promises."""
+"""The vLLM sampler against the torch one: the same probabilities, also after training; what a seed promises."""
 
 import math
 import sys
@@ -11,8 +11,8 @@ from vllm_models import model_of
 from asymgrpo.method.arms import ARMS
 from asymgrpo.rollout import Request, SamplerError, vllm_worker
 from asymgrpo.rollout.base import EVALUATION_LIMITS
-from asymgrpo.rollout.torch_engine import TorchEngine
-from asymgrpo.rollout.vllm_engine import check_head_size, start
+from asymgrpo.rollout.torch_sampler import TorchSampler
+from asymgrpo.rollout.vllm_sampler import check_head_size, start
 from asymgrpo.study.config import ConfigError
 from asymgrpo.training.batch import pack
 from asymgrpo.training.metrics import mismatch_metrics
@@ -46,33 +46,33 @@ def gap(model, rollouts, temperature: float = 1.0) -> float:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.4])
-def test_logprobs_are_those_of_the_torch_engine_and_of_transformers(engine, model, temperature):
-    others = TorchEngine(model.config, model.named_parameters(), EOS)
-    for sampler in (engine, others):
-        rollouts = flat(sampler.generate(requests(), temperature, 1.0, 20))
+def test_logprobs_are_those_of_the_torch_sampler_and_of_transformers(sampler, model, temperature):
+    others = TorchSampler(model.config, model.named_parameters(), EOS)
+    for one in (sampler, others):
+        rollouts = flat(one.generate(requests(), temperature, 1.0, 20))
         assert {r.finish_reason for r in rollouts} == {"stop", "length"}
         assert gap(model, rollouts, temperature) < TOLERANCE
 
 
-def test_greedy_is_that_of_the_torch_engine(engine, model):
-    ours = engine.generate(requests(samples=1), 0.0, 1.0, 20)
-    theirs = TorchEngine(model.config, model.named_parameters(), EOS).generate(requests(samples=1), 0.0, 1.0, 20)
+def test_greedy_is_that_of_the_torch_sampler(sampler, model):
+    ours = sampler.generate(requests(samples=1), 0.0, 1.0, 20)
+    theirs = TorchSampler(model.config, model.named_parameters(), EOS).generate(requests(samples=1), 0.0, 1.0, 20)
     assert [r.response_ids for r in flat(ours)] == [r.response_ids for r in flat(theirs)]
     assert gap(model, flat(ours)) < TOLERANCE
 
 
-def test_sampling_follows_the_distribution(engine, model):
+def test_sampling_follows_the_distribution(sampler, model):
     """Frequencies of the first token over 2,000 seeds: within 4.5 standard deviations of the probabilities."""
     prompt, n, temperature = (3, 4, 5), 2000, 0.7
-    (group,) = engine.generate([Request(prompt, tuple(range(n)))], temperature, 1.0, 1)
+    (group,) = sampler.generate([Request(prompt, tuple(range(n)))], temperature, 1.0, 1)
     counts = torch.bincount(torch.tensor([r.response_ids[0] for r in group]), minlength=24)
     with torch.no_grad():
         p = (model(torch.tensor([prompt])).logits[0, -1] / temperature).softmax(-1)
     assert ((counts / n - p).abs() <= 4.5 * (p * (1 - p) / n).sqrt() + 1e-9).all()
 
 
-def test_a_response_ends_with_its_end_token_or_at_the_limit(engine):
-    for rollout in flat(engine.generate(requests(samples=20), 1.0, 1.0, 10)):
+def test_a_response_ends_with_its_end_token_or_at_the_limit(sampler):
+    for rollout in flat(sampler.generate(requests(samples=20), 1.0, 1.0, 10)):
         ended = rollout.response_ids[-1] in EOS
         assert ended == (rollout.finish_reason == "stop")
         assert not set(rollout.response_ids[:-1]) & set(EOS)
@@ -80,49 +80,49 @@ def test_a_response_ends_with_its_end_token_or_at_the_limit(engine):
         assert ended or len(rollout.response_ids) == 10
 
 
-def test_no_request_no_rollout(engine):
-    assert engine.generate([], 1.0, 1.0, 10) == []
-    assert engine.generate([Request((3, 4), ())], 1.0, 1.0, 10) == [[]]
+def test_no_request_no_rollout(sampler):
+    assert sampler.generate([], 1.0, 1.0, 10) == []
+    assert sampler.generate([Request((3, 4), ())], 1.0, 1.0, 10) == [[]]
 
 
 # Seeds
 
 
 @pytest.mark.parametrize("kind", ["untied"])
-def test_every_sample_is_asked_for_with_a_seed_of_its_own(engine, kind, monkeypatch):
+def test_every_sample_is_asked_for_with_a_seed_of_its_own(sampler, kind, monkeypatch):
     """Over the requests of three training steps: what reaches vLLM, not what we believe that we sent."""
     seen = []
-    generate = engine.llm.generate
+    generate = sampler.llm.generate
 
     def spy(prompts, sampling, **options):
         seen.extend(s.seed for s in sampling)
         assert {(s.n, s.top_p, s.top_k, s.temperature) for s in sampling} == {(1, 1.0, 0, 0.8)}
         return generate(prompts, sampling, **options)
 
-    monkeypatch.setattr(engine.llm, "generate", spy)
+    monkeypatch.setattr(sampler.llm, "generate", spy)
     train = settings(temperature=0.8)
-    steps(trainer_on(engine, kind, train=train), 1, 3)
+    steps(trainer_on(sampler, kind, train=train), 1, 3)
     assert len(seen) == len(set(seen)) == 3 * train.prompts_per_step * train.group_size
 
 
-def test_the_rollouts_of_a_prompt_differ(engine):
-    for group in engine.generate(requests(samples=8), 1.0, 1.0, 20):
+def test_the_rollouts_of_a_prompt_differ(sampler):
+    for group in sampler.generate(requests(samples=8), 1.0, 1.0, 20):
         assert len({r.response_ids for r in group}) > 4
 
 
-def test_the_same_call_gives_the_same_bytes_whatever_came_before(engine):
+def test_the_same_call_gives_the_same_bytes_whatever_came_before(sampler):
     """Equality of log-probabilities to the last bit; in between, other requests fill the cache with common prefixes."""
-    first = engine.generate(requests(), 1.0, 1.0, 20)
-    engine.generate([Request((*r.prompt_ids[:64], 5, 6), r.seeds) for r in requests()], 0.7, 1.0, 20)
-    assert engine.generate(requests(), 1.0, 1.0, 20) == first
-    assert engine.generate(requests(first_seed=1000), 1.0, 1.0, 20) != first
+    first = sampler.generate(requests(), 1.0, 1.0, 20)
+    sampler.generate([Request((*r.prompt_ids[:64], 5, 6), r.seeds) for r in requests()], 0.7, 1.0, 20)
+    assert sampler.generate(requests(), 1.0, 1.0, 20) == first
+    assert sampler.generate(requests(first_seed=1000), 1.0, 1.0, 20) != first
 
 
-def test_in_another_batch_a_seed_gives_the_same_sample_to_rounding(engine):
+def test_in_another_batch_a_seed_gives_the_same_sample_to_rounding(sampler):
     """The promise of docs/rollout.md: random numbers belong to the seed, last bits of logits to the batch."""
-    together = engine.generate(requests(), 1.0, 1.0, 20)
+    together = sampler.generate(requests(), 1.0, 1.0, 20)
     for request, group in zip(requests(), together, strict=True):
-        ((alone,),) = engine.generate([Request(request.prompt_ids, request.seeds[2:3])], 1.0, 1.0, 20)
+        ((alone,),) = sampler.generate([Request(request.prompt_ids, request.seeds[2:3])], 1.0, 1.0, 20)
         assert alone.response_ids == group[2].response_ids
         assert torch.allclose(torch.tensor(alone.logprobs), torch.tensor(group[2].logprobs), atol=TOLERANCE)
 
@@ -130,53 +130,53 @@ def test_in_another_batch_a_seed_gives_the_same_sample_to_rounding(engine):
 # New weights
 
 
-def trainer_on(engine, kind: str, **more):
-    """A trainer whose sampler is `engine`, on its own copy of the model, at a rate that moves weights visibly."""
+def trainer_on(sampler, kind: str, **more):
+    """A trainer whose sampler is `sampler`, on its own copy of the model, at a rate that moves weights visibly."""
     train = more.pop("train", None) or settings(learning_rate=1e-2)
-    trainer = make_trainer(ARMS["grpo"], train, model=model_of(kind), sampler=engine, **more)
-    engine.update_weights(trainer.engine.weights())
+    trainer = make_trainer(ARMS["grpo"], train, model=model_of(kind), sampler=sampler, **more)
+    sampler.update_weights(trainer.engine.weights())
     return trainer
 
 
-def test_no_stale_weights_and_no_stale_prefixes_after_training(engine, kind, model):
+def test_no_stale_weights_and_no_stale_prefixes_after_training(sampler, kind, model):
     """Three steps: in each, and after them, the sampler's probabilities are the trainer's, no longer the first model's."""
     longer = [type(p)(p.problem_id, p.prompt_ids * 20, p.answer) for p in PROBLEMS]
-    trainer = trainer_on(engine, kind, problems=longer)
+    trainer = trainer_on(sampler, kind, problems=longer)
     assert all(row["gap_max"] < TOLERANCE for row in steps(trainer, 1, 3))
     for temperature in (1.0, 0.4):
-        rollouts = flat(engine.generate(requests(), temperature, 1.0, 20))
+        rollouts = flat(sampler.generate(requests(), temperature, 1.0, 20))
         assert gap(trainer.engine._policy.model, rollouts, temperature) < TOLERANCE
         assert gap(model, rollouts, temperature) > WRONG
 
 
-def test_without_a_reset_the_cache_gives_wrong_numbers(engine, kind, monkeypatch):
+def test_without_a_reset_the_cache_gives_wrong_numbers(sampler, kind, monkeypatch):
     """What `forget` is for: the same requests before and after an update, with vLLM's own reset made idle."""
     new = model_of(kind, seed=1)
-    engine.generate(requests(), 1.0, 1.0, 20)
+    sampler.generate(requests(), 1.0, 1.0, 20)
     with monkeypatch.context() as patch:
-        patch.setattr(engine.llm, "reset_prefix_cache", lambda: True)
-        engine.update_weights(new.named_parameters())
-        assert gap(new, flat(engine.generate(requests(), 1.0, 1.0, 20))) > WRONG
-    assert gap(new, flat(engine.generate(requests(), 1.0, 1.0, 20))) < TOLERANCE
+        patch.setattr(sampler.llm, "reset_prefix_cache", lambda: True)
+        sampler.update_weights(new.named_parameters())
+        assert gap(new, flat(sampler.generate(requests(), 1.0, 1.0, 20))) > WRONG
+    assert gap(new, flat(sampler.generate(requests(), 1.0, 1.0, 20))) < TOLERANCE
 
 
-def test_a_refused_reset_is_an_error(engine, monkeypatch):
-    monkeypatch.setattr(engine.llm, "reset_prefix_cache", lambda: False)
+def test_a_refused_reset_is_an_error(sampler, monkeypatch):
+    monkeypatch.setattr(sampler.llm, "reset_prefix_cache", lambda: False)
     with pytest.raises(SamplerError, match="prefix cache"):
-        engine.forget()
+        sampler.forget()
 
 
 @pytest.mark.parametrize("kind", ["tied"])
-def test_a_tied_head_that_is_not_packed_again_is_found(engine, kind, monkeypatch):
+def test_a_tied_head_that_is_not_packed_again_is_found(sampler, kind, monkeypatch):
     """vLLM's silent bug on CPUs: without our repacking logits come from the old head, and the checksum says so."""
     new = model_of(kind, seed=2)
     with monkeypatch.context() as patch:
         patch.setattr(vllm_worker, "repack_tied_head", lambda model: None)
         with pytest.raises(SamplerError, match=r"first lm_head\.weight"):
-            engine.update_weights(new.named_parameters())
-        assert gap(new, flat(engine.generate(requests(), 1.0, 1.0, 20))) > WRONG
-    engine.update_weights(new.named_parameters())
-    assert gap(new, flat(engine.generate(requests(), 1.0, 1.0, 20))) < TOLERANCE
+            sampler.update_weights(new.named_parameters())
+        assert gap(new, flat(sampler.generate(requests(), 1.0, 1.0, 20))) > WRONG
+    sampler.update_weights(new.named_parameters())
+    assert gap(new, flat(sampler.generate(requests(), 1.0, 1.0, 20))) < TOLERANCE
 
 
 def tamper_norm(worker) -> None:
@@ -199,34 +199,34 @@ def tamper_packed(worker) -> None:
 @pytest.mark.parametrize(
     ("tamper", "name"), [(tamper_norm, "model.norm.weight"), (tamper_packed, "model.layers.1.mlp.up_proj.weight")]
 )
-def test_the_checksum_finds_a_tampered_weight(engine, model, tamper, name):
+def test_the_checksum_finds_a_tampered_weight(sampler, model, tamper, name):
     checksums: dict[str, int] = {}
-    for _ in engine.handed_over(model.named_parameters(), checksums):
+    for _ in sampler.handed_over(model.named_parameters(), checksums):
         pass
-    engine.verify(checksums)
-    engine.llm.collective_rpc(tamper)
+    sampler.verify(checksums)
+    sampler.llm.collective_rpc(tamper)
     with pytest.raises(SamplerError, match=f"1 of .* differ, first {name}"):
-        engine.verify(checksums)
-    engine.update_weights(model.named_parameters())  # mends it, and checks
+        sampler.verify(checksums)
+    sampler.update_weights(model.named_parameters())  # repairs it, and checks
 
 
-def test_a_missing_weight_is_found_when_it_is_due(engine, kind):
+def test_a_missing_weight_is_found_when_it_is_due(sampler, kind):
     weights = dict(model_of(kind, seed=3).named_parameters())
     left_out = "model.layers.0.mlp.down_proj.weight"
     some = [(name, w) for name, w in weights.items() if name != left_out]
-    engine.updates, engine.verify_every = 1, 2
-    engine.update_weights(some)  # update 1 of every second: not looked at
+    sampler.updates, sampler.verify_every = 1, 2
+    sampler.update_weights(some)  # update 1 of every second: not looked at
     with pytest.raises(SamplerError, match=left_out):
-        engine.update_weights(some)
-    engine.update_weights(weights.items())
+        sampler.update_weights(some)
+    sampler.update_weights(weights.items())
 
 
 # Mismatch between sampler and trainer
 
 
-def test_mismatch_metrics_are_those_of_the_rollouts(engine, kind):
+def test_mismatch_metrics_are_those_of_the_rollouts(sampler, kind):
     """Against the definition, from the rollouts themselves, in float64."""
-    trainer = trainer_on(engine, kind)
+    trainer = trainer_on(sampler, kind)
     model = trainer.engine._policy.model
     groups = trainer.rollout(trainer.draw(1), 1)
     logp, logp_sampler = [], []
@@ -248,9 +248,9 @@ def test_mismatch_metrics_are_those_of_the_rollouts(engine, kind):
     assert 1 < row["token_mult_prob_error"] < 1 + TOLERANCE
 
 
-def test_the_gate_stops_a_run_whose_sampler_stayed_behind(engine, kind, monkeypatch):
-    trainer = trainer_on(engine, kind, train=settings(learning_rate=1e-2, mismatch_gate=1.01))
-    monkeypatch.setattr(engine, "update_weights", lambda weights: None)
+def test_the_gate_stops_a_run_whose_sampler_stayed_behind(sampler, kind, monkeypatch):
+    trainer = trainer_on(sampler, kind, train=settings(learning_rate=1e-2, mismatch_gate=1.01))
+    monkeypatch.setattr(sampler, "update_weights", lambda weights: None)
     steps(trainer, 1, 1)
     before = {name: w.clone() for name, w in trainer.engine.weights()}
     with pytest.raises(
@@ -260,12 +260,12 @@ def test_the_gate_stops_a_run_whose_sampler_stayed_behind(engine, kind, monkeypa
     assert all(torch.equal(before[name], w) for name, w in trainer.engine.weights())
 
 
-def test_truncated_importance_weights_under_vllm(engine, kind):
+def test_truncated_importance_weights_under_vllm(sampler, kind):
     """Of a faithful sampler they are 1; of one that stayed behind pi_trainer / pi_sampler, never above the cap."""
-    trainer = trainer_on(engine, kind, train=settings(importance_cap=1.5))
+    trainer = trainer_on(sampler, kind, train=settings(importance_cap=1.5))
     other = model_of(kind, seed=4)
     for weights, faithful in ((trainer.engine.weights(), True), (other.named_parameters(), False)):
-        engine.update_weights(weights)
+        sampler.update_weights(weights)
         batch = pack(flat(trainer.rollout(trainer.draw(1), 1)))
         logp, _ = trainer.score(batch)
         w = trainer.importance_weights(logp, batch.logp_sampler)[batch.mask.bool()]
@@ -279,13 +279,13 @@ def test_truncated_importance_weights_under_vllm(engine, kind):
 
 
 @pytest.mark.parametrize("kind", ["untied"])
-def test_what_vllm_would_cut_or_change_is_refused(engine, kind):
-    assert engine.max_model_len == 128
+def test_what_vllm_would_cut_or_change_is_refused(sampler, kind):
+    assert sampler.max_model_len == 128
     with pytest.raises(ConfigError, match=r"prompt of 90 tokens and max_tokens = 39 exceed the 128 tokens"):
-        engine.generate([Request((3,) * 90, (0,))], 1.0, 1.0, 39)
-    assert len(engine.generate([Request((3,) * 90, (0,))], 1.0, 1.0, 38)[0]) == 1
+        sampler.generate([Request((3,) * 90, (0,))], 1.0, 1.0, 39)
+    assert len(sampler.generate([Request((3,) * 90, (0,))], 1.0, 1.0, 38)[0]) == 1
     with pytest.raises(ConfigError, match=r"temperature 0\.005 is below"):
-        engine.generate([Request((3,), (0,))], 0.005, 1.0, 5)
+        sampler.generate([Request((3,), (0,))], 0.005, 1.0, 5)
 
 
 def test_without_vllm_the_error_says_how_to_get_it(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""Every rule mends something, and none raises."""
+"""Every rule corrects something, and none raises."""
 
 import re
 
@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymgrpo.verifier import mends
+from asymgrpo.verifier import fixes
 
-# rule: (answer, gold, the right verdict, which math-verify alone does not give)
-MENDED = {
+# rule: (answer, reference answer, the right verdict, which math-verify alone does not give)
+FIXED = {
     "fold_unicode": ("∛2", r"\sqrt[3]{2}", "correct"),
     "unwrap": (r"\color{blue}{42}", "42", "correct"),
     "trim": ("42~", "42", "correct"),
@@ -56,15 +56,15 @@ MENDED = {
 
 
 def test_every_rule_has_its_pair():
-    rules = {rule.__name__ for rule in (*mends.REWRITES, *mends.SETTLERS, mends.readings)}
-    assert rules == {name for name in MENDED if " " not in name} - {"intervals"}
+    rules = {rule.__name__ for rule in (*fixes.REWRITES, *fixes.SETTLERS, fixes.readings)}
+    assert rules == {name for name in FIXED if " " not in name} - {"intervals"}
 
 
-@pytest.mark.parametrize("name", MENDED)
+@pytest.mark.parametrize("name", FIXED)
 def test_rule_corrects_math_verify(verifier, name):
-    answer, gold, right = MENDED[name]
-    assert verifier.pool.judge_many([(answer, gold)], mended=False)[0] != right
-    assert verifier.pool.judge_many([(answer, gold)])[0] == right
+    answer, reference, right = FIXED[name]
+    assert verifier.pool.judge_many([(answer, reference)], with_fixes=False)[0] != right
+    assert verifier.pool.judge_many([(answer, reference)])[0] == right
 
 
 TOKENS = re.findall(
@@ -79,22 +79,22 @@ latex = st.lists(st.sampled_from([*TOKENS, " "]), max_size=12).map("".join)
 
 
 @given(latex | st.text(max_size=30), latex | st.text(max_size=30))
-def test_rules_never_raise(answer, gold):
-    rewritten = mends.rewrite(answer), mends.rewrite(gold)
-    assert mends.settle(*rewritten) in ("correct", "wrong", None)
-    assert len(mends.readings(*rewritten)) in (1, 2)
+def test_rules_never_raise(answer, reference):
+    rewritten = fixes.rewrite(answer), fixes.rewrite(reference)
+    assert fixes.settle(*rewritten) in ("correct", "wrong", None)
+    assert len(fixes.readings(*rewritten)) in (1, 2)
 
 
 @given(latex | st.text(max_size=30))
 def test_equal_texts_are_never_settled_as_wrong(text):
-    assert mends.settle(text, text) != "wrong"
+    assert fixes.settle(text, text) != "wrong"
 
 
 @given(latex | st.text(max_size=30))
 def test_rules_do_not_blow_a_text_up(text):
-    assert len(mends.rewrite(text)) <= 12 * len(text) + 12
+    assert len(fixes.rewrite(text)) <= 12 * len(text) + 12
 
 
 @given(st.from_regex(r"-?[1-9][0-9]{0,9}(\.[0-9]{1,6})?", fullmatch=True))
 def test_plain_numbers_pass_unchanged(number):
-    assert mends.rewrite(number) == number
+    assert fixes.rewrite(number) == number

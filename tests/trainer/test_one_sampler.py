@@ -1,4 +1,4 @@
-"""One rollout engine a process: evaluation gives it one checkpoint after another, and vLLM's sleep serves a single one."""
+"""One sampler a process: evaluation gives it one checkpoint after another, and vLLM's sleep serves a single one."""
 
 import gc
 import json
@@ -13,7 +13,7 @@ from tiny_trainer import tiny_model
 
 from asymgrpo import surroundings
 from asymgrpo.errors import DataError
-from asymgrpo.rollout import Limits, SamplerError, engines, vllm_engine
+from asymgrpo.rollout import Limits, SamplerError, samplers, vllm_sampler
 from asymgrpo.rollout.base import EVALUATION_LIMITS
 from asymgrpo.tasks.tokenizer import build_tokenizer
 from evals.sample import sample_checkpoints
@@ -35,14 +35,14 @@ def steps(tmp_path):
 
 @pytest.fixture
 def made(monkeypatch):
-    """The engines that are made."""
-    found, make = [], engines.make_engine
+    """The samplers that are made."""
+    found, make = [], samplers.make_sampler
 
     def counting(*args, **more):
         found.append(make(*args, **more))
         return found[-1]
 
-    monkeypatch.setattr(engines, "make_engine", counting)
+    monkeypatch.setattr(samplers, "make_sampler", counting)
     return found
 
 
@@ -51,8 +51,8 @@ def asked(tmp_path):
     return json.loads(asked_of_samples(tmp_path, samples={"default": 3}, k=[1], max_tokens=8, batch=2))
 
 
-def test_all_checkpoints_of_a_run_are_sampled_by_one_engine(steps, made, asked):
-    """And give what an engine of its own gives each of them."""
+def test_all_checkpoints_of_a_run_are_sampled_by_one_sampler(steps, made, asked):
+    """And give what a sampler of its own gives each of them."""
     together = list(sample_checkpoints(steps, PROBLEMS, asked))
     assert len(made) == 1
     apart = [row for step, folder in steps.items() for row in sample_checkpoints({step: folder}, PROBLEMS, asked)]
@@ -88,7 +88,7 @@ class FakeLLM:
 
 @pytest.fixture
 def on_a_gpu(monkeypatch):
-    """vllm_engine.start as on a machine with one GPU, where vLLM does nothing."""
+    """vllm_sampler.start as on a machine with one GPU, where vLLM does nothing."""
     fake = types.ModuleType("vllm")
     fake.LLM = FakeLLM
     monkeypatch.setitem(sys.modules, "vllm", fake)
@@ -97,29 +97,29 @@ def on_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     for name in ("LOCAL_RANK", *vllm_environment_names()):
         monkeypatch.setenv(name, "0")
-    monkeypatch.setattr(vllm_engine, "SLEEPERS", type(vllm_engine.SLEEPERS)())
+    monkeypatch.setattr(vllm_sampler, "SLEEPERS", type(vllm_sampler.SLEEPERS)())
 
 
 def vllm_environment_names():
     return ("VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_NUM_THREADS", *surroundings.VLLM)
 
 
-def test_a_second_engine_that_sleeps_is_refused(on_a_gpu, tmp_path):
+def test_a_second_sampler_that_sleeps_is_refused(on_a_gpu, tmp_path):
     training = Limits(max_model_len=64, memory_fraction=0.3, verify_weights_every=1, sleeps=True)
-    first = vllm_engine.start(tmp_path, "float32", training)
+    first = vllm_sampler.start(tmp_path, "float32", training)
     assert first.options["enable_sleep_mode"] is True
     with pytest.raises(SamplerError, match="update_weights"):
-        vllm_engine.start(tmp_path, "float32", training)
-    assert vllm_engine.start(tmp_path, "float32", EVALUATION_LIMITS).options["enable_sleep_mode"] is False
+        vllm_sampler.start(tmp_path, "float32", training)
+    assert vllm_sampler.start(tmp_path, "float32", EVALUATION_LIMITS).options["enable_sleep_mode"] is False
     del first
     gc.collect()
-    vllm_engine.start(tmp_path, "float32", training)
+    vllm_sampler.start(tmp_path, "float32", training)
 
 
 def test_on_a_cpu_nothing_sleeps():
-    """So several engines may stand side by side there, as in tests/vllm."""
+    """So several samplers may stand side by side there, as in tests/vllm."""
     for _ in range(2):
-        vllm_engine.refuse_second_sleeper(sleeps=False)
+        vllm_sampler.refuse_second_sleeper(sleeps=False)
 
 
 def test_vllm_leaves_the_process_its_threads_and_the_home_alone(on_a_gpu, tmp_path, monkeypatch):
@@ -130,7 +130,7 @@ def test_vllm_leaves_the_process_its_threads_and_the_home_alone(on_a_gpu, tmp_pa
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.delenv("OMP_NUM_THREADS")
-    vllm_engine.start(tmp_path, "float32", EVALUATION_LIMITS)
+    vllm_sampler.start(tmp_path, "float32", EVALUATION_LIMITS)
     assert os.environ["OMP_NUM_THREADS"] == str(torch.get_num_threads())
     assert os.environ["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
     assert os.environ["FLASHINFER_WORKSPACE_BASE"].startswith(str(surroundings.own_folder(os.environ)))
