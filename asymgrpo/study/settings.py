@@ -185,6 +185,15 @@ def counts(plan: Plan) -> Settings:
     return {"of": "counts", "plan": plan}
 
 
+def theory(study: Study) -> Settings:
+    """Of the table of the theory: no result of a study enters it, and every arm of the library is in it."""
+    from asymgrpo.method.arms import ARMS, get_arm
+
+    arms = {name: get_arm(name, study.arms.get(name)).settings() for name in ARMS}
+    nothing: Plan = {"models": {}, "arms": {}, "seeds": {}, "problems": {}, "n_samples": {}, "selection": []}
+    return table(nothing, group_size=study.train.group_size, theory=study.theory.model_dump(mode="json"), arms=arms)
+
+
 def selection_benchmarks(rules: Iterable[str]) -> list[str]:
     """Benchmarks that selection rules look at.
 
