@@ -78,6 +78,7 @@ else:
     include: "workflow/rules/cost.smk"
 
 
+include: "workflow/rules/theory.smk"
 include: "workflow/rules/controls.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
@@ -89,6 +90,7 @@ include: "workflow/rules/cluster.smk"
 rule all:
     default_target: True
     input:
+        THEORY,
         rules.controls.input,
         rules.tables.input,
         rules.figures.input,

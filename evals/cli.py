@@ -7,7 +7,7 @@ from typing import NoReturn
 from asymgrpo import console
 from asymgrpo.errors import DataError
 from asymgrpo.readers import read_text
-from asymgrpo.study import settings
+from asymgrpo.study import agreement, settings
 from evals import asked
 
 
@@ -61,7 +61,7 @@ def without_settings(arguments: Sequence[str]) -> list[str]:
     asked.ask(None)
     if "--settings" in left and (at := left.index("--settings")) + 1 < len(left):
         found = settings.loads(left[at + 1])
-        if found.get("of") in settings.DERIVED:
+        if found.get("of") in agreement.DERIVED:
             asked.ask(found)
             del left[at : at + 2]
     return left

@@ -19,6 +19,7 @@ from asymgrpo.study.settings import (
     part,
     sampled,
     table,
+    theory,
 )
 from containers.host import of_project
 
@@ -48,6 +49,7 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
     arms = {"main": main, "analyses": study.study.analyses}
     found |= {f"counts/{name}": counts(part(plan, models, arms[name], benchmarks)) for name in parts(study)}
     found["contamination"] = table(of_problems(plan))
+    found["theory"] = theory(study)
     templates = {"templates": evaluation.control_templates}
     for model in models:
         found[f"controls/{model}/templates"] = table(part(plan, [model], [BASE], benchmarks), **k, **draws, **templates)

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from asymgrpo.study.config import Study
-from asymgrpo.study.settings import BASE, Plan, Settings, of_training, part, table
+from asymgrpo.study.settings import BASE, Plan, Settings, of_training, part, table, theory
 
 Inputs = Mapping[str, Sequence[str]]
 """Option of a figure's command (`metrics`, `run-scores`, ...) -> files."""
@@ -85,6 +85,8 @@ def lists(inputs: Inputs, listed: Callable[[Sequence[str]], str]) -> list[str]:
 
 def settings_of(study: Study, plan: Plan, metrics: MetricsFiles, inputs: Inputs) -> Settings:
     """The settings that the inputs of a figure must state: of the arms that it draws, as far as its inputs tell which."""
+    if set(inputs) == {"theory"}:
+        return theory(study)
     main = study.study.arms
     arms = metrics.arms(inputs.get("metrics", [])) or main
     if "run-scores" in inputs:

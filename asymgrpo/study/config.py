@@ -7,7 +7,7 @@ also mean (names that exist, sizes that divide) is checked in workflow/checks.py
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -214,11 +214,46 @@ class Evaluation(Section):
     bootstrap_seed: Seed
     """Random seed of the resamples."""
     seed_variance: Literal["own", "pooled"]
-    """Whose seeds give an interval its variance between training seeds: `own`, those of the arm; `pooled`, those of all trained arms
-    of a model, which share one estimate (steadier with few seeds)."""
+    """Whose seeds give an interval its variance between training seeds: `own`, those of the arm; `pooled`, those of all
+    trained arms of a model, which share one estimate (steadier with few seeds)."""
 
     def n_samples(self, benchmark: str) -> int:
         return self.samples.get(benchmark, self.samples["default"])
+
+
+class Theory(Section):
+    """The tabular study and the entropy table of asymgrpo.theory; groups have `train.group_size` rollouts."""
+
+    prompts: Positive
+    """Prompts of a seed, each a softmax of its own."""
+    answers: Annotated[int, Field(ge=2)]
+    """Answers that a prompt can be given."""
+    most_correct: Positive
+    """From 1 to this many answers of a prompt are correct, each number as likely; fewer than `answers`."""
+    spread: Annotated[float, Field(ge=0)]
+    """Standard deviation of the logits before training, which are normal."""
+    seeds: Annotated[int, Field(ge=2)]
+    """Number of seeds, each with its own prompts and draws; all arms have the same."""
+    seed: Seed
+    """The first seed; the others follow it."""
+    learning_rate: Annotated[float, Field(gt=0)]
+    """Of the plain gradient, for every arm."""
+    natural_learning_rate: Annotated[float, Field(gt=0)]
+    """Of the natural gradient, for every arm."""
+    success: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1), Once]
+    """Mean success rates at which arms are compared."""
+    k: Annotated[list[Positive], Field(min_length=1), Once]
+    """pass@k is computed for these k, exactly."""
+    max_steps: Positive
+    """Updates after which an arm that has not reached the highest rate is given up."""
+    cases: Positive
+    """Random policies, with one group each, on which the entropy equation is tried."""
+
+    @model_validator(mode="after")
+    def _some_wrong(self) -> Self:
+        if self.most_correct >= self.answers:
+            raise ValueError("most_correct must be below answers, or some prompt has no wrong answer")
+        return self
 
 
 class Machine(Section):
@@ -300,6 +335,8 @@ class Study(Section):
     """Everything about training that all arms share."""
     evaluation: Evaluation
     """How trained models and base models are measured."""
+    theory: Theory
+    """The tabular study, which needs no model."""
     machine: Machine
     """What one training job asks of the machine or cluster that it runs on."""
     containers: Annotated[Containers, Field(exclude=True)]

@@ -42,6 +42,7 @@ class Layout:
         self.scores, self.differences = f"{root}/scores.parquet", f"{root}/differences.parquet"
         self.run_scores = f"{root}/run_scores.parquet"
         self.table1 = f"{root}/table1"
+        self.theory = f"{root}/theory.parquet"
         self.figures = f"{root}/figures"
 
     def log(self, rule: str, *wildcards: str) -> str:

@@ -115,7 +115,7 @@ class Engine:
             config=deepspeed_config(train, micro_batches_per_update, self.world_size, numbers),
             dist_init_required=False,
         )[0]
-        self.updates, self._grad_norm = 0, float("nan")
+        self.updates, self._grad_norm, self._abandoned = 0, float("nan"), False
 
     @torch.no_grad()
     def score(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -131,6 +131,19 @@ class Engine:
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return self._ds(batch)
 
+    @contextmanager
+    def whole_update(self) -> Iterator[None]:
+        """Around the micro-batches of one update: it is made whole, or an error inside leaves this engine unable to make any.
+
+        What the first micro-batches added up must not reach a later update, and each stage of ZeRO keeps it elsewhere.
+        """
+        try:
+            yield
+        except BaseException:
+            self._abandoned = True
+            self._ds.zero_grad()
+            raise
+
     def backward(self, loss: Tensor, last: bool | None = None) -> None:
         """Add one micro-batch's share of the global loss; the update happens with the last micro-batch of it.
 
@@ -140,7 +153,10 @@ class Engine:
 
         Raises:
             GradientError: the norm of the update's gradient is not finite; on all ranks, and nothing was updated.
+            RuntimeError: an earlier update was abandoned.
         """
+        if self._abandoned:
+            raise RuntimeError("an update of this engine was abandoned halfway; make a new engine from a checkpoint.")
         self._set_learning_rate()
         if last is not None:
             self._ds.set_gradient_accumulation_boundary(last)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from asymgrpo.training.batch import Batch
+    from asymgrpo.training.scoring import Scores
 
 SCHEMA_VERSION = 1
 
@@ -96,8 +97,7 @@ class StepRecord:
 
 def record_of(
     batch: Batch,
-    logp_old: Tensor,
-    entropy: Tensor,
+    scores: Scores,
     rewards: Tensor,
     advantages: Tensor,
     verdicts: np.ndarray,
@@ -110,8 +110,8 @@ def record_of(
         advantages=advantages.numpy(),
         verdicts=verdicts,
         n_tokens=batch.mask.sum(dim=1).long().reshape(rewards.shape).numpy(),
-        token_entropy=entropy[where].double().numpy(),
-        token_logp=logp_old[where].double().numpy(),
+        token_entropy=scores.entropy[where].double().numpy(),
+        token_logp=scores.logp[where].double().numpy(),
         token_logp_sampler=batch.logp_sampler[where].double().numpy(),
         logp_change=change,
     )

@@ -21,8 +21,9 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from asymgrpo.study.agreement import require_within
 from asymgrpo.study.layout import CONFIGURATION, COUNTS
-from asymgrpo.study.settings import Settings, SettingsError, plan_of, require_within
+from asymgrpo.study.settings import Settings, SettingsError, plan_of
 from evals.artifacts.bundle_files import MANIFEST, is_bundle
 from evals.artifacts.compare_results import opened
 from evals.artifacts.trace_run import BASE, Findings, check_run, check_samples

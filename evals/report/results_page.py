@@ -39,6 +39,9 @@ FIGURES = {
     "synergy": "Analysis 7: AsymGRPO and Clip-higher",
     "passk_curves": "Analysis 8: pass@k",
     "selection_bias": "Choosing the checkpoint by a reported benchmark",
+    "theory_weight": "Theory: the weight of a prompt by its success rate",
+    "theory_entropy": "Theory: entropy at matched success",
+    "theory_equation": "Theory: when the entropy equation holds",
 }
 """Figure -> heading, in the order of the page; others follow under their own names."""
 HEAD = """# Results

@@ -27,9 +27,9 @@ from asymgrpo.rollout.base import Sampler
 from asymgrpo.rollout.torch_sampler import TorchSampler
 from asymgrpo.tasks.tokenizer import build_tokenizer
 from asymgrpo.training.batch import pack
+from asymgrpo.training.build import make_grader
 from asymgrpo.training.policy import Policy
 from asymgrpo.training.stopwatch import Stopwatch
-from asymgrpo.training.train import make_grader
 from asymgrpo.training.trainer import MismatchError, Problem, rollout_seed
 from asymgrpo.verifier import Verdict
 
@@ -171,7 +171,7 @@ def test_truncated_rollouts_train_or_do_not(truncated):
     original = trainer.update
     trainer.update = lambda *arguments: seen.append(arguments) or original(*arguments)
     row, groups, rewards = trainer.step(1, Stopwatch())
-    batch, _, advantages, trains, *_ = seen[0]
+    batch, _, _, advantages, trains, *_ = seen[0]
     cut = np.array([[r.finish_reason == "length" for r in group] for group in groups])
     assert 0 < cut.mean() == row["truncated_share"] < 1
     assert (rewards[cut] == 0).all()
@@ -276,7 +276,9 @@ def test_the_penalty_alone_leads_to_the_reference():
     batch = pack(sequences())
     rows = batch.rows(torch.arange(len(batch)))
     expected, _ = reference(rows)
-    torch.testing.assert_close(trainer.score_reference(batch), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        trainer.score_reference(batch, list(torch.arange(len(batch)).split(4))), expected, rtol=0, atol=1e-5
+    )
 
     def penalty() -> float:
         return float(k3_kl(trainer.engine.score(rows)[0], expected).mean())

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from asymgrpo.errors import DataError
-from asymgrpo.study.settings import selection_differences
+from asymgrpo.study.agreement import selection_differences
 from evals import asked
 from evals.artifacts.agreement import refuse_other_settings
 from evals.estimates.selection import read_selection

@@ -38,6 +38,9 @@ FIGURE_INPUTS = {
             else []
         )
     },
+    "theory_weight": {"theory": THEORY},
+    "theory_entropy": {"theory": THEORY},
+    "theory_equation": {"theory": THEORY},
 }
 FIGURES = figures.drawable(FIGURE_INPUTS)
 FIGURE_SETTINGS = {
