@@ -56,7 +56,7 @@ STUDY = (
     Command(
         "settings",
         "workflow.asked",
-        "Print the settings that a study asks of one result, for the steps below.",
+        "Print the settings that a study asks of one result: asked.json and run.json of the steps below.",
         "results --model tiny --arm base --benchmark chain2",
     ),
 )
