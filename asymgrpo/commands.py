@@ -103,7 +103,7 @@ STEPS = (
         "regrade",
         "evals.grade",
         "Grade samples, or graded samples again, and print every verdict that changed.",
-        "--samples results/graded/tiny/base/seed0.parquet --problems results/data/chain2.parquet "
+        "--samples results/graded/tiny/base/seed0.parquet --problems results/data/chain*.parquet "
         "--previous results/graded/tiny/base/seed0.parquet --out again.parquet",
     ),
     Command(
