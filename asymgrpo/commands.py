@@ -39,6 +39,13 @@ STUDY = (
         checkout="config/default.yaml",
     ),
     Command(
+        "theory",
+        "asymgrpo.theory",
+        "Compute what each arm does exactly, and train all arms on softmax policies of a few answers.",
+        "--settings theory.json --out theory.parquet",
+        extra="train",
+    ),
+    Command(
         "config",
         "asymgrpo.study",
         "Explain a key of the configuration: sentence, type, default, what a change makes again.",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asymgrpo.training.run import History
+    from asymgrpo.training.results import History
 
 VARIABLE = "ASYMGRPO_LIVE"
 FOLDER = "live"

@@ -2,6 +2,9 @@
 
 `python -m asymgrpo.training.rendezvous COMMAND ...` becomes COMMAND, with the variables that torchrun would have set. Under
 srun it finds the meeting where SLURM's tools are, before COMMAND enters a container that has none.
+
+submitit's TorchDistributedEnvironment turns the same variables of SLURM into torch's, but inside the rank's own process: too
+late for a rank whose container does not see them.
 """
 
 from __future__ import annotations

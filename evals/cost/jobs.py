@@ -18,7 +18,7 @@ WILDCARDS = {
     "problems": ("dataset",),
     "train": ("model", "arm", "seed"),
     "select": ("model", "arm", "seed"),
-    "sample": ("model", "arm", "seed", "benchmark"),
+    "sample": ("model", "arm", "seed"),
     "grade": ("model", "arm", "seed"),
     "control": ("model",),
 }

@@ -65,8 +65,7 @@ WILDCARDS = {
     "control": ("model",),
     "problems": ("dataset",),
     "figure": ("figure",),
-    "sample": ("model", "arm", "seed", "benchmark"),
-    **dict.fromkeys(("train", "select", "grade"), ("model", "arm", "seed")),
+    **dict.fromkeys(("train", "select", "sample", "grade"), ("model", "arm", "seed")),
 }
 """What the folders below results/benchmarks/RULE stand for; a rule that is not here has none."""
 

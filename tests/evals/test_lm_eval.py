@@ -85,14 +85,15 @@ def graded(home: Path, samples: pa.Table) -> list[dict]:
 
 def sampled_by_us(home: Path) -> list[dict]:
     """Graded rows of our own sampler with the settings of greedy.json."""
-    from evals.sample import SCHEMA, sample_checkpoints
+    from evals.sample import SCHEMA, Checkpoints
 
     evaluation = read_json(home / "greedy.json") | {"dtype": "float32"}
     rows: list[dict] = []
     for chain in CHAINS:
         problems = read_table(home / "data" / f"{chain}.parquet").to_pylist()
         asked = {"model": "tiny", "arm": "base", "seed": 0, "benchmark": chain, "template": "plain", "n_samples": 1}
-        rows += sample_checkpoints({0: home / "model"}, problems, asked | {"evaluation": evaluation})
+        asked["evaluation"] = evaluation
+        rows += Checkpoints({0: home / "model"}, asked).sample(problems, asked)
     return graded(home, pa.Table.from_pylist(rows, SCHEMA))
 
 

@@ -9,7 +9,7 @@ import pytest
 from runs import digests, finish, out_of, prepare, start, workspace_of
 
 from asymgrpo.training.live import FOLDER, VARIABLE, Live, LiveView, open_live
-from asymgrpo.training.run import History
+from asymgrpo.training.results import History
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:

@@ -13,10 +13,11 @@ from tiny_trainer import tiny_model
 
 from asymgrpo import surroundings
 from asymgrpo.errors import DataError
+from asymgrpo.models import load
 from asymgrpo.rollout import Limits, SamplerError, samplers, vllm_sampler
 from asymgrpo.rollout.base import EVALUATION_LIMITS
 from asymgrpo.tasks.tokenizer import build_tokenizer
-from evals.sample import sample_checkpoints
+from evals.sample import Checkpoints
 
 PROBLEMS = [{"problem_id": f"p{i}", "problem": f"{i}+{i + 1}"} for i in range(5)]
 
@@ -52,10 +53,14 @@ def asked(tmp_path):
 
 
 def test_all_checkpoints_of_a_run_are_sampled_by_one_sampler(steps, made, asked):
-    """And give what a sampler of its own gives each of them."""
-    together = list(sample_checkpoints(steps, PROBLEMS, asked))
+    """On every benchmark, whichever checkpoint comes first; and give what a sampler of its own gives each of them."""
+    models = Checkpoints(steps, asked)
+    together, again = models.sample(PROBLEMS, asked), models.sample(PROBLEMS, asked)
     assert len(made) == 1
-    apart = [row for step, folder in steps.items() for row in sample_checkpoints({step: folder}, PROBLEMS, asked)]
+    assert together == again
+    apart = [
+        row for step, folder in steps.items() for row in Checkpoints({step: folder}, asked).sample(PROBLEMS, asked)
+    ]
     assert len(made) == 1 + len(steps)
     assert together == apart
     by_step = [[row["response"] for row in together if row["step"] == step] for step in steps]
@@ -69,14 +74,27 @@ def test_checkpoints_of_two_models_are_refused_before_anything_is_sampled(steps,
     path = steps[15] / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(DataError, match=r"step000015: its config\.json or end tokens are not those of step 5"):
-        next(sample_checkpoints(steps, PROBLEMS, asked))
+        Checkpoints(steps, asked)
     assert not made
 
 
 def test_what_says_nothing_of_the_model_may_differ(steps, asked):
     path = steps[15] / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"transformers_version": "9.9"}))
-    assert next(sample_checkpoints(steps, PROBLEMS, asked))["step"] == 5
+    assert {row["step"] for row in Checkpoints(steps, asked).sample(PROBLEMS[:1], asked)} == set(steps)
+
+
+def test_further_benchmarks_load_the_last_checkpoint_once(steps, made, asked, monkeypatch):
+    """Of three checkpoints two are loaded for each further benchmark: the third is there."""
+    loads = []
+    read = load.read_weights
+    monkeypatch.setattr(
+        load, "read_weights", lambda folder, dtype: loads.append(folder.name[-2:]) or read(folder, dtype)
+    )
+    models = Checkpoints(steps, asked)
+    for _ in range(3):
+        models.sample(PROBLEMS[:1], asked)
+    assert loads == ["05", "10", "15", "05", "10", "05", "15"]
 
 
 class FakeLLM:
