@@ -9,7 +9,7 @@
    missing ones, in a second call of snakemake. They are no target of the first call, because only an input is made before its
    job, and an image file as input makes results again whenever it is rebuilt; `ancient` would prevent that, but hides other
    reasons to run a job when its producer runs (9.27).
-5. The rules prove_* run containers.proof inside: it fails if an image is not the one that was recorded.
+5. The rule prove runs containers.proof inside each image: it fails if the image is not the one that was recorded.
 """
 
 from __future__ import annotations
