@@ -7,7 +7,8 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
-from asymgrpo.study import layout, settings, stored
+from asymgrpo.method.arm import ArmError
+from asymgrpo.study import layout, settings, stored, user_arms
 from asymgrpo.study.config import ConfigError
 from containers import enter, host
 from evals.io import DataError
@@ -25,10 +26,12 @@ configfile: host.of_project("config/default.yaml")
 try:
     read_once(workflow.overwrite_configfiles)
     BUNDLE = bundle.bundle_of(GIVEN)
+    if not workflow.remote_exec:
+        user_arms.add_sources(config, workflow.overwrite_configfiles)
     GIVEN_OR_STORED = bundle.configuration(BUNDLE, config, GIVEN) if BUNDLE else config
     STUDY = load(frozen.configuration(GIVEN_OR_STORED, workflow.remote_exec))
     PLAN = settings.plan_of(STUDY)
-except (ConfigError, DataError) as error:
+except (ConfigError, ArmError, DataError) as error:
     raise WorkflowError(str(error)) from None
 
 PATHS = layout.Layout(STUDY)

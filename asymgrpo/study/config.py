@@ -329,7 +329,8 @@ class Study(Section):
     models: dict[str, Model]
     """Base models by name; `study.models` says which of them are run."""
     arms: dict[str, dict[str, Any]] = Field(default={})
-    """Changed fields of arms by the name of the arm, for example {grpo_entropy: {entropy_coef: 0.01}}."""
+    """Changed fields of arms by the name of the arm, for example {grpo_entropy: {entropy_coef: 0.01}}; new arms, which have the
+    key `base`: {mine: {base: asymgrpo, clip_high: 0.3}}."""
     train: Train
     """Everything about training that all arms share."""
     evaluation: Evaluation
@@ -409,13 +410,17 @@ def _spec(name: str, model: Model, problems: list[str]) -> dict[str, Any]:
 def _arm_changes(name: str, changes: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     from asymgrpo.method.arm import ArmError
     from asymgrpo.method.arms import get_arm
+    from asymgrpo.study.user_arms import with_sources
 
     try:
+        changes = with_sources({"arms": {name: changes}}, Path())["arms"][name]
         values = get_arm(name, changes).model_dump(mode="json")
     except ArmError as error:
         problems.append(f"config: {error}" if f"arms.{name}" in str(error) else f"config: arms.{name}: {error}")
         return {}
-    return {key: values[key] if key in values else values["advantage"][key] for key in changes}
+    defined = {key: changes[key] for key in ("base", "python") if key in changes}
+    changed = [key for key in changes if key not in defined]
+    return defined | {key: values[key] if key in values else values["advantage"][key] for key in changed}
 
 
 def _all_keys() -> tuple[tuple[str, ...], ...]:

@@ -41,8 +41,9 @@ def main(
     ] = Live.tensorboard,
 ) -> None:
     began = time.monotonic()
-    from asymgrpo.method.arm import Arm
+    from asymgrpo.method.arm import Arm, UserFunction
     from asymgrpo.method.arms import check_arm
+    from asymgrpo.method.user_function import check_function
     from asymgrpo.study.config import ConfigError, indivisible, parse_section
     from asymgrpo.study.settings import loads
     from asymgrpo.training.build import run_training
@@ -54,7 +55,9 @@ def main(
     if problems_found := indivisible(train, "train"):
         raise ConfigError("\n".join(problems_found))
     arm = Arm.model_validate(asked["arm"])
-    check_arm(arm, train.updates_per_rollout)
+    check_arm(arm, train.updates_per_rollout, train.group_size)
+    if isinstance(arm.advantage, UserFunction):
+        check_function(arm.advantage, arm.name, train.group_size)
     sets = dict(item.split("=", 1) for item in evaluate)
     limit = None if stop_after is None else TimeLimit(60 * stop_after - (time.monotonic() - began))
     inputs = Inputs(model, {"train": problems} | {name: Path(file) for name, file in sets.items()})

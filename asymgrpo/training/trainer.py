@@ -95,7 +95,7 @@ class Trainer:
         with clock("reward"):
             verdicts, rewards = self.judge(groups, problems)
             seeds = [control_seed(self.run_seed, step, p.problem_id, p.occurrence) for p in problems]
-            advantages = self.arm.advantage_fn(rewards, seeds)
+            advantages = self.arm.advantage_fn(rewards, seeds, self.of_all_ranks)
         with clock("score"):
             batch = pack([rollout for group in groups for rollout in group])
             self.need_finite(
@@ -111,6 +111,7 @@ class Trainer:
             totals = self.update(batch, passes, scores, advantages, trains, entropy_coef, step)
         with clock("score"):
             measured = step % self.train.displacement_every == 0
+            totals.update_norm = self.engine.update_norm() if measured else None
             change = self.logp_change(batch, passes.every, scores, rewards.shape) if measured else None
         with clock("sync"):
             self.sampler.update_weights(self.engine.weights())
@@ -154,6 +155,10 @@ class Trainer:
         rewards = torch.tensor([reward(v) for v in verdicts], dtype=torch.float64)
         shape = (len(groups), self.train.group_size)
         return np.array([v.value for v in verdicts]).reshape(shape), rewards.reshape(shape)
+
+    def of_all_ranks(self, grid: Tensor) -> Tensor:
+        """[prompts, G] of this rank -> [prompts of all ranks, G], in rank order; a collective."""
+        return torch.cat(self.engine.gather_objects(grid))
 
     def passes(self, batch: Batch, advantages: Tensor, trains: Tensor) -> Passes:
         """Which rows go through the model together; responses without a gradient stay out of the updates. Collective."""

@@ -10,7 +10,7 @@ import update_cases
 from runs import ROOT
 from tiny_trainer import EOS, distance, join, make_engine, make_trainer, settings, steps, tiny_model, weights
 from transformers import AutoModelForCausalLM
-from update_cases import CASES, difference, one_update, sequences, short_run
+from update_cases import CASES, OF_BATCH, difference, one_update, sequences, short_run
 
 from asymgrpo.method.arms import ARMS
 from asymgrpo.method.reduce import counts, reduce
@@ -68,6 +68,13 @@ def test_the_cases_move_the_weights_and_differ(whole):
         assert min(distance(whole[case]["weights"], other["weights"]) for other in others) > 1e-4
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_the_norm_of_an_update_is_that_of_the_moved_weights_in_adams_metric(whole, case):
+    """The first step with learning rate and epsilon 1 moves by d = g / (|g| + 1), and |g| + 1 = 1 / (1 - |d|)."""
+    d = moved(whole[case]).double().abs()
+    assert whole[case]["update_norm"] == pytest.approx(float((d.square() / (1 - d)).sum().sqrt()), rel=1e-5)
+
+
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_a_mean_per_micro_batch_would_be_noticed(monkeypatch, whole, reduction):
     n_parts = update_cases.SEQUENCES // 2
@@ -96,6 +103,13 @@ def test_a_rank_without_a_gradient_keeps_step_with_the_other(whole, two_ranks, z
 def test_ranks_cut_by_tokens_into_as_many_parts(whole, two_ranks, zero_stage):
     """Their sequences differ, and so would the number of their passes: ranks would wait for each other."""
     assert difference(two_ranks["by_tokens"][zero_stage], whole["token"]) < 1e-6
+
+
+@pytest.mark.parametrize("arm", OF_BATCH)
+def test_advantages_of_the_batch_are_those_of_all_ranks(two_ranks, arm):
+    assert distance(two_ranks["of_batch"][arm]["weights"], short_run(2, arm=arm)["weights"]) < 1e-5
+    losses = [[row["loss"] for row in run["rows"]] for run in (two_ranks["of_batch"][arm], short_run(2, arm=arm))]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ CASES: dict[str, Arm] = {
     "kl_cov": ARMS["kl_cov"].but(covariance={"kind": "kl_cov", "fraction": 0.05, "coef": 1.0}),
 }
 
+OF_BATCH = ("a_grae", "lite_ppo", "grpo_scaled")
+"""Arms whose advantages depend on the prompts of all ranks."""
+
 
 def sequences() -> list[Rollout]:
     """Responses of 1 to 12 tokens after prompts of 1 to 5: as uneven as they get."""
@@ -83,7 +86,12 @@ def one_update(case: str, micro_batch: int, **changes: Any) -> dict[str, Any]:
     logp_old = trainer.score(batch, passes.every).logp + noise[share, : batch.mask.shape[1]]
     scores = Frozen(logp_old * batch.mask, torch.zeros_like(batch.mask))
     totals = trainer.update(batch, passes, scores, mine, trains, trainer.arm.entropy_coef, step=1)
-    return {"loss": totals.loss[0], "grad_norm": totals.grad_norm[0], "weights": weights(trainer.engine)}
+    return {
+        "loss": totals.loss[0],
+        "grad_norm": totals.grad_norm[0],
+        "update_norm": trainer.engine.update_norm(),
+        "weights": weights(trainer.engine),
+    }
 
 
 def short_run(zero_stage: int, micro_batch: int = 4, arm: str = "grpo_entropy_0p03") -> dict[str, Any]:
@@ -96,9 +104,9 @@ def short_run(zero_stage: int, micro_batch: int = 4, arm: str = "grpo_entropy_0p
 
 
 def difference(one: dict[str, Any], other: dict[str, Any]) -> float:
-    """Largest difference of two updates: loss, gradient norm (relative to it), weights."""
-    numbers = [abs(one["loss"] - other["loss"]), abs(one["grad_norm"] / other["grad_norm"] - 1)]
-    return max(*numbers, distance(one["weights"], other["weights"]))
+    """Largest difference of two updates: loss, norms of gradient and update (relative to them), weights."""
+    norms = [abs(one[name] / other[name] - 1) for name in ("grad_norm", "update_norm")]
+    return max(abs(one["loss"] - other["loss"]), *norms, distance(one["weights"], other["weights"]))
 
 
 if __name__ == "__main__":
@@ -108,6 +116,7 @@ if __name__ == "__main__":
         "by_tokens": {stage: one_update("token", 4, micro_batch_tokens=30, zero_stage=stage) for stage in (0, 2, 3)},
         "sparse": {stage: one_update("sparse", 2, zero_stage=stage) for stage in (1, 2, 3)},
         "zero_updates": {stage: one_update("token", 4, zero_stage=stage) for stage in (1, 2, 3)},
+        "of_batch": {arm: short_run(2, arm=arm) for arm in OF_BATCH},
         "runs": {(stage, micro): short_run(stage, micro) for stage in (0, 1, 2, 3) for micro in (1, 4)},
     }
     if torch.distributed.get_rank() == 0:
