@@ -20,10 +20,6 @@ class ModelError(InputError):
     """A model is missing, altered or not usable; the message names the file and the remedy."""
 
 
-class ArmError(InputError):
-    """An arm is unknown, wrongly changed or does nothing; the message names the key and the remedy."""
-
-
 class FailedError(RuntimeError):
     """The input is right, but the work cannot continue. The message is all that the user sees; exit code 1."""
 

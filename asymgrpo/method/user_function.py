@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asymgrpo.errors import ArmError
+from asymgrpo.method.arm import ArmError, UserFunction
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from asymgrpo.method.arm import UserFunction
 
 TOLERANCE = 1e-12
 
