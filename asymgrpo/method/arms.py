@@ -18,7 +18,6 @@ from asymgrpo.method.arm import (
     AdaptiveEntropy,
     AGrae,
     Arm,
-    ArmError,
     Asymmetric,
     BatchStandardized,
     ClipCov,
@@ -31,6 +30,7 @@ from asymgrpo.method.arm import (
     UserFunction,
     WReinforce,
 )
+from asymgrpo.method.errors import ArmError
 
 
 def exponents(beta_pos: float, beta_neg: float, degenerate: Literal["limit", "zero"] = "limit") -> dict[str, Any]:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from asymgrpo.method import advantages as adv
 from asymgrpo.method import relatives as rel
-from asymgrpo.method.arm import ArmError
 from asymgrpo.method.arms import ARMS, LIBRARY, check_arm, get_arm
+from asymgrpo.method.errors import ArmError
 from asymgrpo.method.rewards import RewardError
 
 EXACT = {"rtol": 0, "atol": 1e-12}
