@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 
 from asymgrpo.study.outcome import Diverged, read
 from evals.io import DataError, read_metadata
 from evals.names import title
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Lost = Mapping[tuple[str, str], Mapping[int, int]]
 """(model, arm) -> training seed -> the step at which it diverged."""
@@ -59,6 +61,7 @@ def of_files(paths: Iterable[str | Path]) -> dict[tuple[str, str], dict[int, int
 def of_frame(frame: pd.DataFrame) -> dict[tuple[str, str], dict[int, int]]:
     """The diverged runs of a table with a row per run (selections, scores of runs, measures).
 
+    >>> import pandas as pd
     >>> rows = [{"model": "m", "arm": "a", "train_seed": seed, "diverged_at": at} for seed, at in ((0, None), (1, 3))]
     >>> of_frame(pd.DataFrame(rows))
     {('m', 'a'): {1: 3}}
