@@ -39,6 +39,13 @@ STUDY = (
         checkout="config/default.yaml",
     ),
     Command(
+        "theory",
+        "asymgrpo.theory",
+        "Compute what each arm does exactly, and train all arms on softmax policies of a few answers.",
+        "--settings theory.json --out theory.parquet",
+        extra="train",
+    ),
+    Command(
         "config",
         "asymgrpo.study",
         "Explain a key of the configuration: sentence, type, default, what a change makes again.",
@@ -173,7 +180,7 @@ ARTIFACTS = (
         "trace",
         "evals.artifacts.trace",
         "Follow a number of Table 1 back to samples, weights and code, and check every hash on the way.",
-        "results/table1.parquet --arm asymgrpo --benchmark chain6 --metric pass_at_k --k 8 --selection validation",
+        "results/table1.parquet --arm asymgrpo --benchmark chain4 --metric pass_at_k --k 8 --selection validation",
     ),
     Command(
         "bundle",

@@ -116,7 +116,9 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-"""Unknown keys, NaN and infinity are refused; the sentence below a field is its description (asymgrpo.study.keys)."""
+"""Unknown keys, NaN and infinity are refused; the sentence below a field is its description (asymgrpo.study.keys).
+
+pydantic's own use_attribute_docstrings reads it, so that a reader of the code and docs/keys.md see the same words."""
 
 
 class Section(BaseModel):

@@ -1,4 +1,4 @@
-"""What libraries are told by variables before they are imported: where they may write, and what of them stays unused.
+"""Environment variables that libraries read when they are imported: where they may write, and which of their parts stay unused.
 
 One home for it: containers (containers.enter), our vLLM sampler and that of lm-eval read this table. Nothing heavy is imported.
 """

@@ -79,8 +79,8 @@ def build(directory: Path, prompts: int, group: int, tokens: int) -> Any:
     from asymgrpo.rollout import Limits
     from asymgrpo.rollout.vllm_sampler import VllmSampler
     from asymgrpo.study.config import parse_section
+    from asymgrpo.training.build import micro_batches_per_update
     from asymgrpo.training.engine import Engine
-    from asymgrpo.training.train import micro_batches_per_update
     from asymgrpo.training.trainer import Problem, Trainer
     from asymgrpo.verifier import Verdict
 

@@ -53,9 +53,10 @@ def ours(model: Model, problems: Problems, steps: Steps = 20, threads: int = 1) 
     from asymgrpo.method.arms import get_arm
     from asymgrpo.models.directory import load_tokenizer
     from asymgrpo.models.load import load_model
+    from asymgrpo.training.build import make_grader, micro_batches_per_update, sampler_of
     from asymgrpo.training.engine import Engine, start_process_group
+    from asymgrpo.training.inputs import read_problems
     from asymgrpo.training.stopwatch import PHASES, Stopwatch
-    from asymgrpo.training.train import make_grader, micro_batches_per_update, read_problems, sampler_of
     from asymgrpo.training.trainer import Trainer
 
     torch.set_num_threads(threads)

@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 import typer
 
 from asymgrpo.lean import arrow_alone
+from asymgrpo.study.agreement import require
 from asymgrpo.study.outcome import stated
-from asymgrpo.study.settings import Settings, loads, require
+from asymgrpo.study.settings import Settings, loads
 from asymgrpo.study.settings import samples as samples_settings
 from evals.cli import run
 from evals.estimates.outcomes import RUN, outcome_of

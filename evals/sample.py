@@ -15,7 +15,8 @@ import pyarrow as pa
 import typer
 
 from asymgrpo.study import outcome
-from asymgrpo.study.settings import Settings, loads, require, samples, selection_differences, stated
+from asymgrpo.study.agreement import require, selection_differences, stated
+from asymgrpo.study.settings import Settings, loads, samples
 from evals.cli import run
 from evals.estimates.outcomes import outcome_of
 from evals.io import DataError, provenance, read_json, sha256_file, write_table

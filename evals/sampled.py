@@ -13,7 +13,8 @@ from typing import Any
 
 from asymgrpo.files import remove_partial
 from asymgrpo.provenance import container
-from asymgrpo.study.settings import Settings, differences
+from asymgrpo.study.agreement import differences
+from asymgrpo.study.settings import Settings
 from evals.io import DataError, read_json, read_metadata, sha256_file, write_json
 
 SOURCE = "sampled_from.json"

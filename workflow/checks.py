@@ -108,8 +108,9 @@ def _models(study: Study) -> Iterator[str]:
 
 
 def _arms(study: Study) -> Iterator[str]:
-    from asymgrpo.method.arm import ArmError
+    from asymgrpo.method.arm import ArmError, UserFunction
     from asymgrpo.method.arms import check_arm, get_arm
+    from asymgrpo.method.user_function import check_function
 
     plan = study.study
     for name in sorted(set(plan.arms) & set(plan.analyses)):
@@ -117,9 +118,12 @@ def _arms(study: Study) -> Iterator[str]:
     if plan.analyses and not plan.analysis_seeds:
         yield "config: study.analyses needs study.analysis_seeds; list at least one seed."
     for name in dict.fromkeys([*plan.arms, *plan.analyses, *study.arms]):
-        for updates in sorted({train.updates_per_rollout for _, train in _trains(study)}):
+        for updates, group in sorted({(train.updates_per_rollout, train.group_size) for _, train in _trains(study)}):
             try:
-                check_arm(get_arm(name, study.arms.get(name)), updates)
+                arm = get_arm(name, study.arms.get(name))
+                check_arm(arm, updates, group)
+                if isinstance(arm.advantage, UserFunction) and study.artifacts is None:  # a bundle's code is not run
+                    check_function(arm.advantage, name, group)
             except ArmError as error:
                 key = (
                     "study.analyses" if name in plan.analyses else "study.arms" if name in plan.arms else f"arms.{name}"

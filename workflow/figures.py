@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from asymgrpo.study.config import Study
-from asymgrpo.study.settings import BASE, Plan, Settings, of_training, part, table
+from asymgrpo.study.settings import BASE, Plan, Settings, of_training, part, table, theory
 
 Inputs = Mapping[str, Sequence[str]]
 """Option of a figure's command (`metrics`, `run-scores`, ...) -> files."""
@@ -66,17 +66,27 @@ def files(inputs: Inputs) -> list[str]:
     return [path for paths in inputs.values() for path in paths]
 
 
-def options(inputs: Inputs) -> str:
-    """The input options of a figure's command.
+def options(inputs: Inputs, listed: Callable[[Sequence[str]], str]) -> str:
+    """The input options of a figure's command; several files by the name that `listed` gives to a list of them.
 
-    >>> options({"metrics": ["a", "b"], "run-scores": ["c"]})
-    '--metrics a b --run-scores c'
+    >>> options({"metrics": ["a", "b"], "run-scores": ["c"]}, lambda paths: "list.txt")
+    '--metrics @list.txt --run-scores c'
     """
-    return " ".join(f"--{name} {shlex.join(paths)}" for name, paths in inputs.items())
+    return " ".join(
+        f"--{name} {shlex.quote(paths[0]) if len(paths) == 1 else '@' + shlex.quote(listed(paths))}"
+        for name, paths in inputs.items()
+    )
+
+
+def lists(inputs: Inputs, listed: Callable[[Sequence[str]], str]) -> list[str]:
+    """The lists among these options, to be written before the figure's job."""
+    return [listed(paths) for paths in inputs.values() if len(paths) > 1]
 
 
 def settings_of(study: Study, plan: Plan, metrics: MetricsFiles, inputs: Inputs) -> Settings:
     """The settings that the inputs of a figure must state: of the arms that it draws, as far as its inputs tell which."""
+    if set(inputs) == {"theory"}:
+        return theory(study)
     main = study.study.arms
     arms = metrics.arms(inputs.get("metrics", [])) or main
     if "run-scores" in inputs:

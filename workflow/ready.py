@@ -1,6 +1,6 @@
 """Before the first job, when the graph of jobs is known and the folder is ours: data files are checked, images made.
 
-Images are made by the workflow's own rules, in another call of snakemake.
+Images are made by the workflow's own rules, in another call of snakemake; containers/enter.py says why (point 4).
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from asymgrpo.study.settings import Settings, differences, samples, selection_differences, stated
+from asymgrpo.study.agreement import differences, selection_differences, stated
+from asymgrpo.study.settings import Settings, samples
 
 OF_INPUTS = ("plan.", "source.", "base.", "problems.", "benchmarks.")
 """Keys of settings that an input states as well: of these the input is named."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -15,19 +16,25 @@ from pydantic import ValidationError
 from asymgrpo.method.arm import (
     FOR_READERS,
     AdaptiveEntropy,
+    AGrae,
     Arm,
     ArmError,
     Asymmetric,
+    BatchStandardized,
     ClipCov,
     GroupStandardized,
+    GrpoScaled,
     KlCov,
     Parameterless,
+    PassAtK,
+    QuantileBaseline,
+    UserFunction,
     WReinforce,
 )
 
 
-def exponents(beta_pos: float, beta_neg: float) -> dict[str, Any]:
-    return {"advantage": Asymmetric(beta_pos=beta_pos, beta_neg=beta_neg, degenerate="limit")}
+def exponents(beta_pos: float, beta_neg: float, degenerate: Literal["limit", "zero"] = "limit") -> dict[str, Any]:
+    return {"advantage": Asymmetric(beta_pos=beta_pos, beta_neg=beta_neg, degenerate=degenerate)}
 
 
 def fixed(estimator: Literal["reinforce", "mean_centered", "leave_one_out"]) -> dict[str, Any]:
@@ -114,8 +121,40 @@ ANALYSES = (
         covariance=KlCov(fraction=0.002, coef=1.0),
     ),
 )
-"""All other arms, in the order of figures that show them all."""
-ARMS: dict[str, Arm] = {arm.name: arm for arm in (*MAIN, *ANALYSES)}
+"""The other arms of the paper's analyses, in the order of figures that show them all."""
+PAIRS = ((0.9, 0.1), (0.6, 0.4), (0.25, 0.25), (0.65, 0.65), (0.9, 0.9))
+"""Centred like GRPO (their sum is 1), then shared by both signs; the shared 0.5 is grpo, the 0 is reinforce."""
+ZEROS = (
+    ("reinforce", "REINFORCE", 0, 0),
+    ("positive_only", "positive-only", 0.5, 0),
+    ("negative_only", "negative-only", 0, 0.5),
+    ("ent_decrease", "EntDecrease", -0.5, 0),
+    ("ent_increase", "EntIncrease", 0, -0.5),
+)
+"""Arms with an exponent of 0 in the other reading of 0^0: no signal from degenerate groups."""
+MATCHED: dict[str, Any] = {"advantage": GrpoScaled(beta_pos=0.9, beta_neg=0.4, degenerate="limit")}
+PSR, NSR = WReinforce(positive_weight=1.0, negative_weight=0.0), WReinforce(positive_weight=0.0)
+AGRAE = AGrae(alpha=1.0, ddof=0, eps=0.0)
+LIBRARY = (
+    variant("maxrl", "MaxRL", "(r - mean) / mean: exponents 1 / 0", **exponents(1, 0, "zero")),
+    variant("maxrl_limit", "MaxRL, 0^0 = 1", "All-wrong groups are lowered", **exponents(1, 0)),
+    *(variant(f"beta_{tag(p)}_{tag(n)}", f"exponents {p} / {n}", "The plane", **exponents(p, n)) for p, n in PAIRS),
+    *(
+        variant(f"{x}_zero", f"{title}, 0^0 = 0", "Other reading", **exponents(p, n, "zero"))
+        for x, title, p, n in ZEROS
+    ),
+    variant("grpo_scaled", "GRPO at AsymGRPO's size", "Mean abs(A) of AsymGRPO on the same batch", **MATCHED),
+    variant("dr_grpo_no_std", "Dr.GRPO, no std only", "Mean-centred", **fixed("mean_centered")),
+    variant("dr_grpo_length", "Dr.GRPO, length only", "Constant length", reduction="constant"),
+    variant("psr", "PSR", "Correct rollouts +1, wrong ones 0", advantage=PSR),
+    variant("nsr", "NSR", "Correct rollouts 0, wrong ones -1", advantage=NSR),
+    variant("pass_at_k", "Pass@k training", "Rewards of draws of 4 rollouts", advantage=PassAtK(k=4)),
+    variant("qae", "QAE", "The group's 0.4 quantile for a baseline", advantage=QuantileBaseline(quantile=0.4)),
+    variant("a_grae", "A-GRAE", "Weighted by the batch's mean accuracy", advantage=AGRAE),
+    variant("lite_ppo", "Lite-PPO", "Std over the batch", advantage=BatchStandardized(ddof=0, eps=0.0)),
+)
+"""More arms, for studies that name them."""
+ARMS: dict[str, Arm] = {arm.name: arm for arm in (*MAIN, *ANALYSES, *LIBRARY)}
 BETA_POS = ascending({"negative_only": 0.0, "grpo": 0.5} | {f"beta_pos_{tag(b)}": b for b in POS})
 """Sweep: arm -> exponent on correct rollouts, that on wrong ones being 0.5."""
 BETA_NEG = ascending({"positive_only": 0.0, "grpo": 0.5} | {f"beta_neg_{tag(b)}": b for b in NEG})
@@ -125,24 +164,54 @@ BETA_NEG = ascending({"positive_only": 0.0, "grpo": 0.5} | {f"beta_neg_{tag(b)}"
 def get_arm(name: str, overrides: Mapping[str, Any] | None = None) -> Arm:
     """The arm `name`, with named fields or parameters of its advantage changed. Raises ArmError.
 
+    With the key `base` it is a new arm: that of the table with the changes, and with the key `python` with a function of the
+    user's own for its advantage (`asymgrpo.method.arm.UserFunction`).
+
     >>> get_arm("asymgrpo", {"beta_pos": 0.8}).advantage.beta_pos
     0.8
+    >>> get_arm("mine", {"base": "asymgrpo", "clip_high": 0.3}).clip_high
+    0.3
     """
-    if name not in ARMS:
-        close = difflib.get_close_matches(name, ARMS, n=1, cutoff=0.5)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ArmError(f"arm {name!r} is unknown.{hint} Known arms: {', '.join(ARMS)}.")
-    arm = ARMS[name]
     changes = dict(overrides or {})
-    parameters = {key: changes.pop(key) for key in list(changes) if key in arm.advantage_parameters}
+    arm = _new(name, changes) if "base" in changes else _known(name, f"arm {name!r}")
+    own = {} if isinstance(arm.advantage, UserFunction) else arm.advantage_parameters
+    parameters = {key: changes.pop(key) for key in list(changes) if key in own}
     if parameters and "advantage" in changes:
         raise ArmError(f"arms.{name}: give either advantage or {' and '.join(parameters)}, not both.")
     if parameters:
         changes["advantage"] = arm.advantage.model_dump() | parameters
-    known = [key for key in Arm.model_fields if key not in ("name", *FOR_READERS)] + list(arm.advantage_parameters)
+    known = [key for key in Arm.model_fields if key not in ("name", *FOR_READERS)] + list(own)
     for key in changes:
         if key not in known:
             raise ArmError(f"arms.{name}.{key} cannot be changed; choose from {', '.join(known)}.")
+    return _valid(arm, name, changes)
+
+
+def _known(name: str, what: str) -> Arm:
+    if name in ARMS:
+        return ARMS[name]
+    close = difflib.get_close_matches(name, ARMS, n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ArmError(f"{what} is unknown.{hint} Known arms: {', '.join(ARMS)}.")
+
+
+def _new(name: str, changes: dict[str, Any]) -> Arm:
+    """The arm that `base` and `python`, which are taken out of the changes, define."""
+    base = _known(changes.pop("base"), f"arms.{name}.base")
+    if name in (*ARMS, "base"):
+        raise ArmError(f"arms.{name}.base: there is an arm of this name; give the new arm another, or leave base out.")
+    if not re.fullmatch(r"[A-Za-z]\w*", name):
+        raise ArmError(f"arms has the new name {name!r}; use letters, digits and _ only, a letter first.")
+    new = {"name": name, "title": "", "about": f"Of the study: {base.name} with changes", "look": ""}
+    python = changes.pop("python", None)
+    if python is None:
+        return base.but(**new)
+    if "advantage" in changes:
+        raise ArmError(f"arms.{name}: give either advantage or python, not both.")
+    return _valid(base.but(**new), name, {"advantage": {"estimator": "python", **dict(python)}})
+
+
+def _valid(arm: Arm, name: str, changes: Mapping[str, Any]) -> Arm:
     try:
         return arm.but(**changes)
     except ValidationError as error:
@@ -151,9 +220,9 @@ def get_arm(name: str, overrides: Mapping[str, Any] | None = None) -> Arm:
         raise ArmError(f"arms.{name}.{key} = {first['input']!r} is not allowed: {first['msg']}.") from None
 
 
-def check_arm(arm: Arm, updates_per_rollout: int) -> None:
-    """Raises ArmError if the changes that make the arm cannot act."""
-    if arm.name != GRPO.name and not differences(arm):
+def check_arm(arm: Arm, updates_per_rollout: int, group_size: int | None = None) -> None:
+    """Raises ArmError if the changes that make the arm cannot act. group_size None: any."""
+    if arm.name != GRPO.name and not _acting(arm):
         raise ArmError(f"arm {arm.name!r} with these changes is grpo itself; undo arms.{arm.name} or run grpo.")
     idle = idle_with_one_update(arm)
     if updates_per_rollout == 1 and idle:
@@ -161,6 +230,16 @@ def check_arm(arm: Arm, updates_per_rollout: int) -> None:
             f"arm {arm.name!r}: {' and '.join(idle)} cannot act with train.updates_per_rollout = 1, where "
             "every ratio is 1; set train.updates_per_rollout to at least 2 or leave the arm out."
         )
+    if isinstance(arm.advantage, PassAtK) and group_size is not None and arm.advantage.k > group_size:
+        raise ArmError(
+            f"arm {arm.name!r}: k = {arm.advantage.k} is more than train.group_size = {group_size}; lower k or raise group_size."
+        )
+
+
+def _acting(arm: Arm) -> set[str]:
+    """The fields in which the arm is not GRPO, but for an advantage that is GRPO's under another name."""
+    same = arm.advantage in (PassAtK(k=1), *(exponents(0.5, 0.5, d)["advantage"] for d in ("limit", "zero")))
+    return set(differences(arm)) - ({"advantage"} if same else set())
 
 
 def idle_with_one_update(arm: Arm) -> list[str]:

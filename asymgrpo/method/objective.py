@@ -10,6 +10,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def needs_every_row(arm: Arm) -> bool:
+    """Whether responses whose advantage is 0 may have a gradient.
+
+    The policy loss is A times something, so that they have none from it: an arm must add a term that is not. Leave them out of
+    forward and backward otherwise; the counts that `reduce` divides by stay those of all responses.
+    """
+    return bool(arm.entropy_coef or arm.adaptive_entropy or arm.kl_coef or arm.covariance)
+
+
+def needs_scores_first(arm: Arm) -> bool:
+    """Whether the loss of any response depends on log-probabilities or entropies of all, before the first update."""
+    return bool(arm.adaptive_entropy or arm.covariance)
+
+
 def loss_terms(
     arm: Arm,
     logp: Tensor,

@@ -59,7 +59,7 @@ class VllmSampler:
     def generate(
         self, requests: Sequence[Request], temperature: float, top_p: float, max_tokens: int
     ) -> list[list[Rollout]]:
-        """One vLLM request per sample: each has a seed of its own, and the prefix cache shares the prompt.
+        """One vLLM request per sample: each has its own seed, and the prefix cache shares the prompt.
 
         Raises ConfigError when a prompt and max_tokens exceed the sampler's length.
         """

@@ -7,7 +7,7 @@ also mean (names that exist, sizes that divide) is checked in workflow/checks.py
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -214,10 +214,46 @@ class Evaluation(Section):
     bootstrap_seed: Seed
     """Random seed of the resamples."""
     seed_variance: Literal["own", "pooled"]
-    """Variance between training seeds: `own` seeds of each arm, or `pooled` over arms (more stable with few seeds)."""
+    """Whose seeds give an interval its variance between training seeds: `own`, those of the arm; `pooled`, those of all
+    trained arms of a model, which share one estimate (steadier with few seeds)."""
 
     def n_samples(self, benchmark: str) -> int:
         return self.samples.get(benchmark, self.samples["default"])
+
+
+class Theory(Section):
+    """The tabular study and the entropy table of asymgrpo.theory; groups have `train.group_size` rollouts."""
+
+    prompts: Positive
+    """Prompts of a seed, each a softmax of its own."""
+    answers: Annotated[int, Field(ge=2)]
+    """Answers that a prompt can be given."""
+    most_correct: Positive
+    """From 1 to this many answers of a prompt are correct, each number as likely; fewer than `answers`."""
+    spread: Annotated[float, Field(ge=0)]
+    """Standard deviation of the logits before training, which are normal."""
+    seeds: Annotated[int, Field(ge=2)]
+    """Number of seeds, each with its own prompts and draws; all arms have the same."""
+    seed: Seed
+    """The first seed; the others follow it."""
+    learning_rate: Annotated[float, Field(gt=0)]
+    """Of the plain gradient, for every arm."""
+    natural_learning_rate: Annotated[float, Field(gt=0)]
+    """Of the natural gradient, for every arm."""
+    success: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1), Once]
+    """Mean success rates at which arms are compared."""
+    k: Annotated[list[Positive], Field(min_length=1), Once]
+    """pass@k is computed for these k, exactly."""
+    max_steps: Positive
+    """Updates after which an arm that has not reached the highest rate is given up."""
+    cases: Positive
+    """Random policies, with one group each, on which the entropy equation is tried."""
+
+    @model_validator(mode="after")
+    def _some_wrong(self) -> Self:
+        if self.most_correct >= self.answers:
+            raise ValueError("most_correct must be below answers, or some prompt has no wrong answer")
+        return self
 
 
 class Machine(Section):
@@ -293,11 +329,14 @@ class Study(Section):
     models: dict[str, Model]
     """Base models by name; `study.models` says which of them are run."""
     arms: dict[str, dict[str, Any]] = Field(default={})
-    """Changed fields of arms by the name of the arm, for example {grpo_entropy: {entropy_coef: 0.01}}."""
+    """Changed fields of arms by the name of the arm, for example {grpo_entropy: {entropy_coef: 0.01}}; new arms, which have the
+    key `base`: {mine: {base: asymgrpo, clip_high: 0.3}}."""
     train: Train
     """Everything about training that all arms share."""
     evaluation: Evaluation
     """How trained models and base models are measured."""
+    theory: Theory
+    """The tabular study, which needs no model."""
     machine: Machine
     """What one training job asks of the machine or cluster that it runs on."""
     containers: Annotated[Containers, Field(exclude=True)]
@@ -371,13 +410,17 @@ def _spec(name: str, model: Model, problems: list[str]) -> dict[str, Any]:
 def _arm_changes(name: str, changes: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     from asymgrpo.method.arm import ArmError
     from asymgrpo.method.arms import get_arm
+    from asymgrpo.study.user_arms import with_sources
 
     try:
+        changes = with_sources({"arms": {name: changes}}, Path())["arms"][name]
         values = get_arm(name, changes).model_dump(mode="json")
     except ArmError as error:
         problems.append(f"config: {error}" if f"arms.{name}" in str(error) else f"config: arms.{name}: {error}")
         return {}
-    return {key: values[key] if key in values else values["advantage"][key] for key in changes}
+    defined = {key: changes[key] for key in ("base", "python") if key in changes}
+    changed = [key for key in changes if key not in defined]
+    return defined | {key: values[key] if key in values else values["advantage"][key] for key in changed}
 
 
 def _all_keys() -> tuple[tuple[str, ...], ...]:

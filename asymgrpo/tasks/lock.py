@@ -64,7 +64,7 @@ def write_lock(path: Path, lock: Lock) -> None:
 def write_revision(path: Path, name: str, revision: str) -> None:
     """Record the commit of the first fetch of a data set or model; a recorded one is never replaced.
 
-    Several downloads may finish at once: the file is read and written under a lock of its own.
+    Several downloads may finish at once: a file lock guards reading and writing.
     """
     from filelock import FileLock
 

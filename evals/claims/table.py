@@ -203,7 +203,7 @@ CLAIMS = (
     Claim(
         "bonus_positive",
         "analysis 3: entropy bonus",
-        "With no coefficient does an entropy bonus match positive-only modulation",
+        "No entropy coefficient matches positive-only modulation",
         "accuracy",
         above("positive_only", *BONUSES),
         "every coefficient is below",

@@ -22,7 +22,7 @@ WILDCARDS = {
     "grade": ("model", "arm", "seed"),
     "control": ("model",),
 }
-"""Rule -> what the folders below benchmarks/<rule> stand for; the jobs of other rules are told by `name` alone."""
+"""Rule -> what the folders below benchmarks/<rule> stand for; jobs of other rules have only their `name`."""
 
 SCHEMA = pa.schema(
     [

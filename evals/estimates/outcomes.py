@@ -1,8 +1,8 @@
 """Which training runs of a study diverged, for tables, figures, claims and the report. What one file says is
 asymgrpo.study.outcome.
 
-A diverged run has no scores: it is not sampled, whatever candidates it left. It is told beside the estimates, which are over the
-runs that finished, and it is no missing row and no zero.
+A diverged run has no scores: it is not sampled, whatever candidates it left. Estimates use the runs that finished; tables name
+the diverged runs beside them, neither as a missing row nor as a zero.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def of_files(paths: Iterable[str | Path]) -> dict[tuple[str, str], dict[int, int
 
 
 def of_frame(frame: pd.DataFrame) -> dict[tuple[str, str], dict[int, int]]:
-    """The diverged runs of a table with a row per run (selections, scores of runs, measures).
+    """The diverged runs of a table with a row per run (scores of runs, measures).
 
     >>> import pandas as pd
     >>> rows = [{"model": "m", "arm": "a", "train_seed": seed, "diverged_at": at} for seed, at in ((0, None), (1, 3))]

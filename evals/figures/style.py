@@ -15,6 +15,9 @@ import matplotlib.colors
 import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from asymgrpo.method.arms import ARMS
@@ -62,6 +65,8 @@ FORMATS: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
 }
 
+CANVASES: dict[str, Any] = {"pdf": FigureCanvasPdf, "png": FigureCanvasAgg, "svg": FigureCanvasSVG}
+
 
 def look(arm: str, arms: Sequence[str]) -> dict[str, Any]:
     """Colour and dashes of an arm among those of a figure: its own if it has a look, else a spare one.
@@ -102,6 +107,12 @@ def nothing_finished() -> Figure:
     return figure
 
 
+def _print(figure: Figure, ending: str, metadata: Mapping[str, Any], path: Path) -> None:
+    """Draw into a file: once. `savefig` draws everything once more before, in case a layout is still to be found."""
+    figure.set_dpi(RC["savefig.dpi"])
+    getattr(CANVASES[ending](figure), f"print_{ending}")(path, metadata=metadata)
+
+
 def save(
     figure: Figure, prefix: Path, inputs: Mapping[str, pa.Table], module: ModuleType, notes: Mapping[str, Any]
 ) -> None:
@@ -119,11 +130,12 @@ def save(
     with mpl.rc_context(RC):
         if notes.get("diverged"):
             figure.suptitle("\n".join(wrap(f"Not shown. {notes['diverged']}", LETTERS)), fontsize=7.5)
-        figure.draw_without_rendering()  # the layout is found once, not once per format
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)  # the layout is found once, not once per format
         figure.set_layout_engine("none")
         for ending, metadata in FORMATS.items():
             path = prefix.with_name(f"{prefix.name}.{ending}")
-            replace_atomically(path, partial(figure.savefig, format=ending, metadata=metadata))
+            replace_atomically(path, partial(_print, figure, ending, metadata))
             hashes[path.name] = sha256_file(path)
     shared = [
         Path(__file__).with_name(name).read_text(encoding="utf-8")

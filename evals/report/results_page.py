@@ -39,6 +39,9 @@ FIGURES = {
     "synergy": "Analysis 7: AsymGRPO and Clip-higher",
     "passk_curves": "Analysis 8: pass@k",
     "selection_bias": "Choosing the checkpoint by a reported benchmark",
+    "theory_weight": "Theory: the weight of a prompt by its success rate",
+    "theory_entropy": "Theory: entropy at matched success",
+    "theory_equation": "Theory: when the entropy equation holds",
 }
 """Figure -> heading, in the order of the page; others follow under their own names."""
 HEAD = """# Results
@@ -124,8 +127,8 @@ def figures(results: Results, images: str) -> Iterator[str]:
     """Every figure with the sentence that its data say."""
     for name in drawn(results):
         about = read_json(results.folder / "figures" / f"{name}.json")
-        title = FIGURES.get(name, name.replace("_", " "))
-        yield f"### {title}\n\n![{title}]({images}/{name}.png)\n"
+        heading = FIGURES.get(name, name.replace("_", " "))
+        yield f"### {heading}\n\n![{heading}]({images}/{name}.png)\n"
         yield " ".join(filter(None, [about["finding"], about.get("caption", ""), about.get("diverged", "")])) + "\n"
 
 

@@ -192,9 +192,9 @@ def differences(results: Results) -> list[Grid]:
             ]
             for row in _tuples(mine)
         ]
-        title = f"Paired differences of avg@n in percentage points, {model}, checkpoint: {describe_rule(rule)}"
+        heading = f"Paired differences of avg@n in percentage points, {model}, checkpoint: {describe_rule(rule)}"
         head = ["A − B", "benchmark", "points [95 %]", "p", "p (Holm)"]
-        grids.append(Grid(title, head, rows, numbers=(2, 3, 4), folded=True))
+        grids.append(Grid(heading, head, rows, numbers=(2, 3, 4), folded=True))
     return grids
 
 

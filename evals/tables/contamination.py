@@ -177,7 +177,7 @@ def main(
     """Find benchmark problems that are in the training set, or nearly."""
     tables = {path.stem: read_table(path, COLUMNS) for path in benchmarks}
     if len(tables) < len(benchmarks):
-        raise DataError("two benchmark files have the same name; rename one, since benchmarks are told by it")
+        raise DataError("two benchmark files have the same name; rename one, since benchmarks are identified by it")
     rows = {path.stem: read_problems(path, COLUMNS) for path in benchmarks}
     training = read_table(train, COLUMNS)
     pairs = overlap(read_problems(train, COLUMNS), rows, NEAR)

@@ -83,7 +83,7 @@ def arm_templates(graded: Sequence[Path]) -> dict[str, str]:
     """arm -> prompt template, from the files' metadata.
 
     Raises:
-        DataError: an arm is no base model, has two templates, or is named after another template than it was sampled with.
+        DataError: an arm is not a base model, has two templates, or is named after another template than it was sampled with.
     """
     templates: dict[str, str] = {}
     for path in graded:

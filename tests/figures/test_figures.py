@@ -32,8 +32,11 @@ from evals.tables.paper_values import PRINTED
 from workflow import figures as inputs_of
 
 ROOT = Path(__file__).parents[2]
-HELPERS = {"__init__", "__main__", "arms_compared", "series", "style"}
-MODULES = sorted(path.stem for path in (ROOT / "evals/figures").glob("*.py") if path.stem not in HELPERS)
+HELPERS = {"__init__", "__main__", "arms_compared", "series", "style", "theory"}
+ALL = sorted(path.stem for path in (ROOT / "evals/figures").glob("*.py") if path.stem not in HELPERS)
+MODULES = [name for name in ALL if not name.startswith("theory_")]
+THEORY = set(ALL) - set(MODULES)
+"""Figures of no run: tests/theory."""
 ARMS_OF = {"training_curves": MAIN} | ARMS
 SCORED = {"entropy_accuracy", "reversal", "entropy_coefficient", "synergy", "selection_bias"}
 
@@ -100,7 +103,7 @@ def test_a_figure_alone_has_the_bytes_that_it_has_among_others(results: Path, dr
 @pytest.mark.slow
 def test_figures_claims_and_page_need_no_training_packages() -> None:
     names = [
-        *(f"evals.figures.{name}" for name in MODULES),
+        *(f"evals.figures.{name}" for name in ALL),
         "evals.claims.decided",
         "evals.tables.run_scores",
         "evals.report.results_page",
@@ -116,9 +119,17 @@ def test_figures_claims_and_page_need_no_training_packages() -> None:
     [
         (
             "default",
-            {"training_curves", "passk_curves", "covariance", "synergy", "paper_vs_reproduction", "selection_bias"},
+            {
+                "training_curves",
+                "passk_curves",
+                "covariance",
+                "synergy",
+                "paper_vs_reproduction",
+                "selection_bias",
+                *THEORY,
+            },
         ),
-        ("study", set(MODULES)),
+        ("study", set(ALL)),
     ],
 )
 def test_the_workflow_draws_the_figures_whose_arms_are_in_the_study(

@@ -68,7 +68,7 @@ def train_section(options: Options) -> Train:
 
 
 def make_trainer(options: Options) -> Any:
-    """As asymgrpo.training.train makes it, on a random model and with a rule on tokens for a verifier."""
+    """As asymgrpo.training.build makes it, on a random model and with a rule on tokens for a verifier."""
     from tiny_trainer import even_wins
 
     from asymgrpo.training.trainer import Problem, Trainer

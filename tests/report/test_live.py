@@ -9,7 +9,7 @@ import pytest
 from runs import digests, finish, out_of, prepare, start, workspace_of
 
 from asymgrpo.training.live import FOLDER, VARIABLE, Live, LiveView, open_live
-from asymgrpo.training.run import History
+from asymgrpo.training.results import History
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -58,7 +58,7 @@ def test_a_full_disk_ends_the_view_and_not_the_training(tmp_path, monkeypatch):
     view(history(3))
     assert len(said) == 1
     assert "no space left" in said[0]
-    assert "training goes on" in said[0]
+    assert "training continues" in said[0]
 
 
 def test_without_tensorboard_the_run_goes_on_and_says_so(tmp_path, monkeypatch):

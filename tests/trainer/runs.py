@@ -35,8 +35,8 @@ TRAIN = yaml.safe_load((ROOT / "config/default.yaml").read_text())["train"] | {
 def prepare(folder: Path, model: Path, arm: str = "grpo", changes: dict | None = None, **train) -> list[str]:
     """Write the inputs of one run into `folder` -> the command that trains it."""
     from asymgrpo.method.arms import get_arm
+    from asymgrpo.study.agreement import stated
     from asymgrpo.study.config import NO_EFFECT_ON_RESULTS
-    from asymgrpo.study.settings import stated
     from asymgrpo.tasks.chain_sum import rows
     from asymgrpo.tasks.table import write_problems
 
@@ -80,8 +80,9 @@ def prepare(folder: Path, model: Path, arm: str = "grpo", changes: dict | None =
 
 def asked_of_samples(base: Path, **evaluation) -> str:
     """Settings, as text, of samples of chain2 from a base model: those of the default study, with changes to `evaluation`."""
+    from asymgrpo.study.agreement import stated
     from asymgrpo.study.config import parse
-    from asymgrpo.study.settings import dumps, graded, plan_of, samples, stated
+    from asymgrpo.study.settings import dumps, graded, plan_of, samples
 
     study = yaml.safe_load((ROOT / "config/default.yaml").read_text())
     plan = plan_of(parse(study | {"evaluation": study["evaluation"] | evaluation}))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asymgrpo.rollout import Rollout
-from asymgrpo.training.batch import by_tokens, micro_batches, pack
+from asymgrpo.training.batch import by_rows, by_tokens, pack
 from asymgrpo.training.policy import Policy
 
 TOKENS = st.lists(st.integers(0, 23), min_size=1, max_size=9)
@@ -31,11 +31,12 @@ def test_rows_keep_every_token(pairs, shuffle):
         assert [everything[c + 1] for c in part.predictors[row, :n].tolist()] == response
 
 
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=24), st.integers(1, 8))
-def test_micro_batches_partition_the_rows(lengths, size):
-    parts = micro_batches(torch.tensor(lengths), torch.arange(len(lengths)), size)
-    assert sorted(torch.cat(parts).tolist()) == list(range(len(lengths)))
-    assert all(len(p) <= size for p in parts)
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=24), st.integers(1, 8), st.integers(1, 30))
+def test_micro_batches_partition_the_rows(widths, size, parts):
+    found = by_rows(torch.tensor(widths), torch.arange(len(widths)), size, parts)
+    assert sorted(torch.cat(found).tolist()) == list(range(len(widths)))
+    assert all(len(p) <= size for p in found)
+    assert len(found) >= min(parts, len(widths))
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=24), st.integers(1, 200), st.integers(1, 30))

@@ -222,7 +222,7 @@ def test_a_run_that_diverges_is_done_and_says_so(tmp_path, model_directory):
 LATE = """
 import math
 import asymgrpo.console
-import asymgrpo.training.train
+import asymgrpo.training.__main__ as command
 import asymgrpo.training.trainer as t
 score = t.Trainer.score
 def late(self, batch):
@@ -230,7 +230,7 @@ def late(self, batch):
     bad = self.engine.updates >= 6 and self.engine.rank == self.engine.world_size - 1
     return logp, entropy * (math.nan if bad else 1)
 t.Trainer.score = late
-asymgrpo.console.run(asymgrpo.training.train.main)
+asymgrpo.console.run(command.main)
 """
 """`python -m asymgrpo.training`, with an entropy that is spoilt from the fourth step on, on the last rank only."""
 

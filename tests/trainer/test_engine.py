@@ -10,8 +10,9 @@ import update_cases
 from runs import ROOT
 from tiny_trainer import EOS, distance, join, make_engine, make_trainer, settings, steps, tiny_model, weights
 from transformers import AutoModelForCausalLM
-from update_cases import CASES, difference, one_update, sequences, short_run
+from update_cases import CASES, OF_BATCH, difference, one_update, sequences, short_run
 
+from asymgrpo.method.arms import ARMS
 from asymgrpo.method.reduce import counts, reduce
 from asymgrpo.rollout.torch_sampler import TorchSampler
 from asymgrpo.training import trainer as trainer_module
@@ -67,6 +68,13 @@ def test_the_cases_move_the_weights_and_differ(whole):
         assert min(distance(whole[case]["weights"], other["weights"]) for other in others) > 1e-4
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_the_norm_of_an_update_is_that_of_the_moved_weights_in_adams_metric(whole, case):
+    """The first step with learning rate and epsilon 1 moves by d = g / (|g| + 1), and |g| + 1 = 1 / (1 - |d|)."""
+    d = moved(whole[case]).double().abs()
+    assert whole[case]["update_norm"] == pytest.approx(float((d.square() / (1 - d)).sum().sqrt()), rel=1e-5)
+
+
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_a_mean_per_micro_batch_would_be_noticed(monkeypatch, whole, reduction):
     n_parts = update_cases.SEQUENCES // 2
@@ -86,10 +94,22 @@ def test_any_zero_stage_gives_the_same_update(whole, two_ranks, zero_stage):
     assert difference(two_ranks["zero_updates"][zero_stage], whole["token"]) < 1e-6
 
 
+@pytest.mark.parametrize("zero_stage", [1, 2, 3])
+def test_a_rank_without_a_gradient_keeps_step_with_the_other(whole, two_ranks, zero_stage):
+    assert difference(two_ranks["sparse"][zero_stage], whole["sparse"]) < 1e-6
+
+
 @pytest.mark.parametrize("zero_stage", [0, 2, 3])
 def test_ranks_cut_by_tokens_into_as_many_parts(whole, two_ranks, zero_stage):
     """Their sequences differ, and so would the number of their passes: ranks would wait for each other."""
     assert difference(two_ranks["by_tokens"][zero_stage], whole["token"]) < 1e-6
+
+
+@pytest.mark.parametrize("arm", OF_BATCH)
+def test_advantages_of_the_batch_are_those_of_all_ranks(two_ranks, arm):
+    assert distance(two_ranks["of_batch"][arm]["weights"], short_run(2, arm=arm)["weights"]) < 1e-5
+    losses = [[row["loss"] for row in run["rows"]] for run in (two_ranks["of_batch"][arm], short_run(2, arm=arm))]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -226,20 +246,21 @@ def test_bfloat16_keeps_float32_masters(zero_stage):
 
 
 @pytest.mark.parametrize("updates_per_rollout", [1, 2])
-def test_the_first_ratio_is_exactly_one(monkeypatch, updates_per_rollout):
-    """Scoring and training compute the same bits, so that pi / pi_old = 1 until the first update."""
+@pytest.mark.parametrize("name", ["reinforce", "grpo", "grpo_adaptive_entropy", "clip_cov"])
+def test_the_first_ratio_is_exactly_one(monkeypatch, updates_per_rollout, name):
+    """log pi_old is the first update's own, whether or not the arm scores before it: pi / pi_old = 1 until that update."""
     seen = []
 
     def spy(arm, logp, logp_old, *rest, **more):
-        seen.append(torch.equal(logp, logp_old))
+        seen.append((trainer.engine.updates, torch.equal(logp, logp_old)))
         return original(arm, logp, logp_old, *rest, **more)
 
     original = trainer_module.loss_terms
     monkeypatch.setattr(trainer_module, "loss_terms", spy)
-    steps(make_trainer(train=settings(updates_per_rollout=updates_per_rollout)), 1, 2)
-    per_update = 4 // updates_per_rollout
-    first_update_of_each_step = [True] * per_update + [False] * (4 - per_update)
-    assert seen == first_update_of_each_step * 2
+    trainer = make_trainer(ARMS[name], settings(updates_per_rollout=updates_per_rollout))
+    steps(trainer, 1, 2)
+    assert {done for done, _ in seen} == set(range(2 * updates_per_rollout))
+    assert all(is_one == (done % updates_per_rollout == 0) for done, is_one in seen)
 
 
 @pytest.mark.parametrize("zero_stage", [0, 3])

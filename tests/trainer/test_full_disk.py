@@ -11,7 +11,8 @@ from tiny_trainer import distance, make_trainer, settings, steps, weights
 
 from asymgrpo.files import sha256_file
 from asymgrpo.training import checkpoint as ck
-from asymgrpo.training.run import History, Run
+from asymgrpo.training.results import History
+from asymgrpo.training.run import Run
 
 pytestmark = pytest.mark.usefixtures("joined")
 

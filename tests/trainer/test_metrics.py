@@ -22,6 +22,7 @@ from asymgrpo.training.stopwatch import Stopwatch
 VERDICTS = ("correct", "wrong", "unparsed", "timeout", "truncated")
 NULL_WITHOUT_CORRECT = {"entropy_correct", "logp_change_correct"}
 NULL_WITHOUT_WRONG = {"entropy_wrong", "logp_change_wrong"}
+OF_THE_UPDATES = ("loss", "grad_norm", "update_norm", "clip_share_low", "clip_share_high")
 NULL_UNLESS_MEASURED = {"logp_change_correct", "logp_change_wrong"}
 
 
@@ -60,6 +61,7 @@ def totals() -> UpdateTotals:
     sums = UpdateTotals()
     sums.add(loss=1.0, clipped_low=1, clipped_high=2, tokens=10, grad_norm=4.0)
     sums.add(loss=3.0, clipped_low=3, clipped_high=6, tokens=30, grad_norm=5.0)
+    sums.update_norm = 0.25
     return sums
 
 
@@ -107,6 +109,8 @@ def slow_row(record: StepRecord) -> dict:
             return None
         return math.fsum(r["change"] for r in picked) / sum(len(r["entropy"]) for r in picked)
 
+    sizes = [abs(r["advantage"]) for r in rollouts]
+    on_hard = [size for r, size in zip(rollouts, sizes, strict=True) if 2 * solved[r["prompt"]] < group]
     gaps = sorted(abs(x) for r in rollouts for x in r["log_ratio"])
     below = 0.999 * (len(gaps) - 1)
     above = gaps[min(int(below) + 1, len(gaps) - 1)]
@@ -116,6 +120,7 @@ def slow_row(record: StepRecord) -> dict:
         "entropy_coef": 0.01,
         "loss": 2.0,
         "grad_norm": 4.5,
+        "update_norm": 0.25,
         "clip_share_low": 0.1,
         "clip_share_high": 0.2,
         "reward_mean": mean(float(r["correct"]) for r in rollouts),
@@ -123,6 +128,9 @@ def slow_row(record: StepRecord) -> dict:
         "none_solved_share": solved.count(0) / prompts,
         "all_solved_share": solved.count(group) / prompts,
         "zero_advantage_share": mean(float(all(r["advantage"] == 0 for r in members)) for members in groups),
+        "advantage_size": mean(sizes),
+        "net_mass": mean(r["advantage"] for r in rollouts),
+        "hard_weight": math.fsum(on_hard) / math.fsum(sizes) if any(sizes) else None,
         "cov_by_correct": [
             mean(covariance(members) for members, n in zip(groups, solved, strict=True) if n == c)
             for c in range(group + 1)
@@ -168,6 +176,7 @@ def test_rows_fill_the_schema_and_are_null_only_where_documented(record):
     assert set(row) == set(SCHEMA.names) == set(DESCRIPTIONS)
     assert pa.Table.from_pylist([row], SCHEMA).to_pylist() == [row]
     expected = set(NULL_UNLESS_MEASURED) if record.logp_change is None else set()
+    expected |= {"hard_weight"} if not record.advantages.any() else set()
     expected |= NULL_WITHOUT_CORRECT if record.rewards.sum() == 0 else set()
     expected |= NULL_WITHOUT_WRONG if (record.rewards > 0).all() else set()
     assert {name for name, value in row.items() if value is None} == expected
@@ -225,7 +234,7 @@ def test_a_step_reports_its_rollouts_in_their_order(micro_batch):
         token_logp_sampler=np.concatenate([r.logprobs for r in flat]),
         logp_change=np.array(change).reshape(rewards.shape),
     )
-    of_the_updates = {name: row[name] for name in ("loss", "grad_norm", "clip_share_low", "clip_share_high")}
+    of_the_updates = {name: row[name] for name in OF_THE_UPDATES}
     expected = slow_row(record) | of_the_updates | {"step": 1, "updates": 2, "entropy_coef": 0.0}
     assert_same({name: row[name] for name in expected}, expected, tolerance=2e-5)
 

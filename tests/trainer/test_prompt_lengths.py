@@ -7,7 +7,7 @@ import pytest
 from asymgrpo.study.config import ConfigError
 from asymgrpo.tasks.table import write_problems
 from asymgrpo.tasks.tokenizer import build_tokenizer
-from asymgrpo.training.train import read_problems
+from asymgrpo.training.inputs import read_problems
 from evals.io import DataError
 from evals.sample import check_lengths
 

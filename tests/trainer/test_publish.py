@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-import asymgrpo.training.run
+import asymgrpo.training.results
 from asymgrpo.files import remove_partial, write_json, write_table
 from asymgrpo.training.checkpoint import forget
 from asymgrpo.training.run import Run
@@ -31,7 +31,7 @@ def test_killed_while_publishing(tmp_path, monkeypatch):
         write_json(value, path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(asymgrpo.training.run, "write_json", killed)
+        patched.setattr(asymgrpo.training.results, "write_json", killed)
         with pytest.raises(KeyboardInterrupt):
             run.publish(out, {})
     assert not (out / "done.json").exists()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asymgrpo.seeds import derive
-from asymgrpo.training.train import longest_sequence
+from asymgrpo.training.inputs import longest_sequence
 from asymgrpo.training.trainer import Problem, Trainer, control_seed
 
 SHARDED = {"zero_stage": 2, "ranks_per_node": 2, "micro_batch": 2, "steps": 4, "evaluate_every": 4, "rollouts_every": 4}

@@ -136,6 +136,32 @@ os.write(1, (" ".join(os.environ[n] for n in names) + chr(10)).encode())  # one 
 """
 
 
+def test_the_launcher_passes_a_command_on_as_it_is(tmp_path):
+    """Also words that are options of the launcher, and a second --."""
+    (tmp_path / "operation.json").write_text('{"nodes": 1, "ranks_per_node": 1}')
+    words = ["--gpus", "--operation", "x y", "--", "--help", ""]
+    start = [sys.executable, "-m", "workflow.slurm.launch", "--gpus", "--operation", str(tmp_path / "operation.json")]
+    says = [sys.executable, "-c", "import sys; print(sys.argv[1:])", *words]
+    done = subprocess.run([*start, "--cpus-per-rank", "3", "--", *says], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"{words}\n")
+
+
+def test_the_launcher_refuses_nodes_without_slurm(tmp_path):
+    (tmp_path / "operation.json").write_text('{"nodes": 2, "ranks_per_node": 1}')
+    start = [sys.executable, "-m", "workflow.slurm.launch", "--operation", str(tmp_path / "operation.json")]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    done = subprocess.run(
+        [*start, "--cpus-per-rank", "3", "--", "python", "-m", "x"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: launch: train.nodes = 2")
+    assert "Traceback" not in done.stderr
+
+
 def test_from_launcher_to_rank(tmp_path):
     """The real launcher and the real rendezvous, only SLURM's two commands are stand-ins."""
     for name, text in {"srun": FAKE_SRUN, "scontrol": FAKE_SCONTROL}.items():

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asymgrpo.errors import EXIT_PREEMPTED
-from asymgrpo.training.run import selectable
+from asymgrpo.training.candidates import selectable
 from evals.select import select_step
 
 pytestmark = pytest.mark.slow

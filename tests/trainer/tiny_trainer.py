@@ -14,9 +14,9 @@ from asymgrpo.method.arms import ARMS
 from asymgrpo.rollout import Rollout
 from asymgrpo.rollout.torch_sampler import TorchSampler
 from asymgrpo.study.config import Train, parse_section
+from asymgrpo.training.build import micro_batches_per_update
 from asymgrpo.training.engine import Engine, start_process_group
 from asymgrpo.training.stopwatch import Stopwatch
-from asymgrpo.training.train import micro_batches_per_update
 from asymgrpo.training.trainer import Problem, Trainer
 from asymgrpo.verifier import Verdict
 

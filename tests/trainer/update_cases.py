@@ -15,16 +15,21 @@ from asymgrpo.method.arm import Arm
 from asymgrpo.method.arms import ARMS, GRPO
 from asymgrpo.rollout import Rollout
 from asymgrpo.training.batch import pack
+from asymgrpo.training.scoring import Scores
 
 PROMPTS, GROUP, MAX_TOKENS = 4, 4, 12
 SEQUENCES = PROMPTS * GROUP
 CASES: dict[str, Arm] = {
     "token": GRPO.but(entropy_coef=0.01),
     "sequence": GRPO.but(entropy_coef=0.01, reduction="sequence"),
+    "sparse": GRPO,
     "constant": GRPO.but(entropy_coef=0.01, reduction="constant"),
     "clip_cov": ARMS["clip_cov"].but(covariance={"kind": "clip_cov", "fraction": 0.05, "low": 0.0, "high": 9.0}),
     "kl_cov": ARMS["kl_cov"].but(covariance={"kind": "kl_cov", "fraction": 0.05, "coef": 1.0}),
 }
+
+OF_BATCH = ("a_grae", "lite_ppo", "grpo_scaled")
+"""Arms whose advantages depend on the prompts of all ranks."""
 
 
 def sequences() -> list[Rollout]:
@@ -38,6 +43,12 @@ def sequences() -> list[Rollout]:
     prompts = [tokens(1, 5) for _ in range(PROMPTS) for _ in range(GROUP)]
     responses = [tokens(1, MAX_TOKENS) for _ in prompts]
     return [Rollout(p, r, (-3.0,) * len(r), "stop", 0) for p, r in zip(prompts, responses, strict=True)]
+
+
+class Frozen(Scores):
+    """Of another policy than the first update's, so that ratios are not 1."""
+
+    def fill(self, *_: Any) -> None: ...
 
 
 def one_update(case: str, micro_batch: int, **changes: Any) -> dict[str, Any]:
@@ -57,6 +68,7 @@ def one_update(case: str, micro_batch: int, **changes: Any) -> dict[str, Any]:
         "adam_eps": 1.0,
         "max_grad_norm": 1e3,
         "ranks_per_node": world,
+        "mismatch_gate": None,
     }
     train = settings(**of_the_test | changes)
     trainer = make_trainer(CASES[case], train)
@@ -65,11 +77,21 @@ def one_update(case: str, micro_batch: int, **changes: Any) -> dict[str, Any]:
     g = torch.Generator().manual_seed(1)
     noise = 0.3 * torch.randn(SEQUENCES, MAX_TOKENS, generator=g)
     advantages = torch.randn(PROMPTS, GROUP, generator=g, dtype=torch.float64)
+    if case == "sparse":  # of two ranks, one has no gradient at all
+        advantages[: PROMPTS // 2] = 0
     does_train = (torch.arange(SEQUENCES) % 5 > 0).float()
-    logp_old = (trainer.score(batch)[0] + noise[share, : batch.mask.shape[1]]) * batch.mask
     trains = batch.mask * does_train[share][:, None]
-    totals = trainer.update(batch, logp_old, advantages.view(-1)[share], trains, trainer.arm.entropy_coef, step=1)
-    return {"loss": totals.loss[0], "grad_norm": totals.grad_norm[0], "weights": weights(trainer.engine)}
+    mine = advantages.view(-1)[share]
+    passes = trainer.passes(batch, mine, trains)
+    logp_old = trainer.score(batch, passes.every).logp + noise[share, : batch.mask.shape[1]]
+    scores = Frozen(logp_old * batch.mask, torch.zeros_like(batch.mask))
+    totals = trainer.update(batch, passes, scores, mine, trains, trainer.arm.entropy_coef, step=1)
+    return {
+        "loss": totals.loss[0],
+        "grad_norm": totals.grad_norm[0],
+        "update_norm": trainer.engine.update_norm(),
+        "weights": weights(trainer.engine),
+    }
 
 
 def short_run(zero_stage: int, micro_batch: int = 4, arm: str = "grpo_entropy_0p03") -> dict[str, Any]:
@@ -82,9 +104,9 @@ def short_run(zero_stage: int, micro_batch: int = 4, arm: str = "grpo_entropy_0p
 
 
 def difference(one: dict[str, Any], other: dict[str, Any]) -> float:
-    """Largest difference of two updates: loss, gradient norm (relative to it), weights."""
-    numbers = [abs(one["loss"] - other["loss"]), abs(one["grad_norm"] / other["grad_norm"] - 1)]
-    return max(*numbers, distance(one["weights"], other["weights"]))
+    """Largest difference of two updates: loss, norms of gradient and update (relative to them), weights."""
+    norms = [abs(one[name] / other[name] - 1) for name in ("grad_norm", "update_norm")]
+    return max(abs(one["loss"] - other["loss"]), *norms, distance(one["weights"], other["weights"]))
 
 
 if __name__ == "__main__":
@@ -92,7 +114,9 @@ if __name__ == "__main__":
     results = {
         "updates": {(case, micro): one_update(case, micro) for case in CASES for micro in (1, 2, 8)},
         "by_tokens": {stage: one_update("token", 4, micro_batch_tokens=30, zero_stage=stage) for stage in (0, 2, 3)},
+        "sparse": {stage: one_update("sparse", 2, zero_stage=stage) for stage in (1, 2, 3)},
         "zero_updates": {stage: one_update("token", 4, zero_stage=stage) for stage in (1, 2, 3)},
+        "of_batch": {arm: short_run(2, arm=arm) for arm in OF_BATCH},
         "runs": {(stage, micro): short_run(stage, micro) for stage in (0, 1, 2, 3) for micro in (1, 4)},
     }
     if torch.distributed.get_rank() == 0:

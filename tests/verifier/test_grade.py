@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from asymgrpo.rollout import Rollout
-from asymgrpo.training.train import make_grader
+from asymgrpo.training.build import make_grader
 from asymgrpo.verifier import Verdict, grade, grade_many, reward, second_grade, was_cut
 from evals.grade import grade_samples
 from evals.lm_eval.tasks import scores

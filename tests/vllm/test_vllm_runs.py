@@ -19,7 +19,7 @@ CHANGES = {"rollout_engine": "vllm", "steps": 4, "mismatch_gate": 1.001, "import
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A model directory as `asymgrpo.training.train` wants it."""
+    """A model directory as `asymgrpo.training.build` wants it."""
     from asymgrpo.tasks.tokenizer import build_tokenizer
 
     directory, tokenizer = tmp_path_factory.mktemp("model") / "base", build_tokenizer()

@@ -267,7 +267,7 @@ def test_truncated_importance_weights_under_vllm(sampler, kind):
     for weights, faithful in ((trainer.engine.weights(), True), (other.named_parameters(), False)):
         sampler.update_weights(weights)
         batch = pack(flat(trainer.rollout(trainer.draw(1), 1)))
-        logp, _ = trainer.score(batch)
+        logp = trainer.score(batch, [torch.arange(len(batch))]).logp
         w = trainer.importance_weights(logp, batch.logp_sampler)[batch.mask.bool()]
         expected = (logp - batch.logp_sampler)[batch.mask.bool()].exp().clamp(max=1.5)
         assert torch.allclose(w, expected)

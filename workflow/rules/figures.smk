@@ -9,7 +9,7 @@ METRICS = figures.MetricsFiles(RUNS, PATHS.metrics)
 of = METRICS.of
 
 # Figure -> option of its command -> files. A figure is drawn if the study has its arms.
-RUN_SCORES = rules.run_scores.output
+RUN_SCORES = [PATHS.run_scores]
 FIGURE_INPUTS = {
     "training_curves": {"metrics": of(*STUDY.study.arms)},
     "passk_curves": {"scores": [PATHS.scores]},
@@ -28,7 +28,7 @@ FIGURE_INPUTS = {
     "synergy": {"metrics": of(*ARMS["synergy"]), "run-scores": RUN_SCORES},
     "paper_vs_reproduction": {
         "differences": (
-            rules.differences.output if len(figures.in_paper(MAIN_RUNS)) > 1 else []
+            [PATHS.differences] if len(figures.in_paper(MAIN_RUNS)) > 1 else []
         )
     },
     "selection_bias": {
@@ -38,6 +38,9 @@ FIGURE_INPUTS = {
             else []
         )
     },
+    "theory_weight": {"theory": THEORY},
+    "theory_entropy": {"theory": THEORY},
+    "theory_equation": {"theory": THEORY},
 }
 FIGURES = figures.drawable(FIGURE_INPUTS)
 FIGURE_SETTINGS = {
@@ -78,9 +81,14 @@ if BUNDLE:
                 runtime=growing(20),
             params:
                 settings=[GIVEN_SETTINGS.file(FIGURE_SETTINGS[name]) for name in names],
+                lists=[
+                    path
+                    for name in names
+                    for path in figures.lists(FIGURE_INPUTS[name], GIVEN_SETTINGS.list)
+                ],
                 commands=" + ".join(
                     f"{name} --settings {shlex.quote(GIVEN_SETTINGS.file(FIGURE_SETTINGS[name]))}"
-                    f" {figures.options(FIGURE_INPUTS[name])} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
+                    f" {figures.options(FIGURE_INPUTS[name], GIVEN_SETTINGS.list)} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
                     for name in names
                 ),
             shell:
@@ -111,7 +119,10 @@ else:
             runtime=growing(10),
         params:
             settings=lambda w: GIVEN_SETTINGS.file(FIGURE_SETTINGS[w.figure]),
-            options=lambda w: figures.options(FIGURE_INPUTS[w.figure]),
+            lists=lambda w: figures.lists(FIGURE_INPUTS[w.figure], GIVEN_SETTINGS.list),
+            options=lambda w: figures.options(
+                FIGURE_INPUTS[w.figure], GIVEN_SETTINGS.list
+            ),
             prefix=f"{PATHS.figures}/{{figure}}",
         shell:
             "{PYTHON_IN[report]} evals.figures.{wildcards.figure} --settings {params.settings:q} {params.options}"
