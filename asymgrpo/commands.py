@@ -131,11 +131,17 @@ STEPS = (
 )
 RESULTS = (
     Command(
+        "counts",
+        "evals.tables.counts",
+        "Count the correct, truncated and other samples of each run and problem.",
+        "--graded results/graded/tiny/grpo/seed0.parquet --selection results/runs/tiny/grpo/seed0/selection.json "
+        "--out counts.parquet",
+    ),
+    Command(
         "score",
         "evals.tables.score",
-        "Estimate avg@n, pass@k and maj@k with intervals from graded samples.",
-        "--graded results/graded/tiny/grpo/seed0.parquet --selection results/runs/tiny/grpo/seed0/selection.json "
-        "--k 1 2 4 --seed-variance pooled --draws 10000 --seed 2604 --out scores.parquet",
+        "Estimate avg@n, pass@k and maj@k with intervals.",
+        "--counts counts.parquet --k 1 2 4 --seed-variance pooled --draws 10000 --seed 2604 --out scores.parquet",
     ),
     Command(
         "compare",

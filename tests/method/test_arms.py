@@ -16,7 +16,7 @@ from asymgrpo.method.losses import k3_kl, next_entropy_coef
 from asymgrpo.method.objective import loss_terms
 from asymgrpo.method.reduce import counts, reduce
 from asymgrpo.tasks.benchmarks import BENCHMARKS
-from tests.started import started
+from tests.helpers.started import started
 
 PROMPTS, GROUP, TOKENS, VOCABULARY = 9, 8, 15, 5
 SEEDS = range(PROMPTS)
