@@ -26,10 +26,11 @@ lint: .venv/.complete
 	.venv/bin/mypy
 	$(PY) -m workflow.lint
 
-# What is made from the code and committed: docs/keys.md and config/schema.json, from the fields of a configuration.
+# What is made from the code and committed: docs/keys.md and config/schema.json, docs/commands.md, the tables of docs/method.md.
 docs: .venv/.complete
 	$(PY) -m asymgrpo.study --write
 	$(PY) -m asymgrpo --markdown > docs/commands.md
+	$(PY) tests/method/doc_tables.py
 
 # torch first and with its own dependencies: they differ between its CPU and its CUDA wheel, the rest does not.
 # Last, the command `asymgrpo`, by the setuptools of the lock; the checkout stays what is imported.

@@ -47,15 +47,16 @@ def report(name: str, seconds: list[float], tokens: list[float], **more) -> None
 
 @app.command()
 def ours(model: Model, problems: Problems, steps: Steps = 20, threads: int = 1) -> None:
-    """Our trainer, DeepSpeed ZeRO 0 and the torch rollout engine."""
+    """Our trainer, DeepSpeed ZeRO 0 and the torch sampler."""
     import torch
 
     from asymgrpo.method.arms import get_arm
     from asymgrpo.models.directory import load_tokenizer
     from asymgrpo.models.load import load_model
+    from asymgrpo.training.build import make_grader, micro_batches_per_update, sampler_of
     from asymgrpo.training.engine import Engine, start_process_group
+    from asymgrpo.training.inputs import read_problems
     from asymgrpo.training.stopwatch import PHASES, Stopwatch
-    from asymgrpo.training.train import make_grader, make_sampler, micro_batches_per_update, read_problems
     from asymgrpo.training.trainer import Trainer
 
     torch.set_num_threads(threads)
@@ -63,7 +64,7 @@ def ours(model: Model, problems: Problems, steps: Steps = 20, threads: int = 1) 
     start_process_group()
     tokenizer = load_tokenizer(model)
     engine = Engine(load_model(model, train.dtype), train, micro_batches_per_update(train))
-    sampler = make_sampler(train, model, engine, tokenizer, train.max_prompt_tokens + train.max_tokens)
+    sampler = sampler_of(train, model, engine, tokenizer, train.max_prompt_tokens + train.max_tokens)
     training_set = read_problems(problems, "plain", tokenizer, train.max_prompt_tokens)
     trainer = Trainer(get_arm("grpo"), train, engine, sampler, make_grader(tokenizer, workers=1), training_set, 0)
     seconds, tokens, phases = [], [], []

@@ -64,15 +64,23 @@ def read_tables(paths: Iterable[str | Path], columns: Sequence[str] | None = Non
         DataError: as `read_table`, no file is given, or a column has values of two kinds.
     """
     files = list(paths)
-    if not files:
+    return concatenated(files, [read_table(path, columns) for path in files])
+
+
+def concatenated(paths: Sequence[str | Path], tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables that were read from files, as one.
+
+    Raises:
+        DataError: there is none, or a column has values of two kinds.
+    """
+    if not paths:
         raise DataError("no input file was given; name at least one Parquet file")
-    tables = [read_table(path, columns).replace_schema_metadata(None) for path in files]
     try:
-        return pa.concat_tables(tables, promote_options="permissive")
+        return pa.concat_tables([table.replace_schema_metadata(None) for table in tables], promote_options="permissive")
     except pa.ArrowException as error:
         reason = str(error).split("\n")[0]
         raise DataError(
-            f"{files[0]} and others: not tables of one kind ({reason}); write them with one version"
+            f"{paths[0]} and others: not tables of one kind ({reason}); write them with one version"
         ) from None
 
 

@@ -108,8 +108,10 @@ def _models(study: Study) -> Iterator[str]:
 
 
 def _arms(study: Study) -> Iterator[str]:
-    from asymgrpo.method.arm import ArmError
+    from asymgrpo.method.arm import UserFunction
     from asymgrpo.method.arms import check_arm, get_arm
+    from asymgrpo.method.errors import ArmError
+    from asymgrpo.method.user_function import check_function
 
     plan = study.study
     for name in sorted(set(plan.arms) & set(plan.analyses)):
@@ -117,9 +119,12 @@ def _arms(study: Study) -> Iterator[str]:
     if plan.analyses and not plan.analysis_seeds:
         yield "config: study.analyses needs study.analysis_seeds; list at least one seed."
     for name in dict.fromkeys([*plan.arms, *plan.analyses, *study.arms]):
-        for updates in sorted({train.updates_per_rollout for _, train in _trains(study)}):
+        for updates, group in sorted({(train.updates_per_rollout, train.group_size) for _, train in _trains(study)}):
             try:
-                check_arm(get_arm(name, study.arms.get(name)), updates)
+                arm = get_arm(name, study.arms.get(name))
+                check_arm(arm, updates, group)
+                if isinstance(arm.advantage, UserFunction) and study.artifacts is None:  # a bundle's code is not run
+                    check_function(arm.advantage, name, group)
             except ArmError as error:
                 key = (
                     "study.analyses" if name in plan.analyses else "study.arms" if name in plan.arms else f"arms.{name}"
@@ -148,7 +153,7 @@ def _batch(study: Study) -> Iterator[str]:
 def _machine(study: Study) -> Iterator[str]:
     """A GPU kind must be known and the plan must fit it; on a CPU nothing is known, so that limits must be given."""
     from asymgrpo.planner.plan import check_fits
-    from asymgrpo.planner.time import machine_of
+    from asymgrpo.planner.time import gpu_kind_of
 
     machine = study.machine
     if not machine.has_gpus:
@@ -157,7 +162,7 @@ def _machine(study: Study) -> Iterator[str]:
                 yield f"config: machine.{key} must be given when machine.kind is cpu; the planner knows GPU kinds only."
         return
     try:
-        machine_of(machine.kind)
+        gpu_kind_of(machine.kind)
     except ConfigError as error:
         yield f"config: machine.kind = {machine.kind!r} is neither cpu nor a GPU kind: {error}"
         return

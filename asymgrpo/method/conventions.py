@@ -14,14 +14,20 @@ import typer
 from asymgrpo.errors import InputError
 from asymgrpo.method.arm import (
     AdaptiveEntropy,
+    AGrae,
     Arm,
     Asymmetric,
+    BatchStandardized,
     ClipCov,
     GroupStandardized,
+    GrpoScaled,
     KlCov,
+    PassAtK,
+    QuantileBaseline,
+    UserFunction,
     WReinforce,
 )
-from asymgrpo.method.arms import ARMS, MAIN, differences, get_arm, idle_with_one_update
+from asymgrpo.method.arms import ARMS, LIBRARY, MAIN, differences, get_arm, idle_with_one_update
 
 GROUP = 8
 
@@ -47,9 +53,10 @@ def describe(arm: Arm) -> dict[str, Any]:
     """The arm's fields, its differences from GRPO, what each convention means, its advantages at G = 8."""
     return {
         "arm": arm.name,
+        "title": arm.title or arm.name,
         "about": arm.about,
         "differs_from_grpo": {k: {"grpo": g, "arm": a} for k, (g, a) in differences(arm).items()},
-        "fields": arm.model_dump(mode="json", exclude={"name", "about"}),
+        "fields": {k: v for k, v in arm.settings().items() if k != "name"},
         "meaning": meaning(arm),
         "advantages": {f"{c} of {GROUP} correct": values for c, values in enumerate(_table(arm))},
     }
@@ -95,8 +102,23 @@ def _advantage(arm: Arm) -> str:
             return f"correct: ((1-p)/p)^{pos:g}; wrong: -(p/(1-p))^{neg:g}; p = share of correct in the group"
         case GroupStandardized():
             return "(reward - group mean) / group standard deviation"
-        case WReinforce(positive_weight=weight):
-            return f"correct: +{weight:g}; wrong: -1"
+        case WReinforce(positive_weight=pos, negative_weight=neg):
+            return f"correct: {pos:+g}; wrong: {0.0 - neg:g}"
+        case PassAtK(k=k):
+            return f"standardised in the group, for the reward of a draw of {k} rollouts: 1 if one of them is correct"
+        case QuantileBaseline(quantile=quantile):
+            return f"(reward - {quantile:g} quantile of the group) / group standard deviation"
+        case BatchStandardized():
+            return "(reward - group mean) / standard deviation over the rewards of the batch"
+        case AGrae(alpha=alpha):
+            return (
+                "a = (reward - group mean) / group standard deviation; m = mean reward of the batch; "
+                f"A = (1-m) a / (2 (1 - sqrt(p))) + m a / (2 sqrt(p)), times min(1, m/{alpha:g}) if positive"
+            )
+        case UserFunction(file=file, function=function, sha256=sha256):
+            return f"the user's own: {function} of {file} (sha256 {sha256[:12]})"
+        case GrpoScaled(beta_pos=pos, beta_neg=neg):
+            return f"grpo's, times a factor: mean |A| over the batch is that of exponents {pos:g} / {neg:g}"
     return {
         "reinforce": "correct: +1; wrong: -1",
         "mean_centered": "reward - group mean",
@@ -105,10 +127,12 @@ def _advantage(arm: Arm) -> str:
 
 
 def _standard_deviation(arm: Arm) -> str:
-    if isinstance(arm.advantage, GroupStandardized):
+    if isinstance(arm.advantage, GroupStandardized | BatchStandardized | AGrae):
         kind = ("population (divisor G)", "sample (divisor G - 1)")[arm.advantage.ddof]
         return f"{kind}, epsilon {arm.advantage.eps:g}"
-    return "not used"
+    return (
+        "population (divisor G), epsilon 0" if isinstance(arm.advantage, QuantileBaseline | GrpoScaled) else "not used"
+    )
 
 
 def _degenerate(arm: Arm) -> str:
@@ -119,7 +143,7 @@ def _degenerate(arm: Arm) -> str:
 def _non_binary(arm: Arm) -> str:
     import torch
 
-    from asymgrpo.method.advantages import RewardError
+    from asymgrpo.method.rewards import RewardError
 
     try:
         arm.estimate(torch.tensor([[0.0, 0.5, 1.0]]))
@@ -160,12 +184,16 @@ def _table(arm: Arm) -> list[dict[str, float]]:
 
 
 def _listing() -> str:
-    main = {arm.name for arm in MAIN}
-    return "\n".join(f"{name:24}{'main' if name in main else '':6}{arm.about}" for name, arm in ARMS.items())
+    return "\n".join(f"{name:24}{_place(name):10}{arm.title or name}: {arm.about}" for name, arm in ARMS.items())
+
+
+def _place(name: str) -> str:
+    places = (("main", MAIN), ("library", LIBRARY))
+    return next((place for place, arms in places if name in [arm.name for arm in arms]), "")
 
 
 def _page(found: dict[str, Any]) -> str:
-    lines = [f"{found['arm']}: {found['about']}", "", "Differs from grpo in:"]
+    lines = [f"{found['arm']} ({found['title']}): {found['about']}", "", "Differs from grpo in:"]
     lines += [f"  {k}: {v['grpo']} -> {v['arm']}" for k, v in found["differs_from_grpo"].items()] or ["  nothing"]
     lines += ["", "Fields:", *(f"  {k:20}{v}" for k, v in found["fields"].items())]
     lines += ["", "Conventions:", *(f"  {k:20}{v}" for k, v in found["meaning"].items())]

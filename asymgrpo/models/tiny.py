@@ -157,7 +157,7 @@ def train(model: Qwen3ForCausalLM, pairs: list[tuple[list[int], list[int]]], spe
 def sample_texts(
     model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, problems: list[str], n: int, seed: int
 ) -> list[list[str]]:
-    """n samples at temperature 1 of at most 48 tokens per problem: a probe of the base model, not the rollout engine."""
+    """n samples at temperature 1 of at most 48 tokens per problem: a probe of the base model, not the sampler."""
     import torch
     from transformers import DynamicCache
 
@@ -250,8 +250,11 @@ def main(
     import torch
     import yaml
 
+    from asymgrpo.lean import arrow_alone, transformers_alone
     from asymgrpo.readers import read_text
 
+    transformers_alone()
+    arrow_alone()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     try:

@@ -7,7 +7,7 @@ also mean (names that exist, sizes that divide) is checked in workflow/checks.py
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -123,7 +123,7 @@ class Train(Section):
     rollout_engine: Literal["torch", "vllm"]
     """What generates the responses that are trained on: torch (our own decoding, no further install) or vllm."""
     engine_memory_fraction: Fraction = 0.35
-    """Share of a GPU's memory, from 0 to 1, that vLLM may take for weights and cache (ignored by the torch engine)."""
+    """Share of a GPU's memory, from 0 to 1, that vLLM may take for weights and cache (ignored by the torch sampler)."""
     micro_batch: Positive
     """Sequences per forward and backward pass on one rank."""
     logits_chunk: Positive | None
@@ -179,7 +179,7 @@ LOWEST_VLLM_TEMPERATURE = 0.01
 BUCKET = 500_000_000
 """Most numbers in DeepSpeed's reduction buffer, which it allocates whole in stages 1 to 3 (its default reduce_bucket_size)."""
 MAX_SEQUENCES = 256
-"""Sequences that a vLLM engine decodes together; the rest waits."""
+"""Sequences that a vLLM sampler decodes together; the rest waits."""
 PER_MODEL = ("temperature", "top_p", "max_tokens", "engine", "batch")
 """Fields of `evaluation` that a model may change."""
 
@@ -214,17 +214,53 @@ class Evaluation(Section):
     bootstrap_seed: Seed
     """Random seed of the resamples."""
     seed_variance: Literal["own", "pooled"]
-    """Variance between training seeds: `own` seeds of each arm, or `pooled` over arms (more stable with few seeds)."""
+    """Whose seeds give an interval its variance between training seeds: `own`, those of the arm; `pooled`, those of all
+    trained arms of a model, which share one estimate (steadier with few seeds)."""
 
     def n_samples(self, benchmark: str) -> int:
         return self.samples.get(benchmark, self.samples["default"])
+
+
+class Theory(Section):
+    """The tabular study and the entropy table of asymgrpo.theory; groups have `train.group_size` rollouts."""
+
+    prompts: Positive
+    """Prompts of a seed, each a softmax of its own."""
+    answers: Annotated[int, Field(ge=2)]
+    """Answers that a prompt can be given."""
+    most_correct: Positive
+    """From 1 to this many answers of a prompt are correct, each number as likely; fewer than `answers`."""
+    spread: Annotated[float, Field(ge=0)]
+    """Standard deviation of the logits before training, which are normal."""
+    seeds: Annotated[int, Field(ge=2)]
+    """Number of seeds, each with its own prompts and draws; all arms have the same."""
+    seed: Seed
+    """The first seed; the others follow it."""
+    learning_rate: Annotated[float, Field(gt=0)]
+    """Of the plain gradient, for every arm."""
+    natural_learning_rate: Annotated[float, Field(gt=0)]
+    """Of the natural gradient, for every arm."""
+    success: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1), Once]
+    """Mean success rates at which arms are compared."""
+    k: Annotated[list[Positive], Field(min_length=1), Once]
+    """pass@k is computed for these k, exactly."""
+    max_steps: Positive
+    """Updates after which an arm that has not reached the highest rate is given up."""
+    cases: Positive
+    """Random policies, with one group each, on which the entropy equation is tried."""
+
+    @model_validator(mode="after")
+    def _some_wrong(self) -> Self:
+        if self.most_correct >= self.answers:
+            raise ValueError("most_correct must be below answers, or some prompt has no wrong answer")
+        return self
 
 
 class Machine(Section):
     """What one training job asks of the machine or cluster that it runs on."""
 
     kind: str
-    """cpu, or a GPU kind of asymgrpo/planner/machines.yaml: every rank has one such GPU, and a plan that cannot fit is
+    """cpu, or a GPU kind of asymgrpo/planner/gpu_kinds.yaml: every rank has one such GPU, and a plan that cannot fit is
     refused."""
     cpus_per_rank: Positive
     """CPU threads of each training process."""
@@ -293,11 +329,14 @@ class Study(Section):
     models: dict[str, Model]
     """Base models by name; `study.models` says which of them are run."""
     arms: dict[str, dict[str, Any]] = Field(default={})
-    """Changed fields of arms by the name of the arm, for example {grpo_entropy: {entropy_coef: 0.01}}."""
+    """Changed fields of arms by the name of the arm, for example {grpo_entropy: {entropy_coef: 0.01}}; new arms, which have the
+    key `base`: {mine: {base: asymgrpo, clip_high: 0.3}}."""
     train: Train
     """Everything about training that all arms share."""
     evaluation: Evaluation
     """How trained models and base models are measured."""
+    theory: Theory
+    """The tabular study, which needs no model."""
     machine: Machine
     """What one training job asks of the machine or cluster that it runs on."""
     containers: Annotated[Containers, Field(exclude=True)]
@@ -369,15 +408,19 @@ def _spec(name: str, model: Model, problems: list[str]) -> dict[str, Any]:
 
 
 def _arm_changes(name: str, changes: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    from asymgrpo.method.arm import ArmError
     from asymgrpo.method.arms import get_arm
+    from asymgrpo.method.errors import ArmError
+    from asymgrpo.study.user_arms import with_sources
 
     try:
+        changes = with_sources({"arms": {name: changes}}, Path())["arms"][name]
         values = get_arm(name, changes).model_dump(mode="json")
     except ArmError as error:
         problems.append(f"config: {error}" if f"arms.{name}" in str(error) else f"config: arms.{name}: {error}")
         return {}
-    return {key: values[key] if key in values else values["advantage"][key] for key in changes}
+    defined = {key: changes[key] for key in ("base", "python") if key in changes}
+    changed = [key for key in changes if key not in defined]
+    return defined | {key: values[key] if key in values else values["advantage"][key] for key in changed}
 
 
 def _all_keys() -> tuple[tuple[str, ...], ...]:

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from asymgrpo.errors import DataError
 
 HEADER = """\
-# Data sets by content: number of rows, and sha256 over the sorted, blank-normalised (problem, gold) pairs after cleaning
-# (asymgrpo.tasks.table.content_sha256). `revision` is the hub commit: null until a first fetch writes it, verified ever after.
+# Data sets by content: number of rows, and sha256 over the sorted, blank-normalised (problem, reference answer) pairs
+# after cleaning (asymgrpo.tasks.table.content_sha256). `revision` is the hub commit: null until a first fetch writes it,
+# verified ever after.
 # `seed` is that of a generated set; the entry then holds for this seed and this number of rows. `models`: hub id -> commit.
 """
 
@@ -63,7 +64,7 @@ def write_lock(path: Path, lock: Lock) -> None:
 def write_revision(path: Path, name: str, revision: str) -> None:
     """Record the commit of the first fetch of a data set or model; a recorded one is never replaced.
 
-    Several downloads may finish at once: the file is read and written under a lock of its own.
+    Several downloads may finish at once: a file lock guards reading and writing.
     """
     from filelock import FileLock
 

@@ -140,7 +140,7 @@ def audit(found: Sequence[Reference], workers: int) -> list[Finding]:
 
 def _reading(text: str) -> str:
     """What it parses to, in sympy's words."""
-    from asymgrpo.verifier.mends import readings, rewrite
+    from asymgrpo.verifier.fixes import readings, rewrite
     from asymgrpo.verifier.reading import folds, read_reference
 
     wanted = rewrite(_key("", text)[1])

@@ -1,7 +1,8 @@
 """Rows of any data set from any source, checked against config/data.lock.yaml before anything uses them.
 
 embedded: generated here; directory: files of a local folder; hub: the Hugging Face hub, or the mirror that HF_ENDPOINT names, at
-the locked revision. The check is over content, so it holds for every source: rows and a sha256 over the (problem, gold) pairs.
+the locked revision. The check is over content, so it holds for every source: rows and a sha256 over the
+(problem, reference answer) pairs.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class EmbeddedSize(NamedTuple):
 class Loaded(NamedTuple):
     rows: list[Row]
     patched: list[dict[str, str]]
-    """One entry per gold that a single patch changed: problem_id, before, after, why."""
+    """One entry per reference answer that a single patch changed: problem_id, before, after, why."""
     revision: str | None
     """Of the hub; null for other sources."""
 
@@ -88,7 +89,7 @@ def _generated(spec: DatasetSpec, source: Source, lock: Path, embedded: Embedded
 
 
 def normalised(spec: DatasetSpec, raw: Iterable[Record]) -> Loaded:
-    """Rows of the problem table from raw rows: fields chosen, golds cleaned, identifiers kept or numbered.
+    """Rows of the problem table from raw rows: fields chosen, reference answers cleaned, identifiers kept or numbered.
 
     Raises:
         DataError: a row has no problem, no reference answer or an identifier of another row; the message names its place.
@@ -186,7 +187,7 @@ def read_directory(spec: DatasetSpec, data_dir: Path | None) -> list[Record]:
         )
     path = Path(data_dir) / str(spec.file)
     if not path.is_file():
-        raise DataError(f"{path} is missing; put {spec.title} there, or set data.source to hub.")
+        raise DataError(f"{path} is missing; put {spec.about} there, or set data.source to hub.")
     return read_records(path)
 
 
@@ -238,7 +239,7 @@ def verify_content(name: str, rows: list[Row], entry: LockEntry, place: str) -> 
     found = content_sha256(rows)
     if found != entry.content_sha256:
         raise DataError(
-            f"{name}: the problems or golds of {place} are not those of the lock (sha256 {found[:12]}, locked "
+            f"{name}: the problems or reference answers of {place} are not those of the lock (sha256 {found[:12]}, locked "
             f"{entry.content_sha256[:12]}); fetch the data again, or, if the change is meant, write a new entry "
             "with python -m asymgrpo.tasks.relock."
         )

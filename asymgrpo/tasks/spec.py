@@ -1,4 +1,4 @@
-"""What a data set is: where its rows come from, which field is which, how its golds are cleaned. One YAML file each."""
+"""What a data set is: where its rows come from, which field is which, how reference answers are cleaned. One YAML file each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class Hub(BaseModel):
 class DatasetSpec(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
     name: str
-    title: str
+    title: str = ""
+    """Of its columns in tables and its panels in figures; empty: its name."""
+    about: str
+    """What it is, in a few words."""
     source: Literal["generated", "files"]
     """generated: the workflow makes the rows (data.source embedded); files: read from a directory or the hub."""
     file: str | None = None
@@ -37,10 +40,10 @@ class DatasetSpec(BaseModel):
     problem: list[str] = Field(default=["problem"])
     """Field with the problem: the first of these that a row has."""
     answer: list[str] = Field(default=["answer"])
-    """Field with the gold, or with the solution that ends in it."""
+    """Field with the reference answer, or with the solution that ends in it."""
     level: str | None = None
     clean: list[str] = []
-    """Rules of asymgrpo.tasks.cleaning, applied to every gold in this order."""
+    """Rules of asymgrpo.tasks.cleaning, applied to every reference answer in this order."""
 
 
 def spec_path(name: str) -> Path:
@@ -58,7 +61,7 @@ def known_names() -> list[str]:
 def dataset_spec(name: str) -> DatasetSpec:
     """The description of a data set by name.
 
-    >>> dataset_spec("math_train").title
+    >>> dataset_spec("math_train").about
     'MATH train'
     """
     path = spec_path(name)

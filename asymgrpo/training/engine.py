@@ -16,11 +16,15 @@ from torch import Tensor
 
 from asymgrpo.devices import own_device, take_own_device
 from asymgrpo.errors import FailedError
+from asymgrpo.method.diagnostics import adam_update_square
 from asymgrpo.study.config import BUCKET, Train
 from asymgrpo.training.batch import Batch
 from asymgrpo.training.checkpoint import CheckpointError
 from asymgrpo.training.policy import Policy
 from asymgrpo.training.rendezvous import meeting
+
+CHUNK = 2**24
+"""Moments that `update_norm` looks at together, so that its temporaries stay small."""
 
 
 class GradientError(ArithmeticError):
@@ -174,6 +178,20 @@ class Engine:
         """Global L2 norm of the last update's gradient, before clipping."""
         norm = self._ds.get_global_grad_norm()
         return self._grad_norm if norm is None else float(norm)
+
+    def update_norm(self) -> float:
+        """Norm of the last update in Adam's own metric (asymgrpo.method.diagnostics), weight decay left out. Collective."""
+        group, total = self._optimizer.param_groups[0], 0.0
+        for moments in self._optimizer.state.values():
+            first, second = (1 - beta ** float(moments["step"]) for beta in group["betas"])
+            parts = (moments[key].flatten().split(CHUNK) for key in ("exp_avg", "exp_avg_sq"))
+            total += sum(
+                adam_update_square(mean / first, square / second, group["eps"])
+                for mean, square in zip(*parts, strict=True)
+            )
+        if self._ds.zero_optimization_stage() > 0:  # each rank has the moments of its own share
+            total = float(self.sum_over_ranks(torch.tensor([total], dtype=torch.float64, device=self.device)))
+        return float(self._ds.optimizer.param_groups[0]["lr"]) * math.sqrt(total)
 
     def _set_learning_rate(self) -> None:
         scale = min(1.0, (self.updates + 1) / (self._warmup + 1))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from asymgrpo.method.diagnostics import hard_weight, mean_size, net_mass
 from asymgrpo.training.stopwatch import PHASES
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ DESCRIPTIONS: dict[str, tuple[pa.DataType, str]] = {
     "none_solved_share": (pa.float64(), "share of prompts with no correct rollout"),
     "all_solved_share": (pa.float64(), "share of prompts with only correct rollouts"),
     "zero_advantage_share": (pa.float64(), "share of prompts all of whose advantages are 0"),
+    "advantage_size": (pa.float64(), "mean over rollouts of |A|"),
+    "net_mass": (pa.float64(), "mean over rollouts of A: m_S - m_F, 0 where every group sums to 0"),
+    "hard_weight": (
+        pa.float64(),
+        "share of sum |A| on prompts with less than half of the rollouts correct; null if all advantages are 0",
+    ),
     "cov_by_correct": (
         pa.list_(pa.float64()),
         "Cov over a group's rollouts (population) of sequence log-probability and advantage, mean by number correct; "
@@ -48,6 +55,11 @@ DESCRIPTIONS: dict[str, tuple[pa.DataType, str]] = {
     "clip_share_high": (pa.float64(), "share of tokens whose ratio was clipped above (A > 0)"),
     "loss": (pa.float64(), "mean over updates of the reduced loss"),
     "grad_norm": (pa.float64(), "mean over updates of the global L2 norm before clipping"),
+    "update_norm": (
+        pa.float64(),
+        "norm of the step's last update in Adam's metric: learning rate x sqrt(sum m^2 / (sqrt(v) + eps)), m and v the moments "
+        "after bias correction, weight decay left out; null unless measured",
+    ),
     "entropy_coef": (pa.float64(), "entropy coefficient in force (moves only in adaptive arms)"),
     "response_tokens_mean": (pa.float64(), "mean response length"),
     "response_tokens_max": (pa.int32(), "longest response"),
@@ -114,6 +126,8 @@ class UpdateTotals:
     clipped_low: float = 0.0
     clipped_high: float = 0.0
     tokens: float = 0.0
+    update_norm: float | None = None
+    """Of the last update, when measured."""
 
     def add(self, loss: float, clipped_low: float, clipped_high: float, tokens: float, grad_norm: float) -> None:
         """Add one update."""
@@ -138,6 +152,7 @@ def step_row(step: int, updates: int, record: StepRecord, totals: UpdateTotals, 
         "entropy_coef": entropy_coef,
         "loss": float(np.mean(totals.loss)),
         "grad_norm": float(np.mean(totals.grad_norm)),
+        "update_norm": totals.update_norm,
         "clip_share_low": totals.clipped_low / max(totals.tokens, 1),
         "clip_share_high": totals.clipped_high / max(totals.tokens, 1),
         **group_metrics(record),
@@ -160,6 +175,9 @@ def group_metrics(record: StepRecord) -> dict:
         "none_solved_share": float((correct == 0).mean()),
         "all_solved_share": float((correct == group).mean()),
         "zero_advantage_share": float((record.advantages == 0).all(axis=1).mean()),
+        "advantage_size": mean_size(record.advantages),
+        "net_mass": net_mass(record.advantages),
+        "hard_weight": hard_weight(record.rewards, record.advantages),
         "cov_by_correct": [_mean(covariance[correct == c]) for c in range(group + 1)],
     }
 

@@ -17,7 +17,7 @@ from asymgrpo.method.arm import Arm
 from asymgrpo.method.losses import active_entropy_coef, next_entropy_coef, tis_weights
 from asymgrpo.method.objective import loss_terms, needs_every_row, needs_scores_first
 from asymgrpo.method.reduce import counts, reduce
-from asymgrpo.rollout import Request, Rollout, RolloutEngine
+from asymgrpo.rollout import Request, Rollout, Sampler
 from asymgrpo.seeds import derive, occurrences, prompt_order
 from asymgrpo.study.config import Train
 from asymgrpo.study.outcome import DivergedError
@@ -43,7 +43,7 @@ class Problem:
 
 
 Grader = Callable[[Sequence[Rollout], Sequence[str]], list[Verdict]]
-"""Verdicts of rollouts against gold answers."""
+"""Verdicts of rollouts against reference answers."""
 
 
 class MismatchError(FailedError):
@@ -69,7 +69,7 @@ class Trainer:
         arm: Arm,
         train: Train,
         engine: Engine,
-        sampler: RolloutEngine,
+        sampler: Sampler,
         grade: Grader,
         problems: Sequence[Problem],
         run_seed: int,
@@ -95,7 +95,7 @@ class Trainer:
         with clock("reward"):
             verdicts, rewards = self.judge(groups, problems)
             seeds = [control_seed(self.run_seed, step, p.problem_id, p.occurrence) for p in problems]
-            advantages = self.arm.advantage_fn(rewards, seeds)
+            advantages = self.arm.advantage_fn(rewards, seeds, self.of_all_ranks)
         with clock("score"):
             batch = pack([rollout for group in groups for rollout in group])
             self.need_finite(
@@ -111,6 +111,7 @@ class Trainer:
             totals = self.update(batch, passes, scores, advantages, trains, entropy_coef, step)
         with clock("score"):
             measured = step % self.train.displacement_every == 0
+            totals.update_norm = self.engine.update_norm() if measured else None
             change = self.logp_change(batch, passes.every, scores, rewards.shape) if measured else None
         with clock("sync"):
             self.sampler.update_weights(self.engine.weights())
@@ -149,11 +150,15 @@ class Trainer:
     def judge(self, groups: Sequence[Sequence[Rollout]], problems: Sequence[Problem]) -> tuple[np.ndarray, Tensor]:
         """Verdicts and r(x, y) in {0, 1}, both [prompts, G]."""
         flat = [rollout for group in groups for rollout in group]
-        golds = [p.answer for p, group in zip(problems, groups, strict=True) for _ in group]
-        verdicts = self.grade(flat, golds)
+        reference_answers = [p.answer for p, group in zip(problems, groups, strict=True) for _ in group]
+        verdicts = self.grade(flat, reference_answers)
         rewards = torch.tensor([reward(v) for v in verdicts], dtype=torch.float64)
         shape = (len(groups), self.train.group_size)
         return np.array([v.value for v in verdicts]).reshape(shape), rewards.reshape(shape)
+
+    def of_all_ranks(self, grid: Tensor) -> Tensor:
+        """[prompts, G] of this rank -> [prompts of all ranks, G], in rank order; a collective."""
+        return torch.cat(self.engine.gather_objects(grid))
 
     def passes(self, batch: Batch, advantages: Tensor, trains: Tensor) -> Passes:
         """Which rows go through the model together; responses without a gradient stay out of the updates. Collective."""

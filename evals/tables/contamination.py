@@ -44,7 +44,7 @@ SCHEMA = pa.schema(
     ]
 )
 
-Problem = Mapping[str, Any]
+Row = Mapping[str, Any]
 
 
 def normalise_problem(text: str) -> str:
@@ -69,7 +69,7 @@ def token_grams(text: str) -> set[tuple[str, ...]]:
 class TrainingIndex:
     """Training problems, findable by text, by normalised text and by token 5-gram."""
 
-    def __init__(self, problems: Sequence[Problem]):
+    def __init__(self, problems: Sequence[Row]):
         self.problems = problems
         self.exact = {row["problem"]: i for i, row in reversed(list(enumerate(problems)))}
         self.normalised = {normalise_problem(text): i for text, i in reversed(self.exact.items())}
@@ -100,7 +100,7 @@ class TrainingIndex:
         return nearest, exact is not None, normalised is not None, jaccard
 
 
-def overlap(train: Sequence[Problem], benchmarks: Mapping[str, Sequence[Problem]], threshold: float) -> pa.Table:
+def overlap(train: Sequence[Row], benchmarks: Mapping[str, Sequence[Row]], threshold: float) -> pa.Table:
     """Pairs that are exact, normalised or have jaccard >= threshold; at most one per benchmark problem.
 
     Args:
@@ -177,7 +177,7 @@ def main(
     """Find benchmark problems that are in the training set, or nearly."""
     tables = {path.stem: read_table(path, COLUMNS) for path in benchmarks}
     if len(tables) < len(benchmarks):
-        raise DataError("two benchmark files have the same name; rename one, since benchmarks are told by it")
+        raise DataError("two benchmark files have the same name; rename one, since benchmarks are identified by it")
     rows = {path.stem: read_problems(path, COLUMNS) for path in benchmarks}
     training = read_table(train, COLUMNS)
     pairs = overlap(read_problems(train, COLUMNS), rows, NEAR)

@@ -1,4 +1,4 @@
-"""Table 1 as tidy Parquet and as Markdown, the paper's selection rule and an untainted one side by side.
+"""Table 1 as tidy Parquet and as Markdown, the paper's selection rule beside one that never looks at a benchmark.
 
 python -m evals.tables.table1 --scores scores.parquet --out table1.parquet --markdown table1.md
 """
@@ -15,47 +15,9 @@ import typer
 from evals.cli import run
 from evals.estimates.outcomes import AT, STEPS, in_words
 from evals.io import data_hash, derived, read_metadata, write_table, write_text
+from evals.names import TABLE_1, describe_rule, in_order, percent, title
 from evals.tables import paper_values
 
-ARMS = (
-    "base",
-    "reinforce",
-    "grpo",
-    "grpo_entropy",
-    "grpo_clip_higher",
-    "dr_grpo",
-    "asymgrpo",
-    "asymgrpo_clip_higher",
-)
-TITLES = {
-    "base": "base model",
-    "reinforce": "REINFORCE",
-    "grpo": "GRPO",
-    "grpo_entropy": "GRPO + entropy bonus",
-    "grpo_clip_higher": "GRPO + Clip-higher",
-    "dr_grpo": "Dr.GRPO",
-    "asymgrpo": "AsymGRPO",
-    "asymgrpo_clip_higher": "AsymGRPO + Clip-higher",
-    "positive_only": "positive-only (0.5 / 0)",
-    "negative_only": "negative-only (0 / 0.5)",
-    "ent_decrease": "EntDecrease (−0.5 / 0)",
-    "ent_increase": "EntIncrease (0 / −0.5)",
-    "grpo_entropy_0p003": "GRPO + entropy bonus 0.003",
-    "grpo_entropy_0p01": "GRPO + entropy bonus 0.01",
-    "grpo_entropy_0p03": "GRPO + entropy bonus 0.03",
-    "beta_pos_0p25": "exponents 0.25 / 0.5",
-    "beta_pos_0p75": "exponents 0.75 / 0.5",
-    "beta_pos_0p9": "exponents 0.9 / 0.5",
-    "beta_neg_0p25": "exponents 0.5 / 0.25",
-    "beta_neg_0p4": "exponents 0.5 / 0.4",
-    "beta_neg_0p75": "exponents 0.5 / 0.75",
-    "random_reward": "GRPO on random rewards",
-    "math500": "MATH-500",
-    "aime24": "AIME24",
-    "aime25": "AIME25",
-    "amc23": "AMC23",
-    "olympiadbench": "Olympiad",
-}
 SCHEMA = pa.schema(
     [
         ("arm", pa.string()),
@@ -81,18 +43,6 @@ SCHEMA = pa.schema(
 )
 
 
-def in_order(names: Iterable[str], first: Sequence[str]) -> list[str]:
-    """Distinct names: those in `first` in that order, then the rest by name, `average` last.
-
-    >>> in_order(["average", "b", "grpo", "base"], ARMS)
-    ['base', 'grpo', 'b', 'average']
-    """
-    distinct = set(names)
-    known = [name for name in first if name in distinct and name != "average"]
-    rest = sorted(distinct - set(known) - {"average"})
-    return known + rest + (["average"] if "average" in distinct else [])
-
-
 def table_1(scores: pa.Table, paper: Mapping[str, str]) -> pa.Table:
     """Scores with the paper's values beside them, arms in the paper's order.
 
@@ -104,22 +54,13 @@ def table_1(scores: pa.Table, paper: Mapping[str, str]) -> pa.Table:
         paper_values.paper_value(paper.get(row.model), row.arm, row.benchmark, row.metric) for row in _rows(frame)
     ]
     frame["k"] = frame["k"].astype("Int32")
-    for column, first in (("arm", ARMS), ("benchmark", paper_values.BENCHMARKS)):
+    for column, first in (("arm", TABLE_1), ("benchmark", paper_values.BENCHMARKS)):
         frame[column] = pd.Categorical(frame[column], in_order(frame[column], first), ordered=True)
     frame = frame.sort_values(["model", "selection", "metric", "k", "benchmark", "arm"], kind="stable")
     for column in ("arm", "benchmark"):
         frame[column] = frame[column].astype(str)
     frame["paper_value"] = frame["paper_value"].astype("Float64")
     return pa.Table.from_pandas(frame[SCHEMA.names], schema=SCHEMA, preserve_index=False)
-
-
-def percent(estimate: float, low: float, high: float) -> str:
-    """An estimate with its interval in per cent.
-
-    >>> percent(0.8933, 0.87, 0.91)
-    '89.3 [87.0, 91.0]'
-    """
-    return f"{100 * estimate:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def render_markdown(table: pa.Table) -> str:
@@ -136,45 +77,22 @@ def render_markdown(table: pa.Table) -> str:
     return "\n".join(parts)
 
 
-def describe_rule(rule: str) -> str:
-    """A selection rule in words.
-
-    >>> describe_rule("best_on:math500")
-    'best on MATH-500 (selected on a reported benchmark)'
-    """
-    if rule.startswith("best_on:"):
-        name = rule.removeprefix("best_on:")
-        return f"best on {TITLES.get(name, name)} (selected on a reported benchmark)"
-    return {"last": "last step", "validation": "best on the held-out split of the training set"}.get(rule, rule)
-
-
-def untainted_rule(rules: Iterable[str]) -> str:
-    """The selection rule to show when none is named: one that saw no benchmark, if there is one.
-
-    >>> untainted_rule(["best_on:math500", "last", "validation"])
-    'validation'
-    """
-    return min(set(rules), key=lambda rule: (rule.startswith("best_on:"), rule != "validation", rule))
-
-
 def _rules(rules: Iterable[str]) -> list[str]:
-    """The paper's kind of rule first, then the untainted ones."""
+    """The paper's kind of rule first, then those that never look at a benchmark."""
     return sorted(set(rules), key=lambda rule: (not rule.startswith("best_on:"), rule))
 
 
 def _block(frame: pd.DataFrame) -> str:
     benchmarks = in_order(frame["benchmark"], paper_values.BENCHMARKS)
-    arms = in_order(frame["arm"], ARMS)
+    arms = in_order(frame["arm"], TABLE_1)
     with_paper = bool(frame["paper_value"].notna().any())
     cells = {(row.arm, row.benchmark): row for row in _rows(frame)}
-    header = ["arm", "seeds", *(TITLES.get(name, name) for name in benchmarks)]
+    header = ["arm", "seeds", *(title(name) for name in benchmarks)]
     lines = [_line(header), _line(["---"] + ["--:"] * (len(header) - 1))]
     for arm in arms:
         rows = [cells.get((arm, name)) for name in benchmarks]
         seeds = sorted({int(row.n_seeds) for row in rows if row is not None})
-        lines.append(
-            _line([TITLES.get(arm, arm), ", ".join(map(str, seeds)), *(_cell(row, with_paper) for row in rows)])
-        )
+        lines.append(_line([title(arm), ", ".join(map(str, seeds)), *(_cell(row, with_paper) for row in rows)]))
     return "\n".join(lines) + "\n"
 
 
@@ -207,7 +125,7 @@ def _caption(frame: pd.DataFrame) -> str:
     measured = frame[frame["estimate"].notna()]
     sizes = measured[measured["benchmark"] != "average"].groupby("benchmark", sort=False)
     counts = [
-        f"{TITLES.get(str(name), str(name))} {int(rows['n_problems'].iloc[0])} problems × "
+        f"{title(str(name))} {int(rows['n_problems'].iloc[0])} problems × "
         + (f"{int(rows['k'].iloc[0])} samples" if pd.notna(rows["k"].iloc[0]) else "varying samples")
         for name, rows in sizes
     ]

@@ -12,10 +12,19 @@ import pytest
 from made_up import EVERY_ARM, MAIN, SEEDS
 from scipy.stats import t
 
+from asymgrpo.method.arms import BETA_NEG, BETA_POS
 from evals import asked
-from evals.claims.table import BETA_NEG, BETA_POS, BONUSES
+from evals.figures import (
+    ARMS,
+    covariance,
+    displacement,
+    none_solved,
+    paper_vs_reproduction,
+    selection_bias,
+    series,
+    style,
+)
 from evals.figures import __main__ as several
-from evals.figures import covariance, displacement, none_solved, paper_vs_reproduction, selection_bias, series, style
 from evals.figures.series import Band
 from evals.io import DataError, read_json, read_table, write_table
 from evals.report import results_page
@@ -23,18 +32,12 @@ from evals.tables.paper_values import PRINTED
 from workflow import figures as inputs_of
 
 ROOT = Path(__file__).parents[2]
-HELPERS = {"__init__", "__main__", "arms_compared", "series", "style"}
-MODULES = sorted(path.stem for path in (ROOT / "evals/figures").glob("*.py") if path.stem not in HELPERS)
-ARMS_OF = {
-    "training_curves": MAIN,
-    "entropy_accuracy": ("reinforce", "grpo", "positive_only", "negative_only"),
-    "reversal": ("grpo", "positive_only", "ent_decrease", "negative_only", "ent_increase"),
-    "entropy_coefficient": ("grpo", *BONUSES, "positive_only"),
-    "covariance": ("reinforce", "grpo", "asymgrpo"),
-    "none_solved": tuple(BETA_POS),
-    "displacement": tuple(BETA_NEG),
-    "synergy": ("grpo", "grpo_clip_higher", "asymgrpo", "asymgrpo_clip_higher"),
-}
+HELPERS = {"__init__", "__main__", "arms_compared", "series", "style", "theory"}
+ALL = sorted(path.stem for path in (ROOT / "evals/figures").glob("*.py") if path.stem not in HELPERS)
+MODULES = [name for name in ALL if not name.startswith("theory_")]
+THEORY = set(ALL) - set(MODULES)
+"""Figures of no run: tests/theory."""
+ARMS_OF = {"training_curves": MAIN} | ARMS
 SCORED = {"entropy_accuracy", "reversal", "entropy_coefficient", "synergy", "selection_bias"}
 
 
@@ -100,7 +103,7 @@ def test_a_figure_alone_has_the_bytes_that_it_has_among_others(results: Path, dr
 @pytest.mark.slow
 def test_figures_claims_and_page_need_no_training_packages() -> None:
     names = [
-        *(f"evals.figures.{name}" for name in MODULES),
+        *(f"evals.figures.{name}" for name in ALL),
         "evals.claims.decided",
         "evals.tables.run_scores",
         "evals.report.results_page",
@@ -116,9 +119,17 @@ def test_figures_claims_and_page_need_no_training_packages() -> None:
     [
         (
             "default",
-            {"training_curves", "passk_curves", "covariance", "synergy", "paper_vs_reproduction", "selection_bias"},
+            {
+                "training_curves",
+                "passk_curves",
+                "covariance",
+                "synergy",
+                "paper_vs_reproduction",
+                "selection_bias",
+                *THEORY,
+            },
         ),
-        ("study", set(MODULES)),
+        ("study", set(ALL)),
     ],
 )
 def test_the_workflow_draws_the_figures_whose_arms_are_in_the_study(
@@ -281,8 +292,8 @@ def test_each_of_several_figures_has_its_own_settings(capsys, monkeypatch, tmp_p
 def test_a_figure_without_one_of_its_arms_is_not_drawn() -> None:
     runs = [{"arm": arm, "seed": "0"} for arm in ("grpo", "asymgrpo")]
     figures = {
-        "one": {"metrics": inputs_of.Metrics(runs, "{arm}").of("grpo")},
-        "two": {"metrics": inputs_of.Metrics(runs, "{arm}").of("grpo", "reinforce"), "scores": ["s"]},
+        "one": {"metrics": inputs_of.MetricsFiles(runs, "{arm}").of("grpo")},
+        "two": {"metrics": inputs_of.MetricsFiles(runs, "{arm}").of("grpo", "reinforce"), "scores": ["s"]},
     }
     assert inputs_of.drawable(figures) == ["one"]
 

@@ -8,13 +8,14 @@ import json
 import pytest
 import torch
 
-from asymgrpo.method.arm import Arm, ArmError
+from asymgrpo.method.arm import FOR_READERS, Arm
 from asymgrpo.method.arms import ARMS, GRPO, MAIN, check_arm, differences, get_arm, idle_with_one_update
 from asymgrpo.method.conventions import describe, main
+from asymgrpo.method.errors import ArmError
 from asymgrpo.method.losses import k3_kl, next_entropy_coef
 from asymgrpo.method.objective import loss_terms
 from asymgrpo.method.reduce import counts, reduce
-from tests.started import started
+from tests.helpers.started import started
 
 PROMPTS, GROUP, TOKENS, VOCABULARY = 9, 8, 15, 5
 SEEDS = range(PROMPTS)
@@ -262,10 +263,10 @@ def test_a_kl_coefficient_adds_the_k3_penalty():
 def test_conventions_are_complete_and_survive_json(name):
     found = describe(ARMS[name])
     assert json.loads(json.dumps(found)) == found
-    assert set(found["fields"]) == set(Arm.model_fields) - {"name", "about"}
+    assert set(found["fields"]) == set(Arm.model_fields) - {"name", *FOR_READERS}
     assert set(found["differs_from_grpo"]) == set(differences(ARMS[name]))
-    rebuilt = Arm.model_validate({"name": name, "about": found["about"], **found["fields"]})
-    assert rebuilt == ARMS[name]
+    assert Arm.model_validate({"name": name, **found["fields"]}).settings() == ARMS[name].settings()
+    assert (found["title"], found["about"]) == (ARMS[name].title, ARMS[name].about)
 
 
 def test_listed_advantages_are_those_of_the_estimator():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from asymgrpo.method import advantages as adv
-from asymgrpo.method import losses
+from asymgrpo.method import losses, relatives
 from asymgrpo.method.arm import KlCov
 from asymgrpo.method.arms import GRPO
 from asymgrpo.method.objective import loss_terms
@@ -57,6 +57,14 @@ def test_standardised_advantages(peer, group):
 def test_unscaled_advantages(peer, ours, group):
     rewards, recorded = rewards_and_recorded(peer, group)
     torch.testing.assert_close(ours(rewards)[:, [0, -1]], recorded, **SINGLE)
+
+
+@pytest.mark.parametrize("group", SIZES)
+def test_advantages_scaled_over_the_batch(group):
+    """TRL's batch has a group of every accuracy, as the recording has; its std is the sample's, its epsilon 1e-4."""
+    rewards, recorded = rewards_and_recorded("TRL batch", group)
+    ours = relatives.batch_standardized(rewards, rewards, ddof=1, eps=1e-4)[:, [0, -1]]
+    torch.testing.assert_close(ours, recorded, **SINGLE)
 
 
 def recorded_batch() -> dict[str, torch.Tensor]:

@@ -52,13 +52,13 @@ def raw_rows(data_dir: Path, name: str) -> list[dict]:
 @pytest.mark.parametrize(
     ("name", "field"), [("aime24", "answer"), ("aime25", "answer"), ("gsm8k", "answer"), ("minerva", "answer_norm")]
 )
-def test_rules_alone_reproduce_the_normalised_golds(name, field, data_dir, lock):
-    """The files carry golds cleaned by hand; our rules start from the raw ones and must arrive at the same."""
+def test_rules_alone_reproduce_the_normalised_reference_answers(name, field, data_dir, lock):
+    """The files carry reference answers cleaned by hand; our rules start from the raw ones and must arrive at the same."""
     ours = [row["answer"] for row in sources.load_dataset_rows(name, "directory", data_dir, lock).rows]
     assert ours == [str(row[field]) for row in raw_rows(data_dir, name)]
 
 
-def test_math_golds_are_last_boxes_but_for_the_listed_patches(data_dir, lock):
+def test_math_reference_answers_are_last_boxes_but_for_the_listed_patches(data_dir, lock):
     loaded = sources.load_dataset_rows("math_train", "directory", data_dir, lock)
     raw = raw_rows(data_dir, "math_train")
     changed = {
@@ -68,8 +68,8 @@ def test_math_golds_are_last_boxes_but_for_the_listed_patches(data_dir, lock):
     }
     listed = {patch["id"] for patch in yaml.safe_load(cleaning.PATCHES.read_text())["math_train"]}
     assert changed == listed == {patch["problem_id"] for patch in loaded.patched}
-    golds = {row["problem_id"]: row["answer"] for row in loaded.rows}
-    assert golds["math/train/05341"] == golds["math/train/05343"] == "0"
+    reference_answers = {row["problem_id"]: row["answer"] for row in loaded.rows}
+    assert reference_answers["math/train/05341"] == reference_answers["math/train/05343"] == "0"
 
 
 def test_relay_problems_are_flagged(data_dir, lock):
@@ -81,7 +81,7 @@ def test_relay_problems_are_flagged(data_dir, lock):
     assert len(flagged) == 15
 
 
-def test_a_patch_leaves_a_mended_gold_alone():
+def test_a_patch_leaves_a_corrected_reference_answer_alone():
     problem, patch = "a problem", {"was": "", "answer": "0", "why": "empty"}
     key = cleaning.text_key(problem)
     cleaning.patches.cache_clear()

@@ -15,6 +15,7 @@ onstart:
     if workflow.executor_plugin.name == "slurm":
         orphans.cancel(orphans.keys(needed), STUDY.results)
     GIVEN_SETTINGS.write(needed)
+    ready.forget_samples(STALE.forced_by_hand(needed))
     if any(job.rule.name == "train" for job in needed):
         ready.write_operation(STUDY, PATHS.operation)
     if IMAGES.on:

@@ -29,14 +29,19 @@ class Request:
     """None asks for no GPU at all."""
     mem_mb: int
     runtime: int
-    """Minutes. A job that is not resumable must get through within it."""
+    """Minutes. A job that is not resumable must get through within it, and sampling through its longest benchmark."""
 
 
 def sampling(study: Study) -> Request:
-    """One checkpoint on one benchmark: one GPU where the study has any. The host holds the weights while they are loaded."""
+    """All benchmarks of one run, from each selected checkpoint: one GPU where the study has any.
+
+    The host holds the weights of one checkpoint while they are loaded. A job that runs out of time has kept the benchmarks that
+    it finished, so further benchmarks get less than the first.
+    """
+    more = len(study.evaluation.benchmarks) - 1
     if study.machine.has_gpus:
-        return Request(cpus=8, gpu=1, mem_mb=64_000, runtime=480)
-    return Request(cpus=1, gpu=None, mem_mb=8_000, runtime=120)
+        return Request(cpus=8, gpu=1, mem_mb=64_000, runtime=480 + 120 * more)
+    return Request(cpus=1, gpu=None, mem_mb=8_000, runtime=120 + 30 * more)
 
 
 def grading(study: Study) -> Request:

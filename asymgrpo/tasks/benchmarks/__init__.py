@@ -32,5 +32,5 @@ def load(name: str) -> Benchmark:
     """
     if name not in BENCHMARKS:
         raise DataError(f"unknown benchmark {name!r}; known are {', '.join(BENCHMARKS)}.")
-    dataset_spec(name)  # raises for a malformed file with a sentence of its own
+    dataset_spec(name)  # says in one sentence what is wrong with a malformed file
     return Benchmark.model_validate(yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))

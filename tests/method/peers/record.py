@@ -228,7 +228,7 @@ def trl_advantages() -> dict[str, Any]:
 
         return by_accuracy(run)
 
-    return {"TRL group": table("group"), "TRL none": table("none")}
+    return {f"TRL {scale}": table(scale) for scale in ("group", "none", "batch")}
 
 
 def trl_losses(batch: dict) -> dict[str, Any]:
