@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from page_commands import ROOT, written
-from tests.project_files import project_files
+
+from tests.helpers.project_files import project_files
 
 PAGES = sorted(
     (name for name in project_files(ROOT) if name.endswith(".md")), key=lambda name: "evaluation" not in name
