@@ -6,6 +6,7 @@ A grad log pi, with the sum of log-probabilities of a response's tokens for log 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from math import comb
 
@@ -109,13 +110,15 @@ def uniform(nodes: int = 32) -> Difficulty:
 def hard_share(acts: Acts, prompts: Difficulty) -> float:
     """The share of hard prompts (q < 1/2) in the first-order gain of success, s(q) q (1 - q), of a natural gradient step.
 
+    NaN for an arm that has no signal.
+
     >>> from asymgrpo.method.arms import get_arm
     >>> from asymgrpo.theory.acts import acts_of
     >>> round(hard_share(acts_of(get_arm("grpo"), 8), uniform()), 12)  # GRPO treats correct and wrong alike
     0.5
     """
     gain = weight(acts, prompts.q) * prompts.q * (1 - prompts.q) * prompts.share
-    return float(gain[prompts.q < 0.5].sum() / gain.sum())
+    return float(gain[prompts.q < 0.5].sum() / gain.sum()) if gain.any() else math.nan
 
 
 def mean_size(acts: Acts, prompts: Difficulty, mixed: bool = False) -> float:
