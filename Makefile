@@ -16,7 +16,9 @@ reproduce: .venv/.complete
 	ASYMGRPO_PROGRESS=1 .venv/bin/snakemake all report
 	@$(PY) -m workflow.finish results
 
-test: .venv/.complete lint
+test: .venv/.complete
+	@$(PY) tests/announce.py
+	@$(MAKE) --no-print-directory lint
 	$(PY) -m pytest
 
 lint: .venv/.complete
