@@ -7,7 +7,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
-from asymgrpo.method.arm import ArmError
+from asymgrpo.errors import ArmError
 from asymgrpo.study import layout, settings, stored, user_arms
 from asymgrpo.study.config import ConfigError
 from containers import enter, host

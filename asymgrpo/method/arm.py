@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from asymgrpo.errors import InputError
 from asymgrpo.section import Part
 
 if TYPE_CHECKING:
@@ -17,10 +16,6 @@ if TYPE_CHECKING:
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
-
-
-class ArmError(InputError):
-    """An arm is unknown, wrongly changed or does nothing; the message names the key and the remedy."""
 
 
 class Estimator(Part):

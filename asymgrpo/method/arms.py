@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from asymgrpo.errors import ArmError
 from asymgrpo.method.arm import (
     FOR_READERS,
     AdaptiveEntropy,
     AGrae,
     Arm,
-    ArmError,
     Asymmetric,
     BatchStandardized,
     ClipCov,

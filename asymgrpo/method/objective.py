@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asymgrpo.method.arm import Arm, ArmError, ClipCov, KlCov
+from asymgrpo.errors import ArmError
+from asymgrpo.method.arm import Arm, ClipCov, KlCov
 
 if TYPE_CHECKING:
     from torch import Tensor

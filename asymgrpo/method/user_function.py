@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asymgrpo.method.arm import ArmError, UserFunction
+from asymgrpo.errors import ArmError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from asymgrpo.method.arm import UserFunction
 
 TOLERANCE = 1e-12
 

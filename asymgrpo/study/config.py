@@ -408,7 +408,7 @@ def _spec(name: str, model: Model, problems: list[str]) -> dict[str, Any]:
 
 
 def _arm_changes(name: str, changes: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    from asymgrpo.method.arm import ArmError
+    from asymgrpo.errors import ArmError
     from asymgrpo.method.arms import get_arm
     from asymgrpo.study.user_arms import with_sources
 

@@ -21,8 +21,15 @@ def binomial(n: int, q: ArrayLike) -> Array:
     >>> binomial(2, 0.5).tolist()
     [0.25, 0.5, 0.25]
     """
-    rate, k = np.asarray(q, float)[..., None], np.arange(n + 1)
-    return np.array([comb(n, i) for i in k], float) * rate**k * (1 - rate) ** (n - k)
+    rate = np.asarray(q, float)
+    return np.array([comb(n, k) for k in range(n + 1)], float) * _powers(rate, n) * _powers(1 - rate, n)[..., ::-1]
+
+
+def _powers(x: Array, n: int) -> Array:
+    """[..., n + 1] x^0 .. x^n, by multiplying: many times faster than `**`."""
+    factors = np.repeat(x[..., None], n + 1, axis=-1)
+    factors[..., 0] = 1.0
+    return factors.cumprod(-1)
 
 
 def weight(acts: Acts, q: ArrayLike) -> Array:

@@ -191,7 +191,7 @@ def _fault(store: _Store, name: str, entry: Mapping[str, Any] | None) -> str | N
 
 
 def _download(url: str, downloads: Path, wanted: str) -> Path:
-    """The file of a URL, fetched once and kept under a name of its own. Raises BundleError when it cannot be fetched.
+    """The file of a URL, fetched once and kept under a name made from the URL. Raises BundleError when it cannot be fetched.
 
     pooch does this too, but for files whose hashes are known before; here one file is fetched, in ten lines and by our own
     atomic write, and its sha256 is what the user typed.

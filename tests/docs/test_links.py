@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project_files import project_files
+from tests.helpers.project_files import project_files
 
 ROOT = Path(__file__).parents[2]
 PAGES = [name for name in project_files(ROOT) if name.endswith(".md")]

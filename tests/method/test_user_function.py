@@ -8,7 +8,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from asymgrpo.method.arm import Arm, ArmError, UserFunction
+from asymgrpo.errors import ArmError
+from asymgrpo.method.arm import Arm, UserFunction
 from asymgrpo.method.arms import ARMS, differences, get_arm
 from asymgrpo.method.conventions import describe
 from asymgrpo.method.rewards import RewardError

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_metrics import assert_same
 from test_trainer import Skewed
-from tiny_trainer import distance, even_wins, join, make_trainer, settings, steps, weights
 
 from asymgrpo.method.arms import ARMS, get_arm
 from asymgrpo.method.objective import loss_terms, needs_every_row, needs_scores_first
@@ -20,6 +19,7 @@ from asymgrpo.training.policy import Policy
 from asymgrpo.training.stopwatch import Stopwatch
 from asymgrpo.training.trainer import MismatchError
 from asymgrpo.verifier import Verdict
+from tests.helpers.tiny_trainer import distance, even_wins, join, make_trainer, settings, steps, weights
 
 AS_GRADIENTS = {"learning_rate": 1.0, "adam_eps": 1.0, "max_grad_norm": 1e3, "updates_per_rollout": 2}
 """With learning rate 1 and an epsilon of 1, Adam's first step is g / (|g| + 1): weights move as gradients do."""
@@ -146,7 +146,7 @@ def a_step(arm, monkeypatch, every: bool | None, n_steps: int = 1, **changes) ->
 
 
 def make_model():
-    from tiny_trainer import tiny_model
+    from tests.helpers.tiny_trainer import tiny_model
 
     model = tiny_model()
     with torch.no_grad():
