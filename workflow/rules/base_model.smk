@@ -18,7 +18,7 @@ rule base_model:
             PATHS.base_manifest.format(model=w.model),
             settings.base_model(PLAN, w.model),
         ),
-        image=IMAGE["train"],
+        image_content=IMAGE_CONTENT["train"],
     output:
         PATHS.base_manifest,  # names every file of the model with its sha256; written with all of them in one step
     log:

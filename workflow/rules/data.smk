@@ -24,7 +24,7 @@ rule problems:
         again=lambda w: STALE.check(
             PATHS.problems.format(dataset=w.dataset), PLAN["problems"][w.dataset]
         ),
-        image=IMAGE["train"],
+        image_content=IMAGE_CONTENT["train"],
         lock=ancient(host.of_project(common.LOCK)),  # the first fetch writes revisions into it
     output:
         PATHS.problems,

@@ -18,7 +18,7 @@ rule train:
             PATHS.done.format(model=w.model, arm=w.arm, seed=w.seed),
             settings.run(PLAN, w.model, w.arm, int(w.seed)),
         ),
-        image=IMAGE["train"],
+        image_content=IMAGE_CONTENT["train"],
         model=PATHS.base_manifest,
         problems=PATHS.problems.format(dataset="train"),
         sets=list(SELECTION_SETS.values()),
