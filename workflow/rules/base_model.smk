@@ -33,4 +33,4 @@ rule base_model:
     params:
         command=lambda w: common.base_model_command(settings.base_model(PLAN, w.model)),
     shell:
-        '{PYTHON_IN[fetch]} {params.command} --out "$(dirname {output:q})" 2>&1 | tee {log:q}'
+        '{PYTHON_IN[fetch]} {params.command} --out "$(dirname {output:q})" > {log:q} 2>&1'

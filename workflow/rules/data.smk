@@ -41,4 +41,4 @@ rule problems:
         options=lambda w: common.prepare_options(PLAN["problems"][w.dataset]),
     shell:
         "{PYTHON_IN[fetch]} asymgrpo.tasks.prepare {params.options} {DATA_DIR} --lock {input.lock:q} --out {output:q}"
-        " 2>&1 | tee {log:q}"
+        " > {log:q} 2>&1"

@@ -70,7 +70,7 @@ rule sample:
         ),
     shell:
         "{PYTHON_IN[sample]} evals.sample --settings {params.settings:q} --problems {input.problems:q}"
-        " --checkpoints {params.weights:q} {params.selection} --threads {threads} --out {output:q} 2>&1 | tee {log:q}"
+        " --checkpoints {params.weights:q} {params.selection} --threads {threads} --out {output:q} > {log:q} 2>&1"
 
 
 rule samples:

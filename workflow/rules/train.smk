@@ -62,7 +62,7 @@ rule train:
         " {PYTHON_IN[train]} asymgrpo.training --settings {params.settings:q} --operation {params.operation:q}"
         " --model {params.model:q} --problems {input.problems:q} {params.sets}"
         " --checkpoints {CHECKPOINTS:q} --out {params.out:q} --threads {resources.cpus_per_task}"
-        " ${{SLURM_JOB_ID:+--stop-after {resources.runtime}}} 2>&1 | tee {log:q}"
+        " ${{SLURM_JOB_ID:+--stop-after {resources.runtime}}} > {log:q} 2>&1"
 
 
 rule trained:
