@@ -8,10 +8,10 @@ import json
 import pytest
 import torch
 
+from asymgrpo.errors import ArmError
 from asymgrpo.method.arm import FOR_READERS, Arm
 from asymgrpo.method.arms import ARMS, GRPO, MAIN, check_arm, differences, get_arm, idle_with_one_update
 from asymgrpo.method.conventions import describe, main
-from asymgrpo.method.errors import ArmError
 from asymgrpo.method.losses import k3_kl, next_entropy_coef
 from asymgrpo.method.objective import loss_terms
 from asymgrpo.method.reduce import counts, reduce

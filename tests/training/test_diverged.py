@@ -225,10 +225,11 @@ import asymgrpo.console
 import asymgrpo.training.__main__ as command
 import asymgrpo.training.trainer as t
 score = t.Trainer.score
-def late(self, batch):
-    logp, entropy = score(self, batch)
-    bad = self.engine.updates >= 6 and self.engine.rank == self.engine.world_size - 1
-    return logp, entropy * (math.nan if bad else 1)
+def late(self, batch, parts):
+    scores = score(self, batch, parts)
+    if self.engine.updates >= 6 and self.engine.rank == self.engine.world_size - 1:
+        scores.entropy.mul_(math.nan)
+    return scores
 t.Trainer.score = late
 asymgrpo.console.run(command.main)
 """
