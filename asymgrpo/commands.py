@@ -63,7 +63,7 @@ STUDY = (
     Command(
         "settings",
         "workflow.asked",
-        "Print the settings that a study asks of one result, for the steps below.",
+        "Print the settings that a study asks of one result: asked.json and run.json of the steps below.",
         "results --model tiny --arm base --benchmark chain2",
     ),
 )
@@ -110,7 +110,7 @@ STEPS = (
         "regrade",
         "evals.grade",
         "Grade samples, or graded samples again, and print every verdict that changed.",
-        "--samples results/graded/tiny/base/seed0.parquet --problems results/data/chain2.parquet "
+        "--samples results/graded/tiny/base/seed0.parquet --problems results/data/chain*.parquet "
         "--previous results/graded/tiny/base/seed0.parquet --out again.parquet",
     ),
     Command(

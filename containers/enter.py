@@ -31,7 +31,7 @@ from asymgrpo.training.rendezvous import INTO_CONTAINER, PER_TASK, PER_TASK_PREF
 from containers import host
 from containers.apptainer import content_of
 
-IMAGES = ("train", "evaluate", "report")
+NAMES = ("train", "evaluate", "report")
 DEFINITIONS = Path("containers")
 REPORT_LOCK = Path("requirements/report.lock")
 PURPOSES = {
@@ -85,7 +85,7 @@ class Images:
     @property
     def to_build(self) -> list[str]:
         """Images that no path is given for."""
-        return [image for image in IMAGES if self.on and image not in self.settings.images]
+        return [image for image in NAMES if self.on and image not in self.settings.images]
 
     def lock(self, image: str) -> Path:
         return REPORT_LOCK if image == "report" else self.settings.lock

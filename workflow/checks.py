@@ -108,9 +108,9 @@ def _models(study: Study) -> Iterator[str]:
 
 
 def _arms(study: Study) -> Iterator[str]:
+    from asymgrpo.errors import ArmError
     from asymgrpo.method.arm import UserFunction
     from asymgrpo.method.arms import check_arm, get_arm
-    from asymgrpo.method.errors import ArmError
     from asymgrpo.method.user_function import check_function
 
     plan = study.study

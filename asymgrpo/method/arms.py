@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from asymgrpo.errors import ArmError
 from asymgrpo.method.arm import (
     FOR_READERS,
     AdaptiveEntropy,
@@ -30,7 +31,6 @@ from asymgrpo.method.arm import (
     UserFunction,
     WReinforce,
 )
-from asymgrpo.method.errors import ArmError
 
 
 def exponents(beta_pos: float, beta_neg: float, degenerate: Literal["limit", "zero"] = "limit") -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asymgrpo.errors import ArmError
 from asymgrpo.method.arm import Arm, ClipCov, KlCov
-from asymgrpo.method.errors import ArmError
 
 if TYPE_CHECKING:
     from torch import Tensor

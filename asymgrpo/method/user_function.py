@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asymgrpo.method.errors import ArmError
+from asymgrpo.errors import ArmError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -408,8 +408,8 @@ def _spec(name: str, model: Model, problems: list[str]) -> dict[str, Any]:
 
 
 def _arm_changes(name: str, changes: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    from asymgrpo.errors import ArmError
     from asymgrpo.method.arms import get_arm
-    from asymgrpo.method.errors import ArmError
     from asymgrpo.study.user_arms import with_sources
 
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from asymgrpo.method.errors import ArmError
+from asymgrpo.errors import ArmError
 
 
 def with_sources(mapping: dict[str, Any], folder: Path) -> dict[str, Any]:

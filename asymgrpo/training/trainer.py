@@ -93,7 +93,7 @@ class Trainer:
         with clock("rollout"):
             groups = self.rollout(problems, step)
         with clock("reward"):
-            verdicts, rewards = self.judge(groups, problems)
+            verdicts, rewards = self.verdicts_and_rewards(groups, problems)
             seeds = [control_seed(self.run_seed, step, p.problem_id, p.occurrence) for p in problems]
             advantages = self.arm.advantage_fn(rewards, seeds, self.of_all_ranks)
         with clock("score"):
@@ -147,7 +147,9 @@ class Trainer:
         self.sampler.sleep()
         return groups
 
-    def judge(self, groups: Sequence[Sequence[Rollout]], problems: Sequence[Problem]) -> tuple[np.ndarray, Tensor]:
+    def verdicts_and_rewards(
+        self, groups: Sequence[Sequence[Rollout]], problems: Sequence[Problem]
+    ) -> tuple[np.ndarray, Tensor]:
         """Verdicts and r(x, y) in {0, 1}, both [prompts, G]."""
         flat = [rollout for group in groups for rollout in group]
         reference_answers = [p.answer for p, group in zip(problems, groups, strict=True) for _ in group]

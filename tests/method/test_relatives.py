@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asymgrpo.errors import ArmError
 from asymgrpo.method import advantages as adv
 from asymgrpo.method import relatives as rel
 from asymgrpo.method.arms import ARMS, LIBRARY, check_arm, get_arm
-from asymgrpo.method.errors import ArmError
 from asymgrpo.method.rewards import RewardError
 
 EXACT = {"rtol": 0, "atol": 1e-12}

@@ -8,10 +8,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from asymgrpo.errors import ArmError
 from asymgrpo.method.arm import Arm, UserFunction
 from asymgrpo.method.arms import ARMS, differences, get_arm
 from asymgrpo.method.conventions import describe
-from asymgrpo.method.errors import ArmError
 from asymgrpo.method.rewards import RewardError
 from asymgrpo.method.user_function import check_function, rewards_grid
 

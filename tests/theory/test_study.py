@@ -142,6 +142,16 @@ def test_every_part_has_every_arm_that_acts_by_itself(written):
     assert set(frame["part"]) == {"weight", "size", "crossing", "equation"}
 
 
+def test_an_arm_of_the_study_itself_is_in_its_settings_and_changes_are_followed():
+    study = load_study([Path(__file__).parents[1] / "workflow/mini.yaml"])
+    arms = {"mine": {"base": "asymgrpo", "beta_pos": 0.33}, "maxrl": {"beta_pos": 0.8}}
+    plan = study.study.model_copy(update={"arms": ["grpo", "mine"]})
+    found = settings.theory(study.model_copy(update={"arms": arms, "study": plan}))["options"]["arms"]
+    assert found["mine"]["advantage"]["beta_pos"] == 0.33
+    assert found["maxrl"]["advantage"]["beta_pos"] == 0.8
+    assert set(found) == {*ARMS, "mine"}
+
+
 def test_settings_of_another_kind_are_refused_in_a_sentence(asked, tmp_path):
     with pytest.raises(InputError, match="theory is missing"):
         result.main(json.dumps(asked | {"options": {"arms": {}, "group_size": 8}}), tmp_path / "out.parquet")

@@ -59,7 +59,7 @@ def one_step(trainer: Trainer) -> None:
     """What `Trainer.step` does between the rollouts and the sampler's new weights."""
     rollouts = sequences()
     groups = [rollouts[i : i + GROUP] for i in range(0, len(rollouts), GROUP)]
-    verdicts, rewards = trainer.judge(groups, [Answered()] * PROMPTS)
+    verdicts, rewards = trainer.verdicts_and_rewards(groups, [Answered()] * PROMPTS)
     advantages = trainer.arm.advantage_fn(rewards, list(range(PROMPTS)))
     batch = pack(rollouts)
     trains = trainer.trains(batch, verdicts)
