@@ -156,8 +156,35 @@ def ours(model: Model, problems: Problems, threads: Threads = 1) -> None:
         turns.done(tokens, phases)
 
 
-def our_trainer(model: Path, problems: Path, threads: int, train: Any) -> Iterator[tuple[float, Mapping[str, float]]]:
-    """Steps without end: (response tokens, wall seconds by phase) of each."""
+@app.command()
+def growth(model: Model, problems: Problems, threads: Threads = 1) -> None:
+    """CPU seconds of one step of ours by response length and by group size; responses never end before their limit."""
+    for name, sizes in GROWTH:
+        train = settings(max_prompt_tokens=32, displacement_every=10**6, **sizes)
+        steps = our_trainer(model, problems, threads, train, endless=True)
+        next(steps)
+        began = time.process_time()
+        tokens, _ = next(steps)
+        print(
+            json.dumps({name: sizes[name], "cpu_seconds": round(time.process_time() - began, 2), "tokens": tokens}),
+            flush=True,
+        )
+
+
+GROWTH: list[tuple[str, dict[str, int]]] = [
+    *(
+        ("max_tokens", {"max_tokens": n, "prompts_per_step": 2, "group_size": 2, "micro_batch": 2})
+        for n in (64, 256, 1024, 4096)
+    ),
+    *(("group_size", {"group_size": n, "max_tokens": 48}) for n in (4, 8, 16, 32)),
+]
+
+
+def our_trainer(
+    model: Path, problems: Path, threads: int, train: Any, endless: bool = False
+) -> Iterator[tuple[float, Mapping[str, float]]]:
+    """Steps without end: (response tokens, wall seconds by phase) of each. `endless`: no response ends before its limit, and
+    every second is correct."""
     import torch
 
     from asymgrpo.method.arms import get_arm
@@ -168,6 +195,7 @@ def our_trainer(model: Path, problems: Path, threads: int, train: Any) -> Iterat
     from asymgrpo.training.inputs import read_problems
     from asymgrpo.training.stopwatch import Stopwatch
     from asymgrpo.training.trainer import Trainer
+    from asymgrpo.verifier import Verdict
 
     torch.set_num_threads(threads)
     start_process_group()
@@ -176,6 +204,10 @@ def our_trainer(model: Path, problems: Path, threads: int, train: Any) -> Iterat
     sampler = sampler_of(train, model, engine, tokenizer, train.max_prompt_tokens + train.max_tokens)
     training_set = read_problems(problems, "plain", tokenizer, train.max_prompt_tokens)
     trainer = Trainer(get_arm("grpo"), train, engine, sampler, make_grader(tokenizer, workers=1), training_set, 0)
+    if endless:
+        sampler.eos_ids = sampler.eos_ids[:0]
+        trainer.grade = lambda rollouts, _: [Verdict.correct if i % 2 else Verdict.wrong for i in range(len(rollouts))]
+        trainer.train = train.model_copy(update={"mismatch_gate": None})
     n = 0
     while True:
         n, clock = n + 1, Stopwatch()
