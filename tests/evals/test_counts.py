@@ -238,7 +238,15 @@ def test_a_list_in_a_file_stands_for_its_lines(study, tmp_path, asking):
 
 
 @pytest.mark.parametrize(
-    "module", ["evals.tables.score", "evals.tables.counts", "evals.tables.run_scores", "evals.select"]
+    "module",
+    [
+        "evals.tables.score",
+        "evals.tables.counts",
+        "evals.tables.run_scores",
+        "evals.tables.table1",
+        "evals.tables.compare",
+        "evals.select",
+    ],
 )
 def test_tables_and_selection_start_without_pandas_and_scipy(module):
     code = f"import sys, {module}; print([name for name in ('pandas', 'scipy', 'torch', 'matplotlib') if name in sys.modules])"
