@@ -46,7 +46,7 @@ IMAGES = enter.Images(STUDY)
 PYTHON = host.python()  # on the host: only for what must be there
 PYTHON_IN = enter.prefixes(STUDY, IMAGES)  # in an image, if there are containers
 PROOF = enter.Proof(PYTHON_IN)
-IMAGE = {image: IMAGES.inputs(image) for image in enter.IMAGES}
+IMAGE_CONTENT = {image: IMAGES.inputs(image) for image in enter.NAMES}
 LAUNCH = launch.prefix(STUDY)
 
 # Nothing is written while this file is read: a dry run, or a call that finds the folder locked, leaves every result as it is.

@@ -63,7 +63,7 @@ STUDY = (
     Command(
         "settings",
         "workflow.asked",
-        "Print the settings that a study asks of one result, for the steps below.",
+        "Print the settings that a study asks of one result: asked.json and run.json of the steps below.",
         "results --model tiny --arm base --benchmark chain2",
     ),
 )
@@ -110,7 +110,7 @@ STEPS = (
         "regrade",
         "evals.grade",
         "Grade samples, or graded samples again, and print every verdict that changed.",
-        "--samples results/graded/tiny/base/seed0.parquet --problems results/data/chain2.parquet "
+        "--samples results/graded/tiny/base/seed0.parquet --problems results/data/chain*.parquet "
         "--previous results/graded/tiny/base/seed0.parquet --out again.parquet",
     ),
     Command(
@@ -131,11 +131,17 @@ STEPS = (
 )
 RESULTS = (
     Command(
+        "counts",
+        "evals.tables.counts",
+        "Count the correct, truncated and other samples of each run and problem.",
+        "--graded results/graded/tiny/grpo/seed0.parquet --selection results/runs/tiny/grpo/seed0/selection.json "
+        "--out counts.parquet",
+    ),
+    Command(
         "score",
         "evals.tables.score",
-        "Estimate avg@n, pass@k and maj@k with intervals from graded samples.",
-        "--graded results/graded/tiny/grpo/seed0.parquet --selection results/runs/tiny/grpo/seed0/selection.json "
-        "--k 1 2 4 --seed-variance pooled --draws 10000 --seed 2604 --out scores.parquet",
+        "Estimate avg@n, pass@k and maj@k with intervals.",
+        "--counts counts.parquet --k 1 2 4 --seed-variance pooled --draws 10000 --seed 2604 --out scores.parquet",
     ),
     Command(
         "compare",

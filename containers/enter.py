@@ -1,15 +1,15 @@
 """From a definition to the job that runs in it: what an image is made from, what of it results depend on, how a job enters it.
 
-1. containers/train.def, evaluate.def and report.def, with a lock from requirements/, say what is in an image; the code of the
-   project is not: the working directory is bound into it, so that an edited line needs no build.
-2. `documents` collects the lines that matter. `content_text` makes of them a small JSON file, before anything is built, and it
+1. containers/train.def, evaluate.def and report.def, with a lock from requirements/, say what is in an image; the project's code
+   is not: the working directory is bound into it, so that an edited line needs no build.
+2. `documents` collects the lines that matter. `content_text` makes of them a JSON file before anything is built; it
    is an input of every job in the image (`Images.inputs`): results depend on what an image holds, not on its file.
-3. A rule starts its command with PYTHON_IN[word]; PURPOSES says which image, and `prefixes` makes the beginning of the line.
+3. A rule starts its command with PYTHON_IN[word]; PURPOSES says which image that is, and `prefixes` makes the beginning.
 4. Before the first job workflow.ready.make looks which images commands enter. The rules base_image, wheels and image make the
    missing ones, in a second call of snakemake. They are no target of the first call, because only an input is made before its
    job, and an image file as input makes results again whenever it is rebuilt; `ancient` would prevent that, but hides other
    reasons to run a job when its producer runs (9.27).
-5. The rules prove_* run containers.proof inside: it fails if an image is not the one that was recorded.
+5. The rule prove runs containers.proof inside each image: it fails if the image is not the one that was recorded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from asymgrpo.training.rendezvous import INTO_CONTAINER, PER_TASK, PER_TASK_PREF
 from containers import host
 from containers.apptainer import content_of
 
-IMAGES = ("train", "evaluate", "report")
+NAMES = ("train", "evaluate", "report")
 DEFINITIONS = Path("containers")
 REPORT_LOCK = Path("requirements/report.lock")
 PURPOSES = {
@@ -85,7 +85,7 @@ class Images:
     @property
     def to_build(self) -> list[str]:
         """Images that no path is given for."""
-        return [image for image in IMAGES if self.on and image not in self.settings.images]
+        return [image for image in NAMES if self.on and image not in self.settings.images]
 
     def lock(self, image: str) -> Path:
         return REPORT_LOCK if image == "report" else self.settings.lock

@@ -76,9 +76,12 @@ def main(
     import torch
 
     from asymgrpo.devices import own_device
+    from asymgrpo.lean import arrow_alone, transformers_alone
     from asymgrpo.tasks.table import read_problems
 
     own_device()  # refuses here if it must
+    transformers_alone()
+    arrow_alone()
     asked = loads(settings)
     named = benchmarks_of(asked, problems)
     for name, path in named.items():

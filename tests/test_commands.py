@@ -17,8 +17,8 @@ from asymgrpo.cli import OURS, ROOT, document, listing
 from asymgrpo.commands import COMMANDS
 from asymgrpo.console import run
 from asymgrpo.errors import EXIT_FAILED, EXIT_PREEMPTED, EXIT_WRONG_INPUT, FailedError, InputError, Preempted
-from tests.project_files import project_files
-from tests.started import started
+from tests.helpers.project_files import project_files
+from tests.helpers.started import started
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 HEAVY = {"torch", "transformers", "deepspeed", "vllm", "snakemake", "datasets"}

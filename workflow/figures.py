@@ -36,7 +36,8 @@ class MetricsFiles:
         >>> MetricsFiles([{"arm": "grpo", "seed": "0"}], "{arm}/{seed}").arms(["grpo/0"])
         ['grpo']
         """
-        return list(dict.fromkeys(run["arm"] for run in self.runs if self.pattern.format(**run) in set(files)))
+        given = set(files)
+        return list(dict.fromkeys(run["arm"] for run in self.runs if self.pattern.format(**run) in given))
 
 
 def in_paper(runs: Sequence[Mapping[str, str]]) -> set[str]:

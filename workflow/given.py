@@ -22,7 +22,7 @@ class GivenSettings:
 
     def __init__(self, results: str):
         self.folder = f"{results}/config"
-        self.named: dict[str, str] = {}
+        self.named: dict[str, Settings | str] = {}
 
     def file(self, settings: Settings) -> str:
         """The name of the file with these settings.
@@ -32,8 +32,7 @@ class GivenSettings:
         'results/config/settings/base-model-1e183b479357.json'
         """
         kind = str(settings["of"]).replace(" ", "-")
-        text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
-        return self._name(f"settings/{kind}", dumps(settings), ".json", text)
+        return self._name(f"settings/{kind}", dumps(settings), ".json", settings)
 
     def list(self, paths: Sequence[str]) -> str:
         """The name of the file that lists these paths, one a line; a command reads it as @NAME (evals.cli). The kernel limits a
@@ -48,16 +47,18 @@ class GivenSettings:
         text = "".join(f"{path}\n" for path in paths)
         return self._name(f"lists/{len(paths)}-files", text, ".txt", text)
 
-    def _name(self, start: str, content: str, ending: str, text: str) -> str:
+    def _name(self, start: str, content: str, ending: str, named: Settings | str) -> str:
         path = f"{self.folder}/{start}-{hashlib.sha256(content.encode()).hexdigest()[:12]}{ending}"
-        self.named[path] = text
+        self.named[path] = named
         return path
 
     def write(self, jobs: Iterable[Any]) -> None:
         """Write the files that the commands of these jobs name, also over one that holds something else."""
         for path in dict.fromkeys(path for job in jobs for path in _named(job)):
-            if not (there := Path(path)).exists() or there.read_bytes() != self.named[path].encode():
-                write_text(self.named[path], path)
+            named = self.named[path]
+            text = named if isinstance(named, str) else json.dumps(named, indent=2, sort_keys=True) + "\n"
+            if not (there := Path(path)).exists() or there.read_bytes() != text.encode():
+                write_text(text, path)
 
 
 def _named(job: Any) -> Iterable[str]:

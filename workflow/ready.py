@@ -89,9 +89,9 @@ def forget_accepted(dag: Any, runs: Iterable[Mapping[str, str]], done: str, chec
         dag: Snakemake's graph of jobs. runs: wildcards of the study's runs.
         done: pattern of their done.json. checkpoints: folder of everything unfinished.
     """
-    pending = [dict(job.wildcards.items()) for job in dag.needrun_jobs() if job.rule.name == "train"]
+    pending = {frozenset(job.wildcards.items()) for job in dag.needrun_jobs() if job.rule.name == "train"}
     for run in runs:
-        if run in pending:
+        if frozenset(run.items()) in pending:
             continue
         try:
             sha256 = json.loads(Path(done.format(**run)).read_text(encoding="utf-8"))["sha256"]

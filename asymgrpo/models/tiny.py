@@ -250,8 +250,11 @@ def main(
     import torch
     import yaml
 
+    from asymgrpo.lean import arrow_alone, transformers_alone
     from asymgrpo.readers import read_text
 
+    transformers_alone()
+    arrow_alone()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     try:

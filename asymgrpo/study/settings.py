@@ -186,10 +186,11 @@ def counts(plan: Plan) -> Settings:
 
 
 def theory(study: Study) -> Settings:
-    """Of the table of the theory: no result of a study enters it, and every arm of the library is in it."""
+    """Of the table of the theory: no result of a study enters it; every arm of the library is in it, and the study's own arms."""
     from asymgrpo.method.arms import ARMS, get_arm
 
-    arms = {name: get_arm(name, study.arms.get(name)).settings() for name in ARMS}
+    named = dict.fromkeys([*ARMS, *study.study.arms, *study.study.analyses])
+    arms = {name: get_arm(name, study.arms.get(name)).settings() for name in named}
     nothing: Plan = {"models": {}, "arms": {}, "seeds": {}, "problems": {}, "n_samples": {}, "selection": []}
     return table(nothing, group_size=study.train.group_size, theory=study.theory.model_dump(mode="json"), arms=arms)
 

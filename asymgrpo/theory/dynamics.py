@@ -26,7 +26,9 @@ def entropy_of(logits: Array) -> Array:
 
 def measured(logits: Array, direction: Array) -> float:
     """The slope of entropy by stepping forward and back, without any formula."""
-    rate = STEP / np.abs(direction).max()
+    if not (largest := np.abs(direction).max()):
+        return 0.0
+    rate = STEP / largest
     forward, back = (entropy_of(logits + sign * rate * direction) for sign in (1, -1))
     return float((forward - back) / (2 * rate))
 

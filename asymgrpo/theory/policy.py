@@ -63,8 +63,8 @@ def sample_counts(pi: Array, uniforms: Array) -> Array:
     """
     ends = pi.cumsum(-1)
     ends[..., -1] = 1.0  # rounding must not lose a draw
-    below = np.zeros(ends.shape)
+    below = np.zeros(ends.shape, np.int16)
     for draw in np.moveaxis(uniforms, -1, 0):
         below += draw[..., None] < ends
     below[..., 1:] -= below[..., :-1].copy()
-    return below
+    return below.astype(float)

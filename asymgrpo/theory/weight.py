@@ -6,6 +6,7 @@ A grad log pi, with the sum of log-probabilities of a response's tokens for log 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from math import comb
 
@@ -21,8 +22,15 @@ def binomial(n: int, q: ArrayLike) -> Array:
     >>> binomial(2, 0.5).tolist()
     [0.25, 0.5, 0.25]
     """
-    rate, k = np.asarray(q, float)[..., None], np.arange(n + 1)
-    return np.array([comb(n, i) for i in k], float) * rate**k * (1 - rate) ** (n - k)
+    rate = np.asarray(q, float)
+    return np.array([comb(n, k) for k in range(n + 1)], float) * _powers(rate, n) * _powers(1 - rate, n)[..., ::-1]
+
+
+def _powers(x: Array, n: int) -> Array:
+    """[..., n + 1] x^0 .. x^n, by multiplying: many times faster than `**`."""
+    factors = np.repeat(x[..., None], n + 1, axis=-1)
+    factors[..., 0] = 1.0
+    return factors.cumprod(-1)
 
 
 def weight(acts: Acts, q: ArrayLike) -> Array:
@@ -102,13 +110,15 @@ def uniform(nodes: int = 32) -> Difficulty:
 def hard_share(acts: Acts, prompts: Difficulty) -> float:
     """The share of hard prompts (q < 1/2) in the first-order gain of success, s(q) q (1 - q), of a natural gradient step.
 
+    NaN for an arm that has no signal.
+
     >>> from asymgrpo.method.arms import get_arm
     >>> from asymgrpo.theory.acts import acts_of
     >>> round(hard_share(acts_of(get_arm("grpo"), 8), uniform()), 12)  # GRPO treats correct and wrong alike
     0.5
     """
     gain = weight(acts, prompts.q) * prompts.q * (1 - prompts.q) * prompts.share
-    return float(gain[prompts.q < 0.5].sum() / gain.sum())
+    return float(gain[prompts.q < 0.5].sum() / gain.sum()) if gain.any() else math.nan
 
 
 def mean_size(acts: Acts, prompts: Difficulty, mixed: bool = False) -> float:

@@ -34,10 +34,10 @@ def run_training(
 ) -> None:
     """Build the parts, resume if there is something to resume, train, publish."""
     import torch
-    import transformers
 
     from asymgrpo.devices import own_device
     from asymgrpo.files import write_json
+    from asymgrpo.lean import arrow_alone, transformers_alone
     from asymgrpo.models.checks import check_model
     from asymgrpo.models.directory import load_tokenizer
     from asymgrpo.models.load import load_model
@@ -51,6 +51,10 @@ def run_training(
     from asymgrpo.training.trainer import Trainer
 
     own_device()  # refuses here if it must
+    transformers_alone()
+    arrow_alone()
+    import transformers
+
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(not torch.cuda.is_available())

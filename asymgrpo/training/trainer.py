@@ -131,7 +131,7 @@ class Trainer:
             with clock("rollout"):
                 groups = self.rollout(of, step)
             with clock("reward"):
-                return groups, *self.judge(groups, of)
+                return groups, *self.verdicts_and_rewards(groups, of)
 
         drawn = Drawn(problems, *judged(problems))
         drawn.count(drawn.groups)
@@ -163,7 +163,9 @@ class Trainer:
         self.sampler.sleep()
         return groups
 
-    def judge(self, groups: Sequence[Sequence[Rollout]], problems: Sequence[Problem]) -> tuple[np.ndarray, Tensor]:
+    def verdicts_and_rewards(
+        self, groups: Sequence[Sequence[Rollout]], problems: Sequence[Problem]
+    ) -> tuple[np.ndarray, Tensor]:
         """Verdicts and r(x, y) in {0, 1}, both [prompts, G]."""
         flat = [rollout for group in groups for rollout in group]
         reference_answers = [p.answer for p, group in zip(problems, groups, strict=True) for _ in group]

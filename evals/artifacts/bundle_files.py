@@ -191,10 +191,9 @@ def _fault(store: _Store, name: str, entry: Mapping[str, Any] | None) -> str | N
 
 
 def _download(url: str, downloads: Path, wanted: str) -> Path:
-    """The file of a URL, fetched once and kept under a name of its own. Raises BundleError when it cannot be fetched.
+    """The file of a URL, fetched once and kept under a name made from the URL. Raises BundleError when it cannot be fetched.
 
-    pooch does this too, but for files whose hashes are known before; here one file is fetched, in ten lines and by our own
-    atomic write, and its sha256 is what the user typed.
+    pooch does this too; here it is one file, in ten lines and by our own atomic write, and not worth a dependency.
     """
     key = hashlib.sha256(f"{url}#{wanted}".encode()).hexdigest()[:12]
     path = downloads / f"{key}-{PurePosixPath(urllib.parse.urlparse(url).path).name or 'bundle.zip'}"

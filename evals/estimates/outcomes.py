@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from asymgrpo.study.outcome import Diverged, read
 from evals.io import DataError, read_metadata
-from evals.names import title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +96,8 @@ def sentence(lost: Lost) -> str:
     >>> sentence({("tiny", "grpo"): {0: 3, 2: 5}})
     'Diverged: GRPO (seed 0 at step 3, seed 2 at step 5).'
     """
+    from evals.names import title  # which reads every arm; most tables need none
+
     models = {model for model, _ in lost}
     parts = []
     for (model, arm), seeds in lost.items():

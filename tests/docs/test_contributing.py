@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project_files import project_files
+from tests.helpers.project_files import project_files
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = "config/smollm2.yaml"

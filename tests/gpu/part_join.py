@@ -69,9 +69,8 @@ def train_section(options: Options) -> Train:
 
 def make_trainer(options: Options) -> Any:
     """As asymgrpo.training.build makes it, on a random model and with a rule on tokens for a verifier."""
-    from tiny_trainer import even_wins
-
     from asymgrpo.training.trainer import Problem, Trainer
+    from tests.helpers.tiny_trainer import even_wins
 
     train = train_section(options)
     engine = engine_of(options, train, config_of(options.sizes.shape), train.prompts_per_step)

@@ -76,9 +76,8 @@ def compare(ours: dict[str, Any], theirs: dict[str, Any], report: Report, found:
 
 def compare_continued(options: Options, report: Report, found: dict[str, Any]) -> None:
     """Two steps, saved, two more; and the two more of an engine that began elsewhere and loaded what was saved."""
-    from tiny_trainer import EOS, make_trainer, settings, steps, tiny_model, weights
-
     from asymgrpo.rollout.torch_sampler import TorchSampler
+    from tests.helpers.tiny_trainer import EOS, make_trainer, settings, steps, tiny_model, weights
 
     for stage in options.sizes.stages:
         train, folder = settings(zero_stage=stage, warmup_updates=6), options.work / f"stage{stage}"

@@ -15,7 +15,8 @@ from asymgrpo.method.conventions import describe, main
 from asymgrpo.method.losses import k3_kl, next_entropy_coef
 from asymgrpo.method.objective import loss_terms, needs_whole_rows
 from asymgrpo.method.reduce import counts, reduce
-from tests.started import started
+from asymgrpo.tasks.benchmarks import BENCHMARKS
+from tests.helpers.started import started
 
 PROMPTS, GROUP, TOKENS, VOCABULARY = 9, 8, 15, 5
 SEEDS = range(PROMPTS)
@@ -306,3 +307,22 @@ def test_command_lists_arms_and_refuses_unknown_ones():
     assert "Did you mean 'asymgrpo'?" in run.stderr
     changed = started(main, "asymgrpo", "--changes", '{"beta_pos": 0.7}', "--json").stdout
     assert json.loads(changed)["fields"]["advantage"]["beta_pos"] == 0.7
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_what_is_for_readers_changes_no_result(name):
+    arm = ARMS[name]
+    renamed = arm.but(title="another", about="another", look="#123456 2 1")
+    assert renamed != arm
+    assert renamed.settings() == arm.settings()
+    assert arm.title
+    assert arm.about
+    assert differences(renamed) == differences(arm)
+    with pytest.raises(ArmError, match=f"arms.{name}.title cannot be changed"):
+        get_arm(name, {"title": "another"})
+
+
+def test_titles_tell_arms_and_benchmarks_apart():
+    titles = [arm.title for arm in ARMS.values()]
+    assert len(set(titles)) == len(titles)
+    assert not set(ARMS) & set(BENCHMARKS), "evals.names.title takes the names of both"

@@ -53,6 +53,10 @@ def test_measured_slope_is_the_derivative(seed):
     assert measured(logits, direction) == pytest.approx(float(gradient.numpy() @ direction), rel=1e-6, abs=1e-9)
 
 
+def test_no_step_has_no_slope():
+    assert measured(np.arange(3.0), np.zeros(3)) == 0
+
+
 @given(seeds)
 def test_natural_direction_is_the_inverse_fisher_matrix_times_the_plain_one(seed):
     logits, pull = policy(seed)

@@ -129,7 +129,7 @@ def written(asked, tmp_path_factory) -> Path:
 def test_the_table_states_its_settings_and_comes_out_the_same_again(asked, written, tmp_path):
     assert read_metadata(written)["settings"] == asked
     assert read_metadata(written)["acts_like"]["grpo_clip_higher"] == "grpo"
-    result.main(json.dumps(asked), tmp_path / "again.parquet")
+    result.main(json.dumps(asked, sort_keys=True), tmp_path / "again.parquet")  # as a file of settings sorts them
     assert written.read_bytes() == (tmp_path / "again.parquet").read_bytes()
     assert len(data_hash(read_table(written))) == 64
 
@@ -140,6 +140,16 @@ def test_every_part_has_every_arm_that_acts_by_itself(written):
     for part, rows in frame.groupby("part"):
         assert set(rows["arm"]) == arms, part
     assert set(frame["part"]) == {"weight", "size", "crossing", "equation"}
+
+
+def test_an_arm_of_the_study_itself_is_in_its_settings_and_changes_are_followed():
+    study = load_study([Path(__file__).parents[1] / "workflow/mini.yaml"])
+    arms = {"mine": {"base": "asymgrpo", "beta_pos": 0.33}, "maxrl": {"beta_pos": 0.8}}
+    plan = study.study.model_copy(update={"arms": ["grpo", "mine"]})
+    found = settings.theory(study.model_copy(update={"arms": arms, "study": plan}))["options"]["arms"]
+    assert found["mine"]["advantage"]["beta_pos"] == 0.33
+    assert found["maxrl"]["advantage"]["beta_pos"] == 0.8
+    assert set(found) == {*ARMS, "mine"}
 
 
 def test_settings_of_another_kind_are_refused_in_a_sentence(asked, tmp_path):

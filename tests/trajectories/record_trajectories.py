@@ -10,16 +10,16 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "trainer")]
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 
 def main() -> None:
-    import tiny_trainer
     import trajectory
     from tqdm import tqdm
 
     from asymgrpo.files import write_text
     from asymgrpo.method.arms import ARMS
+    from tests.helpers import tiny_trainer
 
     tiny_trainer.join()
     old, new = trajectory.read() if trajectory.FILE.exists() else {}, {}

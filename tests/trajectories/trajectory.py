@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tiny_trainer import even_wins_in_time, make_trainer, settings, steps, tiny_model
 
 from asymgrpo.method.arms import get_arm
+from tests.helpers.tiny_trainer import even_wins_in_time, make_trainer, settings, steps, tiny_model
 
 FILE = Path(__file__).with_name("recorded.json")
 COLUMNS = ("loss", "grad_norm", "entropy", "reward_mean")

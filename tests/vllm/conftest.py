@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_trainer import EOS, join
 from vllm_models import KINDS, model_of
+
+from tests.helpers.tiny_trainer import EOS, join
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ import time
 
 import pyarrow.parquet as pq
 import pytest
-import runs
 from vllm_models import model_of
 
 from asymgrpo import surroundings
+from tests.helpers import runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vllm_installed")]
 CHANGES = {"rollout_engine": "vllm", "steps": 4, "mismatch_gate": 1.001, "importance_cap": 2.0, "evaluate_every": 2}
@@ -55,7 +55,7 @@ def test_two_ranks_have_a_sampler_each(tmp_path, directories):
     whole; no seed is used twice."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = runs.ROOT / "tests/vllm/two_ranks.py"
-    path = os.pathsep.join(str(runs.ROOT / part) for part in ("", "tests/trainer", "tests/vllm"))
+    path = os.pathsep.join(str(runs.ROOT / part) for part in ("", "tests/vllm"))
     process = subprocess.Popen(
         [*command, script, directories["untied"], tmp_path / "reports.json"],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},

@@ -5,7 +5,6 @@ import sys
 
 import pytest
 import torch
-from tiny_trainer import EOS, PROBLEMS, make_trainer, settings, steps, tiny_model
 from vllm_models import model_of
 
 from asymgrpo.method.arms import ARMS
@@ -18,6 +17,7 @@ from asymgrpo.training.batch import pack
 from asymgrpo.training.metrics import mismatch_metrics
 from asymgrpo.training.policy import Policy
 from asymgrpo.training.trainer import MismatchError
+from tests.helpers.tiny_trainer import EOS, PROBLEMS, make_trainer, settings, steps, tiny_model
 
 pytestmark = pytest.mark.slow
 TOLERANCE = 1e-4

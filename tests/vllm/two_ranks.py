@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import torch
-from tiny_trainer import EOS, make_trainer, settings, steps
 from vllm_models import model_of
 
 from asymgrpo.method.arms import ARMS
 from asymgrpo.rollout import Limits, Request
 from asymgrpo.rollout.vllm_sampler import VllmSampler
 from asymgrpo.training.engine import start_process_group
+from tests.helpers.tiny_trainer import EOS, make_trainer, settings, steps
 
 
 def sum_over_ranks() -> int:

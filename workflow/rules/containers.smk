@@ -57,7 +57,7 @@ rule image_content:
     log:
         PATHS.log("image_content", "image"),
     wildcard_constraints:
-        image="|".join(enter.IMAGES),
+        image="|".join(enter.NAMES),
     priority: 100
     threads: 1
     resources:
@@ -146,7 +146,7 @@ rule prove:
     benchmark:
         PATHS.benchmark("prove", "image")
     wildcard_constraints:
-        image="|".join(enter.IMAGES),
+        image="|".join(enter.NAMES),
     threads: 1
     resources:
         mem_mb=4000,
@@ -162,4 +162,4 @@ rule images:
 
 rule proofs:
     input:
-        [f"{PATHS.root}/proofs/{image}.json" for image in enter.IMAGES if IMAGES.on],
+        [f"{PATHS.root}/proofs/{image}.json" for image in enter.NAMES if IMAGES.on],

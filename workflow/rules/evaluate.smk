@@ -19,7 +19,7 @@ rule select:
             PATHS.done.format(model=w.model, arm=w.arm, seed=w.seed),
         ),
         evaluations=PATHS.evaluations,
-        image=IMAGE["evaluate"],  # not report: sampling follows, and must not be made again for a plot's sake
+        image_content=IMAGE_CONTENT["evaluate"],  # not report: sampling follows, and must not be made again for a plot's sake
     output:
         PATHS.selection,
     log:
@@ -46,7 +46,7 @@ rule sample:
             PATHS.sampled.format(model=w.model, arm=w.arm, seed=w.seed),
             common.sampled_of(PLAN, w),
         ),
-        image=IMAGE["evaluate"],
+        image_content=IMAGE_CONTENT["evaluate"],
         problems=expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks),
     output:
         PATHS.sampled,
@@ -70,7 +70,7 @@ rule sample:
         ),
     shell:
         "{PYTHON_IN[sample]} evals.sample --settings {params.settings:q} --problems {input.problems:q}"
-        " --checkpoints {params.weights:q} {params.selection} --threads {threads} --out {output:q} 2>&1 | tee {log:q}"
+        " --checkpoints {params.weights:q} {params.selection} --threads {threads} --out {output:q} > {log:q} 2>&1"
 
 
 rule samples:
@@ -84,7 +84,7 @@ rule grade:
             PATHS.graded.format(model=w.model, arm=w.arm, seed=w.seed),
             common.graded_of(PLAN, w),
         ),
-        image=IMAGE["evaluate"],
+        image_content=IMAGE_CONTENT["evaluate"],
         sampled=PATHS.sampled,
         problems=expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks),
     output:

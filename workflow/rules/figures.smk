@@ -67,7 +67,7 @@ if BUNDLE:
             name:
                 part
             input:
-                image=IMAGE["report"],
+                image_content=IMAGE_CONTENT["report"],
                 data=[figures.files(FIGURE_INPUTS[name]) for name in names],
             output:
                 expand(FIGURE_FILES, figure=names),
@@ -102,7 +102,7 @@ else:
                 f"{PATHS.figures}/{w.figure}.json",
                 FIGURE_SETTINGS[w.figure],
             ),
-            image=IMAGE["report"],
+            image_content=IMAGE_CONTENT["report"],
             data=lambda w: figures.files(FIGURE_INPUTS[w.figure]),
         output:
             multiext(f"{PATHS.figures}/{{figure}}", ".pdf", ".svg", ".json"),

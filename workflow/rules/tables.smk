@@ -8,7 +8,7 @@ MADE_OF = common.made_of(STUDY)  # table -> the parts of whose runs it is made
 rule counts:
     input:
         again=lambda w: STALE.check_table(TABLES, PATHS.counts.format(part=w.part)),
-        image=IMAGE["report"],
+        image_content=IMAGE_CONTENT["report"],
         graded=lambda w: common.graded_files(PATHS, STUDY, w.part),
         selection=lambda w: common.selections(PATHS, STUDY, w.part),
     output:
@@ -39,7 +39,7 @@ rule counts:
 rule score:
     input:
         again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/{w.table}.parquet"),
-        image=IMAGE["report"],
+        image_content=IMAGE_CONTENT["report"],
         counts=lambda w: expand(PATHS.counts, part=MADE_OF[w.table]),
     output:
         f"{PATHS.root}/{{table}}.parquet",
@@ -69,7 +69,7 @@ rule score:
 rule table1:
     input:
         again=lambda w: STALE.check_table(TABLES, f"{PATHS.table1}.parquet"),
-        image=IMAGE["report"],
+        image_content=IMAGE_CONTENT["report"],
         scores=PATHS.scores,
     output:
         parquet=f"{PATHS.table1}.parquet",
@@ -94,7 +94,7 @@ rule table1:
 rule differences:
     input:
         again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/{w.table}.parquet"),
-        image=IMAGE["report"],
+        image_content=IMAGE_CONTENT["report"],
         counts=lambda w: expand(PATHS.counts, part=MADE_OF[w.table]),
     output:
         f"{PATHS.root}/{{table}}.parquet",
@@ -127,7 +127,7 @@ rule differences:
 rule run_scores:
     input:
         again=lambda w: STALE.check_table(TABLES, PATHS.run_scores),
-        image=IMAGE["report"],
+        image_content=IMAGE_CONTENT["report"],
         counts=expand(PATHS.counts, part=MADE_OF["run_scores"]),
     output:
         PATHS.run_scores,
@@ -151,7 +151,7 @@ rule run_scores:
 rule claims:
     input:
         again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/claims.parquet"),
-        image=IMAGE["report"],
+        image_content=IMAGE_CONTENT["report"],
         runs=rules.run_scores.output,
         metrics=[PATHS.metrics.format(**run) for run in RUNS],
     output:
@@ -177,7 +177,7 @@ rule claims:
 rule contamination:
     input:
         again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/contamination.parquet"),
-        image=IMAGE["report"],
+        image_content=IMAGE_CONTENT["report"],
         train=PATHS.problems.format(dataset="train"),
         benchmarks=expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks),
     output:

@@ -5,7 +5,7 @@ from workflow.slurm.resources import growing
 rule theory:
     input:
         again=lambda w: STALE.check_table(TABLES, PATHS.theory),
-        image=IMAGE["evaluate"],
+        image_content=IMAGE_CONTENT["evaluate"],
     output:
         PATHS.theory,
     log:

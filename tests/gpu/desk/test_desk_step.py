@@ -5,14 +5,14 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from elsewhere import ELSEWHERE, MixedDevicesError, PretendedGpu
-from tiny_trainer import even_wins, settings, tiny_model
-from update_cases import CASES, GROUP, MAX_TOKENS, PROMPTS, sequences
 
 from asymgrpo.method.arms import ARMS
 from asymgrpo.training.batch import pack
 from asymgrpo.training.policy import Policy
 from asymgrpo.training.trainer import Trainer
+from tests.helpers.elsewhere import ELSEWHERE, MixedDevicesError, PretendedGpu
+from tests.helpers.tiny_trainer import even_wins, settings, tiny_model
+from tests.helpers.update_cases import CASES, GROUP, MAX_TOKENS, PROMPTS, sequences
 
 
 class EngineElsewhere:
@@ -59,7 +59,7 @@ def one_step(trainer: Trainer) -> None:
     """What `Trainer.step` does between the rollouts and the sampler's new weights."""
     rollouts = sequences()
     groups = [rollouts[i : i + GROUP] for i in range(0, len(rollouts), GROUP)]
-    verdicts, rewards = trainer.judge(groups, [Answered()] * PROMPTS)
+    verdicts, rewards = trainer.verdicts_and_rewards(groups, [Answered()] * PROMPTS)
     advantages = trainer.arm.advantage_fn(rewards, list(range(PROMPTS)))
     batch = pack(rollouts)
     trains = trainer.trains(batch, verdicts)

@@ -5,9 +5,7 @@ import subprocess
 import sys
 
 import pytest
-import runs
 import torch
-from elsewhere import ELSEWHERE, MixedDevicesError, PretendedGpu
 
 from asymgrpo import devices
 from asymgrpo.devices import DeviceError, own_device, take_own_device
@@ -15,6 +13,8 @@ from asymgrpo.rollout import Request
 from asymgrpo.rollout.torch_sampler import TorchSampler
 from asymgrpo.surroundings import EXPECTS_GPU
 from asymgrpo.training.engine import leave_out_shared_memory
+from tests.helpers import runs
+from tests.helpers.elsewhere import ELSEWHERE, MixedDevicesError, PretendedGpu
 
 REQUESTS = [
     Request((3, 4, 5), (1, 2, 3)),

@@ -8,8 +8,6 @@ import types
 
 import pytest
 import torch
-from runs import asked_of_samples
-from tiny_trainer import tiny_model
 
 from asymgrpo import surroundings
 from asymgrpo.errors import DataError
@@ -18,6 +16,8 @@ from asymgrpo.rollout import Limits, SamplerError, samplers, vllm_sampler
 from asymgrpo.rollout.base import EVALUATION_LIMITS
 from asymgrpo.tasks.tokenizer import build_tokenizer
 from evals.sample import Checkpoints
+from tests.helpers.runs import asked_of_samples
+from tests.helpers.tiny_trainer import tiny_model
 
 PROBLEMS = [{"problem_id": f"p{i}", "problem": f"{i}+{i + 1}"} for i in range(5)]
 

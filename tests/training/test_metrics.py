@@ -11,13 +11,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import ROOT
-from tiny_trainer import even_wins_in_time, join, make_trainer, settings, tiny_model
 
 from asymgrpo.training.batch import pack
 from asymgrpo.training.metrics import DESCRIPTIONS, SCHEMA, StepRecord, UpdateTotals, concatenate, step_row
 from asymgrpo.training.policy import Policy
 from asymgrpo.training.stopwatch import Stopwatch
+from tests.helpers.runs import ROOT
+from tests.helpers.tiny_trainer import even_wins_in_time, join, make_trainer, settings, tiny_model
 
 VERDICTS = ("correct", "wrong", "unparsed", "timeout", "truncated")
 NULL_WITHOUT_CORRECT = {"entropy_correct", "logp_change_correct"}

@@ -7,18 +7,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_trainer import (
-    PROBLEMS,
-    distance,
-    even_wins_in_time,
-    join,
-    make_trainer,
-    settings,
-    steps,
-    tiny_model,
-    weights,
-)
-from update_cases import sequences
 
 from asymgrpo.method.arms import ARMS, get_arm
 from asymgrpo.method.losses import k3_kl, ratio
@@ -32,6 +20,18 @@ from asymgrpo.training.policy import Policy
 from asymgrpo.training.stopwatch import Stopwatch
 from asymgrpo.training.trainer import MismatchError, Problem, rollout_seed
 from asymgrpo.verifier import Verdict
+from tests.helpers.tiny_trainer import (
+    PROBLEMS,
+    distance,
+    even_wins_in_time,
+    join,
+    make_trainer,
+    settings,
+    steps,
+    tiny_model,
+    weights,
+)
+from tests.helpers.update_cases import sequences
 
 OVERRIDES = {"grpo_adaptive_entropy": {"adaptive_entropy": {"target": 9.0, "delta": 0.005, "low": 0.0, "high": 1.0}}}
 """Its coefficient stays 0, and the arm is grpo, while the entropy is above the target; a random model's is above 0.2."""

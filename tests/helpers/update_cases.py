@@ -1,6 +1,6 @@
 """Updates and short runs that must not depend on how they are cut; also a program, to do the same on several ranks:
 
-torchrun --nproc-per-node 2 tests/trainer/update_cases.py RESULTS.pt
+torchrun --nproc-per-node 2 tests/helpers/update_cases.py RESULTS.pt
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import sys
 from typing import Any
 
 import torch
-from tiny_trainer import distance, join, make_trainer, settings, steps, weights
 
 from asymgrpo.method.arm import Arm
 from asymgrpo.method.arms import ARMS, GRPO
 from asymgrpo.rollout import Rollout
 from asymgrpo.training.batch import pack
 from asymgrpo.training.scoring import Scores
+from tests.helpers.tiny_trainer import distance, join, make_trainer, settings, steps, weights
 
 PROMPTS, GROUP, MAX_TOKENS = 4, 4, 12
 SEQUENCES = PROMPTS * GROUP

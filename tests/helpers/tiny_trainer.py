@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-import runs
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
@@ -19,6 +18,7 @@ from asymgrpo.training.engine import Engine, start_process_group
 from asymgrpo.training.stopwatch import Stopwatch
 from asymgrpo.training.trainer import Problem, Trainer
 from asymgrpo.verifier import Verdict
+from tests.helpers import runs
 
 EOS = (1, 2)
 PROBLEMS = [Problem(f"p{i}", tuple(3 + (i * j) % 19 for j in range(1, 2 + i % 4)), "0") for i in range(12)]

@@ -6,20 +6,20 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-import runs
-from tiny_trainer import distance, make_trainer, settings, steps, weights
 
 from asymgrpo.files import sha256_file
 from asymgrpo.training import checkpoint as ck
 from asymgrpo.training.results import History
 from asymgrpo.training.run import Run
+from tests.helpers import runs
+from tests.helpers.tiny_trainer import distance, make_trainer, settings, steps, weights
 
 pytestmark = pytest.mark.usefixtures("joined")
 
 
 @pytest.fixture(scope="module")
 def joined():
-    from tiny_trainer import join
+    from tests.helpers.tiny_trainer import join
 
     join()
 

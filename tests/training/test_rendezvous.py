@@ -7,7 +7,6 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import ROOT
 
 from asymgrpo.training.rendezvous import (
     FIRST_PORT,
@@ -19,6 +18,7 @@ from asymgrpo.training.rendezvous import (
     find_meeting,
     job_port,
 )
+from tests.helpers.runs import ROOT
 from workflow.slurm.launch import LaunchError, launched
 
 COMMAND = ["env", "A=1", "python", "-W", "ignore", "-m", "asymgrpo.training", "--model=x"]

@@ -3,12 +3,12 @@
 import re
 
 import pytest
-from tiny_trainer import join, make_trainer, settings
 
 from asymgrpo.method.arms import ARMS
 from asymgrpo.method.conventions import meaning
 from asymgrpo.progress import Progress
 from asymgrpo.training.run import SHOWN_STEPS, Run
+from tests.helpers.tiny_trainer import join, make_trainer, settings
 
 
 @pytest.fixture(scope="module", autouse=True)

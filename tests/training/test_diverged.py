@@ -8,10 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import runs
 import torch
 import yaml
-from tiny_trainer import distance, join, make_trainer, settings, steps, tiny_model, weights
 
 from asymgrpo.method.arms import get_arm
 from asymgrpo.method.losses import active_entropy_coef, next_entropy_coef
@@ -28,6 +26,8 @@ from asymgrpo.training.policy import Policy
 from asymgrpo.training.stopwatch import Stopwatch
 from asymgrpo.verifier import Verdict
 from evals.select import SelectionError, select_step
+from tests.helpers import runs
+from tests.helpers.tiny_trainer import distance, join, make_trainer, settings, steps, tiny_model, weights
 
 BAD = (math.nan, math.inf, -math.inf)
 
@@ -225,10 +225,11 @@ import asymgrpo.console
 import asymgrpo.training.__main__ as command
 import asymgrpo.training.trainer as t
 score = t.Trainer.score
-def late(self, batch):
-    logp, entropy = score(self, batch)
-    bad = self.engine.updates >= 6 and self.engine.rank == self.engine.world_size - 1
-    return logp, entropy * (math.nan if bad else 1)
+def late(self, batch, parts):
+    scores = score(self, batch, parts)
+    if self.engine.updates >= 6 and self.engine.rank == self.engine.world_size - 1:
+        scores.entropy.mul_(math.nan)
+    return scores
 t.Trainer.score = late
 asymgrpo.console.run(command.main)
 """

@@ -6,11 +6,7 @@ import sys
 
 import pytest
 import torch
-import update_cases
-from runs import ROOT
-from tiny_trainer import EOS, distance, join, make_engine, make_trainer, settings, steps, tiny_model, weights
 from transformers import AutoModelForCausalLM
-from update_cases import CASES, OF_BATCH, difference, one_update, sequences, short_run
 
 from asymgrpo.method.arms import ARMS
 from asymgrpo.method.reduce import counts, reduce
@@ -18,6 +14,20 @@ from asymgrpo.rollout.torch_sampler import TorchSampler
 from asymgrpo.training import trainer as trainer_module
 from asymgrpo.training.batch import pack
 from asymgrpo.training.policy import Policy
+from tests.helpers import update_cases
+from tests.helpers.runs import ROOT
+from tests.helpers.tiny_trainer import (
+    EOS,
+    distance,
+    join,
+    make_engine,
+    make_trainer,
+    settings,
+    steps,
+    tiny_model,
+    weights,
+)
+from tests.helpers.update_cases import CASES, OF_BATCH, difference, one_update, sequences, short_run
 
 pytestmark = pytest.mark.slow
 REDUCTIONS = ("token", "sequence", "constant")
@@ -39,8 +49,7 @@ def two_ranks(tmp_path_factory) -> dict:
     """What update_cases.py finds on two real processes."""
     results = tmp_path_factory.mktemp("ranks") / "results.pt"
     launcher = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests/trainer")])
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     environment.pop("LOCAL_RANK", None)
     done = subprocess.run([*launcher, update_cases.__file__, str(results)], env=environment, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[-3000:]

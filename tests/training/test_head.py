@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tiny_trainer import EOS, join, make_trainer, settings, steps, tiny_model
 
 from asymgrpo.method.head import Float32Head, with_float32_logits
 from asymgrpo.rollout.torch_sampler import TorchSampler
+from tests.helpers.tiny_trainer import EOS, join, make_trainer, settings, steps, tiny_model
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,13 +9,13 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import runs
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asymgrpo.errors import EXIT_PREEMPTED
 from asymgrpo.training.candidates import selectable
 from evals.select import select_step
+from tests.helpers import runs
 
 pytestmark = pytest.mark.slow
 

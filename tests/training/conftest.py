@@ -47,9 +47,8 @@ def model() -> torch.nn.Module:
 @pytest.fixture(scope="session")
 def model_directory(tmp_path_factory) -> Path:
     """A random model that speaks the tiny task's alphabet, as the workflow hands base models over."""
-    from tiny_trainer import tiny_model
-
     from asymgrpo.tasks.tokenizer import build_tokenizer
+    from tests.helpers.tiny_trainer import tiny_model
 
     directory, tokenizer = tmp_path_factory.mktemp("model") / "base", build_tokenizer()
     tiny_model(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id).save_pretrained(directory)

@@ -9,13 +9,13 @@ import time
 
 import pyarrow.parquet as pq
 import pytest
-import runs
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asymgrpo.seeds import derive
 from asymgrpo.training.inputs import longest_sequence
 from asymgrpo.training.trainer import Problem, Trainer, control_seed
+from tests.helpers import runs
 
 SHARDED = {"zero_stage": 2, "ranks_per_node": 2, "micro_batch": 2, "steps": 4, "evaluate_every": 4, "rollouts_every": 4}
 BOUND = 300
@@ -171,9 +171,8 @@ def test_the_first_time_that_a_step_draws_a_problem_it_has_the_seeds_of_old():
 
 
 def test_a_sequence_longer_than_the_model_is_refused():
-    from tiny_trainer import settings
-
     from asymgrpo.study.config import ConfigError
+    from tests.helpers.tiny_trainer import settings
 
     train, problems = settings(max_tokens=12, evaluate_max_tokens=20), [Problem("p", (1,) * 30, "")]
     assert longest_sequence(train, problems, [problems[:0]], 64) == 42
