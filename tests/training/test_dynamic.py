@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_trainer import PROBLEMS, distance, even_wins_in_time, join, make_trainer, settings, steps, weights
 
 from asymgrpo.method.arms import ARMS, GRPO
 from asymgrpo.rollout import Rollout
@@ -13,6 +12,16 @@ from asymgrpo.training.dynamic import Drawn, Problem, extra_index, refill
 from asymgrpo.training.stopwatch import Stopwatch
 from asymgrpo.training.trainer import Trainer
 from asymgrpo.verifier import Verdict
+from tests.helpers.tiny_trainer import (
+    PROBLEMS,
+    distance,
+    even_wins_in_time,
+    join,
+    make_trainer,
+    settings,
+    steps,
+    weights,
+)
 
 ARM = GRPO.but(dynamic_sampling=3)
 

@@ -112,7 +112,7 @@ def test_in_float64_rows_without_advantage_have_no_part_in_the_gradient(name, re
     def gradient(rows: torch.Tensor) -> torch.Tensor:
         logp = start.clone().requires_grad_()
         cut = (grid[rows] for grid in (logp, logp_old, advantages.expand(n, 7), torch.zeros(n, 7)))
-        per_token, _ = loss_terms(arm, *cut, entropy_coef=0.0)
+        per_token, _ = loss_terms(arm, *cut, entropy_coef=0.0, mask=mask[rows])
         loss = reduce(per_token, mask[rows], reduction, n_tokens=n_tokens, n_sequences=n_sequences, max_tokens=9)
         return torch.cat([torch.autograd.grad(loss, logp)[0].flatten(), loss.detach()[None]])
 
