@@ -17,7 +17,7 @@ import evals.tables.compare
 import evals.tables.counts
 import evals.tables.run_scores
 import evals.tables.score
-from asymgrpo.study import settings
+from asymgrpo.study import agreement, settings
 from asymgrpo.study.outcome import Diverged, stated
 from evals import asked
 from evals.cli import listed, understood
@@ -201,7 +201,7 @@ def test_counts_state_their_settings_and_others_are_refused_by_name(study, askin
     part = settings.part(plan(), ["m"], MAIN, BENCHMARKS)
     asking(settings.counts(part))
     evals.tables.counts.main(files(study, MAIN, "parquet"), files(study, MAIN, "json"), out)
-    assert settings.stated(out) == settings.counts(part)
+    assert agreement.stated(out) == settings.counts(part)
     asking(settings.table(plan(), k=K))
     evals.tables.run_scores.main(counts=[out], k=K, out=tmp_path / "all.parquet")  # of a part, for a table of all arms
     one, both = {"b1": 4}, {"b1": 4, "b2": 9}
