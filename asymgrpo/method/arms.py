@@ -177,6 +177,20 @@ BETA_NEG = ascending({"positive_only": 0.0, "grpo": 0.5} | {f"beta_neg_{tag(b)}"
 """Sweep: arm -> exponent on wrong rollouts, that on correct ones being 0.5."""
 
 
+def on_the_plane(arm: Arm) -> tuple[float, float] | None:
+    """(beta_pos, beta_neg) of an arm that differs from GRPO in its exponents alone."""
+    if set(differences(arm)) - {"advantage"}:
+        return None
+    if isinstance(arm.advantage, Asymmetric):
+        return arm.advantage.beta_pos, arm.advantage.beta_neg
+    fixed_points = {"group_standardized": (0.5, 0.5), "reinforce": (0.0, 0.0)}
+    return fixed_points.get(arm.advantage.estimator)
+
+
+ALL = "all"
+"""Under this name a configuration changes every arm that has a use for the change."""
+
+
 def get_arm(name: str, overrides: Mapping[str, Any] | None = None) -> Arm:
     """The arm `name`, with named fields or parameters of its advantage changed. Raises ArmError.
 
@@ -203,6 +217,17 @@ def get_arm(name: str, overrides: Mapping[str, Any] | None = None) -> Arm:
     return _valid(arm, name, changes)
 
 
+def acting(arm: Arm, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the changes for all arms that this one has a use for: the bounds of the clipped ratio act on no other surrogate.
+
+    >>> acting(ARMS["sapo"], {"dual_clip": 3.0, "ddof": 1}), acting(ARMS["asymgrpo"], {"dual_clip": 3.0, "ddof": 1})
+    ({'ddof': 1}, {'dual_clip': 3.0})
+    """
+    idle = set[str]() if arm.surrogate.kind == "clip" else {"clip_low", "clip_high", "dual_clip"}
+    known = {*Arm.model_fields, *arm.advantage_parameters} - idle
+    return {key: value for key, value in changes.items() if key in known}
+
+
 def _known(name: str, what: str) -> Arm:
     if name in ARMS:
         return ARMS[name]
@@ -214,7 +239,7 @@ def _known(name: str, what: str) -> Arm:
 def _new(name: str, changes: dict[str, Any]) -> Arm:
     """The arm that `base` and `python`, which are taken out of the changes, define."""
     base = _known(changes.pop("base"), f"arms.{name}.base")
-    if name in (*ARMS, "base"):
+    if name in (*ARMS, "base", ALL):
         raise ArmError(f"arms.{name}.base: there is an arm of this name; give the new arm another, or leave base out.")
     if not re.fullmatch(r"[A-Za-z]\w*", name):
         raise ArmError(f"arms has the new name {name!r}; use letters, digits and _ only, a letter first.")
@@ -285,3 +310,13 @@ def differences(arm: Arm) -> dict[str, tuple[Any, Any]]:
     """Field -> (value in GRPO, value in this arm), for the fields that differ."""
     ours, grpo = (a.model_dump(mode="json", exclude=set(FOR_READERS)) for a in (arm, GRPO))
     return {key: (grpo[key], ours[key]) for key in ours if key != "name" and ours[key] != grpo[key]}
+
+
+def _plane() -> dict[str, tuple[float, float]]:
+    points = {name: point for name, arm in ARMS.items() if (point := on_the_plane(arm)) is not None}
+    first = {point: name for name, point in reversed(points.items())}
+    return {name: point for name, point in points.items() if first[point] == name}
+
+
+PLANE = _plane()
+"""Arms of the plane -> (beta_pos, beta_neg); of two readings of 0^0 the one that comes first in the table."""

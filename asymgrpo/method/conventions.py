@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from asymgrpo.errors import InputError
+from asymgrpo.method import frameworks
 from asymgrpo.method.arm import (
     FOR_READERS,
     AdaptiveEntropy,
@@ -42,8 +43,14 @@ def main(
     arm: Annotated[str | None, typer.Argument(help="Name of an arm; without it all are listed.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     changes: Annotated[str, typer.Option(help="JSON of changed fields, as under `arms:` in a config.")] = "{}",
+    like: Annotated[str | None, typer.Option(help="Under the defaults of a framework: verl, trl or openrlhf.")] = None,
 ) -> None:
     """Print what an arm is, convention by convention, and what differs from GRPO."""
+    if like is not None and like not in frameworks.LIKE:
+        raise InputError(f"--like {like!r} is no framework that is known; choose from {', '.join(frameworks.LIKE)}.")
+    if arm is None and like is not None:
+        typer.echo(frameworks.listing(like))
+        return
     if arm is None:
         typer.echo(json.dumps(list(ARMS)) if as_json else _listing())
         return
@@ -51,7 +58,8 @@ def main(
         changed = json.loads(changes)
     except json.JSONDecodeError as error:
         raise InputError(f"--changes is not JSON: {error}") from None
-    found = describe(get_arm(arm, changed))
+    chosen = get_arm(arm, changed)
+    found = describe(chosen if like is None else frameworks.like(chosen, like))
     typer.echo(json.dumps(found, indent=2) if as_json else _page(found))
 
 
