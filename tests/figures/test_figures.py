@@ -169,7 +169,9 @@ def test_the_workflow_draws_the_figures_whose_arms_are_in_the_study(
 def test_arms_of_a_figure_can_be_told_apart() -> None:
     for name, arms in ARMS_OF.items():
         looks = [(one["color"], str(one["linestyle"])) for one in (style.look(arm, arms) for arm in arms)]
-        assert name in ("none_solved", "displacement", "entropy_coefficient", "plane") or len(set(looks)) == len(arms), name
+        assert name in ("none_solved", "displacement", "entropy_coefficient", "plane") or len(set(looks)) == len(
+            arms
+        ), name
     shades = style.sweep(5)
     assert len({shade["color"] for shade in shades}) == len({str(shade["linestyle"]) for shade in shades}) == 5
 
