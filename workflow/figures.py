@@ -78,6 +78,15 @@ def files(inputs: Inputs) -> list[str]:
     return [path for paths in inputs.values() for path in paths]
 
 
+def tables(inputs: Inputs) -> list[str]:
+    """Those of its input files that the workflow makes from others: all but the metrics of runs.
+
+    >>> tables({"metrics": ["a", "b"], "run-scores": ["c"]})
+    ['c']
+    """
+    return files({name: paths for name, paths in inputs.items() if name != "metrics"})
+
+
 def options(inputs: Inputs, listed: Callable[[Sequence[str]], str]) -> str:
     """The input options of a figure's command; several files by the name that `listed` gives to a list of them.
 

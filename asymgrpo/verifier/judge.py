@@ -15,7 +15,8 @@ from asymgrpo.verifier.identity import contradicted, same_function
 from asymgrpo.verifier.reading import Reading, contains_equation, folds, is_assignment, read_answer, read_reference
 from asymgrpo.verifier.units import drop_letter_unit, share_letters
 
-logging.disable(logging.CRITICAL)  # math-verify warns that it has no time limit; ours is outside of it
+for noisy in ("math_verify", "latex2sympy2_extended"):  # they warn that they have no time limit; ours is outside of them
+    logging.getLogger(noisy).setLevel(logging.CRITICAL + 1)
 
 
 def judge(answer: str, reference: str, with_fixes: bool = True) -> str:

@@ -51,6 +51,12 @@ class Bundle:
     def files(self) -> Mapping[str, Mapping[str, Any]]:
         return self.manifest["files"]
 
+    @property
+    def manifest_text(self) -> str:
+        """The manifest as it is written."""
+        with _Store(self.path) as store:
+            return store.read(MANIFEST).decode()
+
     def read(self, name: str) -> bytes:
         """Bytes of one file, checked against the manifest.
 

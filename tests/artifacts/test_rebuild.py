@@ -46,6 +46,16 @@ def test_nothing_is_trained_or_sampled_again(rebuilt):
     assert {path.name for path in (rebuilt / "logs").iterdir()}.isdisjoint({"train", "sample", "grade", "problems"})
 
 
+def test_a_bundle_with_another_manifest_is_unpacked_again(rebuilt, bundle, tmp_path):
+    """Whatever Snakemake's records and dates say: the folder's manifest is compared with the bundle's."""
+    files = members(bundle)
+    for name, text in {"same": files[MANIFEST], "other": files[MANIFEST] + b"\n"}.items():
+        at = write_zip(files | {MANIFEST: text}, tmp_path / f"{name}.zip")
+        done = snakemake("-n", "tables", "--config", f"artifacts={at}", f"results={rebuilt}", light=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert ("Forced execution" in done.stdout + done.stderr) == (name == "other")
+
+
 def test_the_same_results_give_the_same_bundle(results, bundle, tmp_path):
     make(results, tmp_path / "again.zip")
     assert (tmp_path / "again.zip").read_bytes() == bundle.read_bytes()

@@ -58,7 +58,7 @@ FIGURE_FILES = [
 
 
 # From a bundle all inputs are there at once, and what takes the time is starting Python: figures of the training and figures of
-# scores in one process each.
+# scores in one process each. Snakemake takes a checksum of each input for each output: the bundle's manifest stands for the metrics.
 if BUNDLE:
     of_training = [name for name in FIGURES if set(FIGURE_INPUTS[name]) == {"metrics"}]
     DRAWN_TOGETHER = {
@@ -73,7 +73,8 @@ if BUNDLE:
                 part
             input:
                 image_content=IMAGE_CONTENT["report"],
-                data=[figures.files(FIGURE_INPUTS[name]) for name in names],
+                bundle=bundle.manifest(PATHS.root),
+                tables=[figures.tables(FIGURE_INPUTS[name]) for name in names],
             output:
                 expand(FIGURE_FILES, figure=names),
             log:
