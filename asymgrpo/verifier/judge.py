@@ -15,7 +15,10 @@ from asymgrpo.verifier.identity import contradicted, same_function
 from asymgrpo.verifier.reading import Reading, contains_equation, folds, is_assignment, read_answer, read_reference
 from asymgrpo.verifier.units import drop_letter_unit, share_letters
 
-for noisy in ("math_verify", "latex2sympy2_extended"):  # they warn that they have no time limit; ours is outside of them
+for noisy in (
+    "math_verify",
+    "latex2sympy2_extended",
+):  # they warn that they have no time limit; ours is outside of them
     logging.getLogger(noisy).setLevel(logging.CRITICAL + 1)
 
 

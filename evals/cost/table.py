@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import typer
 
+from evals.cost.jobs import WILDCARDS as OF_RUNS
 from evals.cost.slurm import JobCost, job_costs, query
 from evals.io import DataError, write_table, write_text
 from evals.names import TABLE_1, title
@@ -60,13 +61,7 @@ BY_ARM = pa.schema(
         ("max_rss_gb", pa.float64()),
     ]
 )
-WILDCARDS = {
-    "base_model": ("model",),
-    "control": ("model",),
-    "problems": ("dataset",),
-    "figure": ("figure",),
-    **dict.fromkeys(("train", "select", "sample", "grade"), ("model", "arm", "seed")),
-}
+WILDCARDS = {**OF_RUNS, "figure": ("figure",)}
 """What the folders below results/benchmarks/RULE stand for; a rule that is not here has none."""
 
 
