@@ -95,7 +95,7 @@ class Worker:
         options = ["--model", str(model), "--problems", str(problems), "--threads", str(threads)]
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.step_time", name, *options]
         self.process = subprocess.Popen(
-            command, env=surroundings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, env=surroundings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
         )
 
     def turn(self, batches: int) -> dict:
@@ -117,7 +117,7 @@ class Turns:
     """In a worker: how many batches to work on comes from standard input; what they took goes to standard output."""
 
     def __init__(self) -> None:
-        self.out = os.fdopen(os.dup(1), "w")
+        self.out = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)  # whatever a library prints
         self.left, self.tokens, self.phases = 0, list[float](), list[Mapping[str, float]]()
 
