@@ -251,9 +251,25 @@ def _data(study: Study) -> Iterator[str]:
     foreign = [name for name in names if dataset_spec(name).source != expected]
     if foreign:
         yield f"config: data.source {study.data.source!r} does not have {', '.join(foreign)}; use others or another source."
-    elif study.data.source == "directory":
+    elif study.data.source != "embedded":
+        yield from _elsewhere(study.data.source, names)
+    if study.data.source == "directory" and not foreign:
         yield from _files(study, names)
     yield from _enough(study)
+
+
+def _elsewhere(source: str, names: list[str]) -> Iterator[str]:
+    """Some sets are known as a file only, others on the hub only."""
+    from asymgrpo.tasks.spec import dataset_spec
+
+    specs = [dataset_spec(name) for name in names]
+    other = {"directory": "hub", "hub": "directory"}[source]
+    lacking = [spec.name for spec in specs if (spec.file if source == "directory" else spec.hub) is None]
+    if lacking:
+        yield (
+            f"config: data.source {source!r} does not have {', '.join(lacking)}; evaluate on others, or on these in a study with "
+            f"data.source {other!r}."
+        )
 
 
 def _enough(study: Study) -> Iterator[str]:
@@ -288,6 +304,8 @@ def _files(study: Study, names: list[str]) -> Iterator[str]:
     from asymgrpo.tasks.spec import dataset_spec
 
     for name in names:
-        path = Path(study.data.dir or "") / (dataset_spec(name).file or name)
+        if (file := dataset_spec(name).file) is None:
+            continue  # refused by its source
+        path = Path(study.data.dir or "") / file
         if not path.is_file():
             yield f"config: data.dir: the file {str(path)!r} of data set {name!r} is missing; put it there or correct data.dir."

@@ -34,7 +34,7 @@ class DatasetSpec(BaseModel):
     source: Literal["generated", "files"]
     """generated: the workflow makes the rows (data.source embedded); files: read from a directory or the hub."""
     file: str | None = None
-    """Name in the data directory."""
+    """Name in the data directory; null when it is read from the hub only."""
     hub: Hub | None = None
     """Null when no hub copy is known for certain to hold the same rows."""
     problem: list[str] = Field(default=["problem"])
@@ -44,6 +44,15 @@ class DatasetSpec(BaseModel):
     level: str | None = None
     clean: list[str] = []
     """Rules of asymgrpo.tasks.cleaning, applied to every reference answer in this order."""
+
+
+def only_on_hub(spec: DatasetSpec) -> bool:
+    """Whether no file of the data set is known, so that its content is locked by the first fetch.
+
+    >>> only_on_hub(dataset_spec("beyondaime")), only_on_hub(dataset_spec("aime26"))
+    (True, False)
+    """
+    return spec.source == "files" and spec.file is None
 
 
 def spec_path(name: str) -> Path:
