@@ -210,10 +210,23 @@ def _evaluation(study: Study) -> Iterator[str]:
     unknown = [name for name in evaluation.benchmarks if name not in BENCHMARKS]
     if unknown:
         yield f"config: evaluation.benchmarks names {', '.join(map(repr, unknown))}; known are {', '.join(BENCHMARKS)}."
+    yield from _descriptions(name for name in evaluation.benchmarks if name in BENCHMARKS)
     for name in evaluation.samples:
         if name not in ("default", *BENCHMARKS):
             yield f"config: evaluation.samples.{name}: there is no such benchmark; known are default, {', '.join(BENCHMARKS)}."
     yield from pass_at_k(evaluation)
+
+
+def _descriptions(names: Iterable[str]) -> Iterator[str]:
+    """A benchmark whose file lacks something, its licence for one, is refused before anything is measured on it."""
+    from asymgrpo.errors import DataError
+    from asymgrpo.tasks.benchmarks import load as load_benchmark
+
+    for name in names:
+        try:
+            load_benchmark(name)
+        except DataError as error:
+            yield f"config: evaluation.benchmarks: {error}"
 
 
 def _templates(study: Study) -> Iterator[str]:

@@ -15,7 +15,7 @@ import typer
 from evals.cli import run
 from evals.estimates.outcomes import AT, STEPS, in_words
 from evals.io import data_hash, derived, read_metadata, write_table, write_text
-from evals.names import TABLE_1, describe_rule, in_order, percent, title
+from evals.names import TABLE_1, YOUNGER, describe_rule, in_order, marked, percent, title
 from evals.tables import paper_values
 
 SCHEMA = pa.schema(
@@ -63,17 +63,20 @@ def table_1(scores: pa.Table, paper: Mapping[str, str]) -> pa.Table:
     return pa.Table.from_pandas(frame[SCHEMA.names], schema=SCHEMA, preserve_index=False)
 
 
-def render_markdown(table: pa.Table) -> str:
-    """avg@n per arm (rows) and benchmark (columns), one block per model and selection rule."""
+def render_markdown(table: pa.Table, cutoffs: Mapping[str, str] | None = None) -> str:
+    """avg@n per arm (rows) and benchmark (columns), one block per model and selection rule.
+
+    `cutoffs`: model -> month after which it knows nothing, where that is known; younger benchmarks are marked.
+    """
     frame = table.to_pandas()
     frame = frame[frame["metric"] == "avg_at_n"]
     parts = ["# Table 1\n"]
     for model in dict.fromkeys(frame["model"]):
-        mine = frame[frame["model"] == model]
+        mine, cutoff = frame[frame["model"] == model], (cutoffs or {}).get(str(model))
         for rule in _rules(mine["selection"]):
             parts.append(f"## {model}, checkpoint: {describe_rule(rule)}\n")
-            parts.append(_block(mine[mine["selection"] == rule]))
-        parts.append(_caption(mine))
+            parts.append(_block(mine[mine["selection"] == rule], cutoff))
+        parts.append(_caption(mine, cutoff))
     return "\n".join(parts)
 
 
@@ -82,12 +85,12 @@ def _rules(rules: Iterable[str]) -> list[str]:
     return sorted(set(rules), key=lambda rule: (not rule.startswith("best_on:"), rule))
 
 
-def _block(frame: pd.DataFrame) -> str:
+def _block(frame: pd.DataFrame, cutoff: str | None) -> str:
     benchmarks = in_order(frame["benchmark"], paper_values.BENCHMARKS)
     arms = in_order(frame["arm"], TABLE_1)
     with_paper = bool(frame["paper_value"].notna().any())
     cells = {(row.arm, row.benchmark): row for row in _rows(frame)}
-    header = ["arm", "seeds", *(title(name) for name in benchmarks)]
+    header = ["arm", "seeds", *marked(benchmarks, cutoff)]
     lines = [_line(header), _line(["---"] + ["--:"] * (len(header) - 1))]
     for arm in arms:
         rows = [cells.get((arm, name)) for name in benchmarks]
@@ -121,7 +124,18 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _caption(frame: pd.DataFrame) -> str:
+def younger_text(benchmarks: Iterable[str], cutoff: str | None) -> str:
+    """What the mark says; nothing where there is none.
+
+    >>> younger_text(["aime24", "aime26"], "2025-05"), younger_text(["aime24"], "2025-05")
+    ("† younger than the model: problems became public after 2025-05, the model's knowledge cut-off. ", '')
+    """
+    if cutoff is None or not any(YOUNGER in text for text in marked(list(benchmarks), cutoff)):
+        return ""
+    return f"{YOUNGER} younger than the model: problems became public after {cutoff}, the model's knowledge cut-off. "
+
+
+def _caption(frame: pd.DataFrame, cutoff: str | None) -> str:
     measured = frame[frame["estimate"].notna()]
     sizes = measured[measured["benchmark"] != "average"].groupby("benchmark", sort=False)
     counts = [
@@ -132,11 +146,12 @@ def _caption(frame: pd.DataFrame) -> str:
     diverged = ""
     if AT in frame and frame[AT].str.len().any():
         diverged = "Estimates are over the training seeds that finished; a diverged run has none (docs/evaluation.md). "
+    younger = younger_text(frame["benchmark"], cutoff)
     worst = frame[["truncated_share", "unparsed_share", "grader_disagreement"]].max() * 100
     return (
         "avg@n in per cent with 95 % intervals over problems, samples and training seeds. "
         f"{'; '.join(counts)}; per training seed. A row with one seed has an interval over problems and "
-        f"samples only, unless the seed variance is pooled. {diverged}Largest shares in any cell: truncated "
+        f"samples only, unless the seed variance is pooled. {diverged}{younger}Largest shares in any cell: truncated "
         f"{worst['truncated_share']:.1f} %, unparsed {worst['unparsed_share']:.1f} %, graders disagree "
         f"{worst['grader_disagreement']:.1f} %. Paper: {paper_values.SOURCE}.\n"
     )
@@ -150,6 +165,12 @@ def main(
     paper: Annotated[
         str, typer.Option(help="JSON: name of a model here -> which of the paper's it is (models.NAME.paper)")
     ] = "{}",
+    cutoffs: Annotated[
+        str,
+        typer.Option(
+            help="JSON: name of a model here -> month after which it knows nothing (models.NAME.knowledge_cutoff)"
+        ),
+    ] = "{}",
 ) -> None:
     """Write Table 1."""
     from evals.io import read_json
@@ -159,7 +180,7 @@ def main(
     extra = {path.stem: read_json(path) for path in metadata or []}
     origin = {"data_hash": data_hash(table), "paper": paper_values.SOURCE, **derived({"scores": read_metadata(scores)})}
     write_table(table, out, origin | extra)
-    write_text(render_markdown(table), markdown)
+    write_text(render_markdown(table, json.loads(cutoffs)), markdown)
 
 
 if __name__ == "__main__":

@@ -84,10 +84,12 @@ rule table1:
         runtime=growing(10),
     params:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.table1}.parquet"]),
-        paper=common.paper_option(STUDY),
+        stated=" ".join(
+            filter(None, [common.paper_option(STUDY), common.cutoffs_option(STUDY)])
+        ),
     shell:
         "{PYTHON_IN[report]} evals.tables.table1 --settings {params.settings:q} --scores {input.scores:q}"
-        " {params.paper} --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+        " {params.stated} --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 # differences: all pairs of Table 1's arms. analysis_differences: every arm against GRPO.
