@@ -10,7 +10,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 endif
 
-.PHONY: reproduce test lint docs lock peers vllm accept gpu-wheels gpu-sources gpu-desk clean
+.PHONY: reproduce test lint docs lock peers bench vllm accept gpu-wheels gpu-sources gpu-desk clean
 
 reproduce: .venv/.complete
 	ASYMGRPO_PROGRESS=1 .venv/bin/snakemake all report
@@ -89,6 +89,10 @@ gpu-desk: .venv/.vllm .venv-gpu/.complete
 # Published trainers, to compare formulas (tests/method/peers) and speed (benchmarks/step_time.py) with.
 peers: .venv/.complete
 	$(PY) tests/method/peers/record.py
+
+# benchmarks/README.md says what is measured. Keep the machine quiet.
+bench: .venv/.complete peers
+	$(PY) -m benchmarks.step_time compare --model results/models/tiny/base --problems results/data/train.parquet
 
 clean:
 	rm -rf results checkpoints .snakemake

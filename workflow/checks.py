@@ -110,7 +110,7 @@ def _models(study: Study) -> Iterator[str]:
 def _arms(study: Study) -> Iterator[str]:
     from asymgrpo.errors import ArmError
     from asymgrpo.method.arm import UserFunction
-    from asymgrpo.method.arms import check_arm, get_arm
+    from asymgrpo.method.arms import ALL, check_arm, get_arm
     from asymgrpo.method.user_function import check_function
 
     plan = study.study
@@ -118,10 +118,10 @@ def _arms(study: Study) -> Iterator[str]:
         yield f"config: {name!r} is among both study.arms and study.analyses; leave it in one."
     if plan.analyses and not plan.analysis_seeds:
         yield "config: study.analyses needs study.analysis_seeds; list at least one seed."
-    for name in dict.fromkeys([*plan.arms, *plan.analyses, *study.arms]):
+    for name in dict.fromkeys([*plan.arms, *plan.analyses, *(set(study.arms) - {ALL})]):
         for updates, group in sorted({(train.updates_per_rollout, train.group_size) for _, train in _trains(study)}):
             try:
-                arm = get_arm(name, study.arms.get(name))
+                arm = get_arm(name, study.changes_of(name))
                 check_arm(arm, updates, group)
                 if isinstance(arm.advantage, UserFunction) and study.artifacts is None:  # a bundle's code is not run
                     check_function(arm.advantage, name, group)

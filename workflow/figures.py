@@ -30,6 +30,17 @@ class MetricsFiles:
             return []
         return [self.pattern.format(**run) for run in self.runs if run["arm"] in arms]
 
+    def some(self, arms: Iterable[str], at_least: int) -> list[str]:
+        """Those of every run of these arms that the study has; none at all of fewer than `at_least` arms.
+
+        >>> runs = [{"arm": "grpo", "seed": "0"}, {"arm": "maxrl", "seed": "0"}]
+        >>> metrics = MetricsFiles(runs, "{arm}/{seed}")
+        >>> metrics.some(("grpo", "maxrl", "psr"), 2), metrics.some(("grpo", "psr"), 2)
+        (['grpo/0', 'maxrl/0'], [])
+        """
+        there = set(arms) & {run["arm"] for run in self.runs}
+        return self.of(*there) if len(there) >= at_least else []
+
     def arms(self, files: Sequence[str]) -> list[str]:
         """The arms that metrics files are of.
 

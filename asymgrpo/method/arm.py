@@ -147,6 +147,59 @@ Advantage = Annotated[
 """An estimator by name, with every one of its parameters."""
 
 
+class ClippedRatio(Part):
+    """PPO's clipped surrogate of each token's ratio, with the arm's bounds."""
+
+    kind: Literal["clip"] = "clip"
+    """Function of asymgrpo.method.surrogates, or `clip` (losses.policy_loss); the other keys are its parameters."""
+
+
+class Gspo(Part):
+    """The same of the sequence's ratio, the geometric mean of its tokens'; with the arm's bounds (arXiv:2507.18071)."""
+
+    kind: Literal["gspo"] = "gspo"
+
+
+class Gmpo(Part):
+    """The geometric mean of clipped token ratios (arXiv:2507.20673)."""
+
+    kind: Literal["gmpo"] = "gmpo"
+    log_clip: Positive
+    """Bound on the logarithm of each ratio, above for A > 0 and below for A < 0."""
+
+
+class Cispo(Part):
+    """A capped ratio as the weight of log pi (arXiv:2506.13585)."""
+
+    kind: Literal["cispo"] = "cispo"
+    cap: Positive
+    """Cap on the ratio, through which no gradient flows."""
+
+
+class Sapo(Part):
+    """A smooth gate in place of bounds (arXiv:2511.20347)."""
+
+    kind: Literal["sapo"] = "sapo"
+    tau_pos: Positive
+    """How steeply the gate closes for A > 0."""
+    tau_neg: Positive
+    """How steeply the gate closes for A < 0."""
+
+
+class DppoTv(Part):
+    """No gradient for tokens whose probability moved too far in A's direction (arXiv:2602.04879)."""
+
+    kind: Literal["dppo_tv"] = "dppo_tv"
+    delta: Fraction
+    """How far a token's probability may move."""
+    cap: Positive
+    """Cap on the ratio, through which no gradient flows."""
+
+
+Surrogate = Annotated[ClippedRatio | Gspo | Gmpo | Cispo | Sapo | DppoTv, Field(discriminator="kind")]
+"""What takes the place of advantage times ratio, by name, with every one of its parameters."""
+
+
 class Range(Part):
     """Bounds low < high."""
 
@@ -190,6 +243,8 @@ class KlCov(Part):
     """Weight of the penalty in the loss."""
 
 
+LATER = ("surrogate", "off_policy_delta", "sampler_mask", "overlong_filter", "overlong_buffer", "dynamic_sampling")
+"""Fields that are no part of an arm's settings while they have their defaults: results that were made before them stay valid."""
 FOR_READERS = ("title", "about", "look")
 """Fields of an arm that no result depends on: they are not among its settings, and no configuration changes them."""
 
@@ -226,13 +281,40 @@ class Arm(Part):
     covariance: Annotated[ClipCov | KlCov, Field(discriminator="kind")] | None
     """A method that acts on the tokens whose log-probability and advantage vary together most; null: none."""
 
+    surrogate: Surrogate = ClippedRatio()
+    """What takes the place of advantage times ratio, with its parameters; clip_low and clip_high act on `clip` and `gspo`,
+    dual_clip on `clip`."""
+    off_policy_delta: Positive | None = None
+    """Sequences with A < 0 and a mean log(pi_old / pi) above this, nats per token, get no policy gradient; null: all do."""
+    sampler_mask: Range | None = None
+    """Tokens whose pi_trainer / pi_sampler is outside [low, high] get no policy gradient, the others this weight (IcePop); null:
+    train.importance_cap decides."""
+    overlong_filter: bool = False
+    """Responses cut at train.max_tokens do not train, as with train.truncated = mask, whatever that key says."""
+    overlong_buffer: Fraction | None = None
+    """The reward falls linearly by 1 over the last so large a share of train.max_tokens (DAPO's soft punishment); null: it does
+    not."""
+
+    dynamic_sampling: Annotated[int, Field(gt=0)] | None = None
+    """How often at most a prompt whose rewards are all equal is replaced by another one, with rollouts of its own; null: never.
+    All that is sampled counts: sampled_tokens in metrics.parquet."""
+
+    @model_validator(mode="after")
+    def _bounds_act(self) -> Self:
+        kind = self.surrogate.kind
+        if self.dual_clip is not None and kind != "clip":
+            raise ValueError(f"dual_clip does not act on the surrogate {kind}; leave one of them out")
+        return self
+
     def but(self, **changes: Any) -> Arm:
         """A validated copy with some fields changed."""
         return Arm.model_validate(self.model_dump() | changes)
 
     def settings(self) -> dict[str, Any]:
         """What results depend on, as JSON: every field but those for readers."""
-        return self.model_dump(mode="json", exclude=set(FOR_READERS))
+        told = self.model_dump(mode="json", exclude=set(FOR_READERS))
+        plain = [key for key in LATER if getattr(self, key) == type(self).model_fields[key].default]
+        return {key: value for key, value in told.items() if key not in plain}
 
     def advantage_fn(
         self, rewards: Tensor, seeds: Sequence[int], whole: Callable[[Tensor], Tensor] | None = None

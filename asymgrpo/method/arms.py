@@ -21,13 +21,18 @@ from asymgrpo.method.arm import (
     Arm,
     Asymmetric,
     BatchStandardized,
+    Cispo,
     ClipCov,
+    DppoTv,
+    Gmpo,
     GroupStandardized,
     GrpoScaled,
+    Gspo,
     KlCov,
     Parameterless,
     PassAtK,
     QuantileBaseline,
+    Sapo,
     UserFunction,
     WReinforce,
 )
@@ -135,6 +140,8 @@ ZEROS = (
 MATCHED: dict[str, Any] = {"advantage": GrpoScaled(beta_pos=0.9, beta_neg=0.4, degenerate="limit")}
 PSR, NSR = WReinforce(positive_weight=1.0, negative_weight=0.0), WReinforce(positive_weight=0.0)
 AGRAE = AGrae(alpha=1.0, ddof=0, eps=0.0)
+DAPO: dict[str, Any] = CLIP_HIGHER | {"dynamic_sampling": 4, "overlong_filter": True, "overlong_buffer": 0.2}
+BY_SEQUENCE: dict[str, Any] = {"reduction": "sequence"}
 LIBRARY = (
     variant("maxrl", "MaxRL", "(r - mean) / mean: exponents 1 / 0", **exponents(1, 0, "zero")),
     variant("maxrl_limit", "MaxRL, 0^0 = 1", "All-wrong groups are lowered", **exponents(1, 0)),
@@ -151,6 +158,15 @@ LIBRARY = (
     variant("pass_at_k", "Pass@k training", "Rewards of draws of 4 rollouts", advantage=PassAtK(k=4)),
     variant("qae", "QAE", "The group's 0.4 quantile for a baseline", advantage=QuantileBaseline(quantile=0.4)),
     variant("a_grae", "A-GRAE", "Weighted by the batch's mean accuracy", advantage=AGRAE),
+    variant("gspo", "GSPO", "Ratio of the sequence", surrogate=Gspo(), clip_low=3e-4, clip_high=4e-4, **BY_SEQUENCE),
+    variant("gmpo", "GMPO", "Geometric mean of clipped ratios", surrogate=Gmpo(log_clip=0.4), **BY_SEQUENCE),
+    variant(
+        "sapo", "SAPO", "A smooth gate in place of bounds", surrogate=Sapo(tau_pos=1.0, tau_neg=1.05), **BY_SEQUENCE
+    ),
+    variant("cispo", "CISPO", "A capped ratio as weight of log pi", surrogate=Cispo(cap=5.0)),
+    variant("dppo_tv", "DPPO-TV", "Bounds on the change of probability", surrogate=DppoTv(delta=0.2, cap=20.0)),
+    variant("grpo_off_policy", "GRPO + off-policy mask", "Drops failures that drifted", off_policy_delta=0.5),
+    variant("dapo", "DAPO", "Clip-higher, dynamic sampling, both rules on long responses", **DAPO),
     variant("lite_ppo", "Lite-PPO", "Std over the batch", advantage=BatchStandardized(ddof=0, eps=0.0)),
 )
 """More arms, for studies that name them."""
@@ -159,6 +175,20 @@ BETA_POS = ascending({"negative_only": 0.0, "grpo": 0.5} | {f"beta_pos_{tag(b)}"
 """Sweep: arm -> exponent on correct rollouts, that on wrong ones being 0.5."""
 BETA_NEG = ascending({"positive_only": 0.0, "grpo": 0.5} | {f"beta_neg_{tag(b)}": b for b in NEG})
 """Sweep: arm -> exponent on wrong rollouts, that on correct ones being 0.5."""
+
+
+def on_the_plane(arm: Arm) -> tuple[float, float] | None:
+    """(beta_pos, beta_neg) of an arm that differs from GRPO in its exponents alone."""
+    if set(differences(arm)) - {"advantage"}:
+        return None
+    if isinstance(arm.advantage, Asymmetric):
+        return arm.advantage.beta_pos, arm.advantage.beta_neg
+    fixed_points = {"group_standardized": (0.5, 0.5), "reinforce": (0.0, 0.0)}
+    return fixed_points.get(arm.advantage.estimator)
+
+
+ALL = "all"
+"""Under this name a configuration changes every arm that has a use for the change."""
 
 
 def get_arm(name: str, overrides: Mapping[str, Any] | None = None) -> Arm:
@@ -187,6 +217,17 @@ def get_arm(name: str, overrides: Mapping[str, Any] | None = None) -> Arm:
     return _valid(arm, name, changes)
 
 
+def acting(arm: Arm, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the changes for all arms that this one has a use for: the bounds of the clipped ratio act on no other surrogate.
+
+    >>> acting(ARMS["sapo"], {"dual_clip": 3.0, "ddof": 1}), acting(ARMS["asymgrpo"], {"dual_clip": 3.0, "ddof": 1})
+    ({'ddof': 1}, {'dual_clip': 3.0})
+    """
+    idle = set[str]() if arm.surrogate.kind == "clip" else {"clip_low", "clip_high", "dual_clip"}
+    known = {*Arm.model_fields, *arm.advantage_parameters} - idle
+    return {key: value for key, value in changes.items() if key in known}
+
+
 def _known(name: str, what: str) -> Arm:
     if name in ARMS:
         return ARMS[name]
@@ -198,7 +239,7 @@ def _known(name: str, what: str) -> Arm:
 def _new(name: str, changes: dict[str, Any]) -> Arm:
     """The arm that `base` and `python`, which are taken out of the changes, define."""
     base = _known(changes.pop("base"), f"arms.{name}.base")
-    if name in (*ARMS, "base"):
+    if name in (*ARMS, "base", ALL):
         raise ArmError(f"arms.{name}.base: there is an arm of this name; give the new arm another, or leave base out.")
     if not re.fullmatch(r"[A-Za-z]\w*", name):
         raise ArmError(f"arms has the new name {name!r}; use letters, digits and _ only, a letter first.")
@@ -220,6 +261,10 @@ def _valid(arm: Arm, name: str, changes: Mapping[str, Any]) -> Arm:
         raise ArmError(f"arms.{name}.{key} = {first['input']!r} is not allowed: {first['msg']}.") from None
 
 
+ANY_REWARD = ("group_standardized", "batch_standardized", "mean_centered", "leave_one_out")
+"""Estimators that take rewards other than 0 and 1."""
+
+
 def check_arm(arm: Arm, updates_per_rollout: int, group_size: int | None = None) -> None:
     """Raises ArmError if the changes that make the arm cannot act. group_size None: any."""
     if arm.name != GRPO.name and not _acting(arm):
@@ -229,6 +274,15 @@ def check_arm(arm: Arm, updates_per_rollout: int, group_size: int | None = None)
         raise ArmError(
             f"arm {arm.name!r}: {' and '.join(idle)} cannot act with train.updates_per_rollout = 1, where "
             "every ratio is 1; set train.updates_per_rollout to at least 2 or leave the arm out."
+        )
+    if arm.surrogate.kind not in ("clip", "gspo") and (clips := {"clip_low", "clip_high"} & set(differences(arm))):
+        raise ArmError(
+            f"arm {arm.name!r}: {' and '.join(sorted(clips))} cannot act on the surrogate {arm.surrogate.kind}; leave them out."
+        )
+    if arm.overlong_buffer is not None and arm.advantage.estimator not in ANY_REWARD:
+        raise ArmError(
+            f"arm {arm.name!r}: overlong_buffer makes rewards other than 0 and 1, which {arm.advantage.estimator} does not take; "
+            f"use {', '.join(ANY_REWARD)}."
         )
     if isinstance(arm.advantage, PassAtK) and group_size is not None and arm.advantage.k > group_size:
         raise ArmError(
@@ -247,11 +301,22 @@ def idle_with_one_update(arm: Arm) -> list[str]:
 
     Clip-Cov is not among them: it drops gradients at any ratio.
     """
-    idle: list[str] = [key for key in ("clip_low", "clip_high", "dual_clip") if key in differences(arm)]
+    only_ratios = ("clip_low", "clip_high", "dual_clip", "surrogate", "off_policy_delta")
+    idle: list[str] = [key for key in only_ratios if key in differences(arm)]
     return [*idle, "covariance"] if isinstance(arm.covariance, KlCov) else idle
 
 
 def differences(arm: Arm) -> dict[str, tuple[Any, Any]]:
     """Field -> (value in GRPO, value in this arm), for the fields that differ."""
-    ours, grpo = arm.settings(), GRPO.settings()
+    ours, grpo = (a.model_dump(mode="json", exclude=set(FOR_READERS)) for a in (arm, GRPO))
     return {key: (grpo[key], ours[key]) for key in ours if key != "name" and ours[key] != grpo[key]}
+
+
+def _plane() -> dict[str, tuple[float, float]]:
+    points = {name: point for name, arm in ARMS.items() if (point := on_the_plane(arm)) is not None}
+    first = {point: name for name, point in reversed(points.items())}
+    return {name: point for name, point in points.items() if first[point] == name}
+
+
+PLANE = _plane()
+"""Arms of the plane -> (beta_pos, beta_neg); of two readings of 0^0 the one that comes first in the table."""

@@ -46,3 +46,15 @@ def all_equal(values: Tensor) -> Tensor:
 
 def like(rewards: Tensor, values: Tensor) -> Tensor:
     return values.to(rewards.dtype if rewards.is_floating_point() else torch.float64)
+
+
+def overlong_punishment(lengths: Tensor, max_tokens: int, buffer: float) -> Tensor:
+    """DAPO's soft punishment, to be added to rewards: 0 up to max_tokens - buffer tokens, then falling linearly to -1.
+
+    Float64, in the shape of lengths. Source: arXiv:2503.14476, eq. 13.
+
+    >>> overlong_punishment(torch.tensor([10, 16, 18, 20]), max_tokens=20, buffer=4)
+    tensor([ 0.0000,  0.0000, -0.5000, -1.0000], dtype=torch.float64)
+    """
+    into = (lengths.to(torch.float64) - (max_tokens - buffer)) / buffer
+    return 0.0 - into.clamp(0.0, 1.0)

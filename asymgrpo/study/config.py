@@ -334,7 +334,7 @@ class Study(Section):
     """Base models by name; `study.models` says which of them are run."""
     arms: dict[str, dict[str, Any]] = Field(default={})
     """Changed fields of arms by the name of the arm, for example {grpo_entropy: {entropy_coef: 0.01}}; new arms, which have the
-    key `base`: {mine: {base: asymgrpo, clip_high: 0.3}}."""
+    key `base`: {mine: {base: asymgrpo, clip_high: 0.3}}. `all` changes all arms that it can act on: {all: {dual_clip: 3.0}}."""
     train: Train
     """Everything about training that all arms share."""
     evaluation: Evaluation
@@ -349,6 +349,13 @@ class Study(Section):
     artifacts: Annotated[str | None, Field(exclude=True)] = None
     """Bundle (zip file, folder or URL) whose results take the place of data, training and grading; null makes them.
     Not written into results: they are the same either way."""
+
+    def changes_of(self, arm: str) -> dict[str, Any]:
+        """What `arms` changes of one arm: its own changes, and those of all arms that act on it."""
+        from asymgrpo.method.arms import ALL, acting, get_arm
+
+        own, every = self.arms.get(arm, {}), self.arms.get(ALL, {})
+        return (acting(get_arm(arm, own), every) | own) if every else own
 
     def train_of(self, model: str) -> Train:
         """`train` with the changes of one of the models."""
@@ -413,9 +420,11 @@ def _spec(name: str, model: Model, problems: list[str]) -> dict[str, Any]:
 
 def _arm_changes(name: str, changes: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     from asymgrpo.errors import ArmError
-    from asymgrpo.method.arms import get_arm
+    from asymgrpo.method.arms import ALL, get_arm
     from asymgrpo.study.user_arms import with_sources
 
+    if name == ALL:
+        return _changes_of_all(changes, problems)
     try:
         changes = with_sources({"arms": {name: changes}}, Path())["arms"][name]
         values = get_arm(name, changes).model_dump(mode="json")
@@ -425,6 +434,19 @@ def _arm_changes(name: str, changes: dict[str, Any], problems: list[str]) -> dic
     defined = {key: changes[key] for key in ("base", "python") if key in changes}
     changed = [key for key in changes if key not in defined]
     return defined | {key: values[key] if key in values else values["advantage"][key] for key in changed}
+
+
+def _changes_of_all(changes: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """The same under `arms.all`, where a key must be one of grpo's: a field of every arm, or of its standard deviation."""
+    from asymgrpo.method.arms import ALL, GRPO
+
+    if "advantage" in changes:
+        problems.append("config: arms.all.advantage would make all arms one; change parameters by their own names.")
+        return {}
+    found: list[str] = []
+    values = _arm_changes(GRPO.name, changes, found)
+    problems += [text.replace(f"arms.{GRPO.name}", f"arms.{ALL}") for text in found]
+    return values
 
 
 def _all_keys() -> tuple[tuple[str, ...], ...]:

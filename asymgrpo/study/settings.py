@@ -43,7 +43,7 @@ def plan_of(study: Study) -> Plan:
     named = [*study.study.arms, *study.study.analyses]
     return {
         "models": {name: _model(study, name) for name in study.study.models},
-        "arms": {name: get_arm(name, study.arms.get(name)).settings() for name in named},
+        "arms": {name: get_arm(name, study.changes_of(name)).settings() for name in named},
         "seeds": dict.fromkeys(study.study.analyses, sorted(study.study.analysis_seeds))
         | dict.fromkeys(study.study.arms, sorted(study.study.seeds)),
         "problems": {name: _problems(study, name) for name in (*TRAINING_SETS, *study.evaluation.benchmarks)},
@@ -190,7 +190,7 @@ def theory(study: Study) -> Settings:
     from asymgrpo.method.arms import ARMS, get_arm
 
     named = dict.fromkeys([*ARMS, *study.study.arms, *study.study.analyses])
-    arms = {name: get_arm(name, study.arms.get(name)).settings() for name in named}
+    arms = {name: get_arm(name, study.changes_of(name)).settings() for name in named}
     nothing: Plan = {"models": {}, "arms": {}, "seeds": {}, "problems": {}, "n_samples": {}, "selection": []}
     return table(nothing, group_size=study.train.group_size, theory=study.theory.model_dump(mode="json"), arms=arms)
 

@@ -12,7 +12,7 @@ Rows of `part`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +22,7 @@ import typer
 from asymgrpo.errors import InputError
 from asymgrpo.files import write_table
 from asymgrpo.method.arm import Arm
-from asymgrpo.method.arms import GRPO
+from asymgrpo.method.arms import ARMS, GRPO
 from asymgrpo.provenance import derived
 from asymgrpo.study.config import Theory
 from asymgrpo.theory.acts import Acts, Array, told_apart
@@ -68,8 +68,19 @@ def read(asked: Mapping[str, Any]) -> tuple[dict[str, Arm], Theory, int]:
         raise InputError(
             f"--settings: options.{sorted(missing)[0]} is missing; `asymgrpo settings RESULTS --theory` prints the settings."
         )
-    arms = {name: Arm.model_validate(fields) for name, fields in options["arms"].items()}
+    arms = {name: Arm.model_validate(options["arms"][name]) for name in in_order(options["arms"])}
     return arms, parse_section("theory", options["theory"]), int(options["group_size"])
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of arms in the order of the table of arms, then the study's own: a file of settings sorts them by letter, and of
+    arms that act alike the first one stands for all.
+
+    >>> in_order(["asymgrpo", "grpo", "mine", "reinforce"])
+    ['reinforce', 'grpo', 'asymgrpo', 'mine']
+    """
+    there = list(names)
+    return [name for name in ARMS if name in there] + sorted(set(there) - set(ARMS))
 
 
 def rows(acts: Mapping[str, Acts], theory: Theory) -> Iterator[Row]:

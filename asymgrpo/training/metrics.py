@@ -63,6 +63,11 @@ DESCRIPTIONS: dict[str, tuple[pa.DataType, str]] = {
     "entropy_coef": (pa.float64(), "entropy coefficient in force (moves only in adaptive arms)"),
     "response_tokens_mean": (pa.float64(), "mean response length"),
     "response_tokens_max": (pa.int32(), "longest response"),
+    "sampled_tokens": (
+        pa.int64(),
+        "response tokens sampled in the step, those of groups that were thrown away included",
+    ),
+    "discarded_share": (pa.float64(), "share of sampled groups that dynamic sampling threw away; 0 in other arms"),
     "truncated_share": (pa.float64(), "share of responses cut at max_tokens"),
     "unparsed_share": (pa.float64(), "share of responses in which the verifier found no answer"),
     "timeout_share": (pa.float64(), "share of responses on which the verifier gave up"),
@@ -93,6 +98,8 @@ class StepRecord:
     token_logp_sampler: np.ndarray
     logp_change: np.ndarray | None = None
     """[prompts, group] change of the sequence log-probability across the updates, when measured."""
+    sampled: np.ndarray | None = None
+    """[1, 2]: response tokens and groups that were sampled, thrown away ones included; None: those of the record."""
 
 
 def record_of(
@@ -160,6 +167,7 @@ def step_row(step: int, updates: int, record: StepRecord, totals: UpdateTotals, 
         **response_metrics(record),
         **mismatch_metrics(record.token_logp, record.token_logp_sampler),
         **displacement_metrics(record),
+        **sampling_metrics(record),
     }
 
 
@@ -233,6 +241,14 @@ def displacement_metrics(record: StepRecord) -> dict:
         "logp_change_correct": _ratio(record.logp_change[correct].sum(), record.n_tokens[correct].sum()),
         "logp_change_wrong": _ratio(record.logp_change[~correct].sum(), record.n_tokens[~correct].sum()),
     }
+
+
+def sampling_metrics(record: StepRecord) -> dict:
+    """What the step cost: all tokens that were sampled for it, also those that dynamic sampling threw away."""
+    if record.sampled is None:
+        return {"sampled_tokens": int(record.n_tokens.sum()), "discarded_share": 0.0}
+    tokens, groups = record.sampled.sum(axis=0).tolist()
+    return {"sampled_tokens": tokens, "discarded_share": 1 - len(record.rewards) / groups}
 
 
 def _starts(n_tokens: np.ndarray) -> np.ndarray:

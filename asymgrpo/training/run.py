@@ -138,8 +138,7 @@ class Run:
                 with clock("evaluate"):
                     self.candidate(step)
             stop = self.stop_wanted(time.monotonic() - began)
-            tokens = round(row["response_tokens_mean"] * self.train.prompts_per_step * self.train.group_size)
-            self.history.timings.append({**clock.row(step), "response_tokens": tokens})
+            self.history.timings.append({**clock.row(step), "response_tokens": row["sampled_tokens"]})
             if step < self.train.steps and (stop or step % self.train.checkpoint_every == 0):
                 self.save(step)
             if self.live:

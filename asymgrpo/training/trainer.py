@@ -17,12 +17,15 @@ from asymgrpo.method.arm import Arm
 from asymgrpo.method.losses import active_entropy_coef, next_entropy_coef, tis_weights
 from asymgrpo.method.objective import loss_terms, needs_every_row, needs_scores_first
 from asymgrpo.method.reduce import counts, reduce
+from asymgrpo.method.rewards import overlong_punishment
+from asymgrpo.method.surrogates import masked_weights
 from asymgrpo.rollout import Request, Rollout, Sampler
 from asymgrpo.seeds import derive, occurrences, prompt_order
 from asymgrpo.study.config import Train
 from asymgrpo.study.outcome import DivergedError
 from asymgrpo.training import scoring
 from asymgrpo.training.batch import Batch, pack
+from asymgrpo.training.dynamic import Drawn, Problem, extra_index, refill
 from asymgrpo.training.engine import Engine, GradientError
 from asymgrpo.training.finite import need_finite, need_finite_row
 from asymgrpo.training.metrics import UpdateTotals, concatenate, record_of, step_row
@@ -31,16 +34,6 @@ from asymgrpo.training.policy import Policy
 from asymgrpo.training.scoring import Scores
 from asymgrpo.training.stopwatch import Stopwatch
 from asymgrpo.verifier import Verdict, reward
-
-
-@dataclass(frozen=True)
-class Problem:
-    problem_id: str
-    prompt_ids: tuple[int, ...]
-    answer: str
-    occurrence: int = 0
-    """How often the step has drawn this problem before, over all ranks and updates: its samples continue the count."""
-
 
 Grader = Callable[[Sequence[Rollout], Sequence[str]], list[Verdict]]
 """Verdicts of rollouts against reference answers."""
@@ -89,13 +82,12 @@ class Trainer:
             DivergedError: a number of the step is not finite; on all ranks, before the update that it would have spoilt.
             MismatchError: as in `check_mismatch`.
         """
-        problems = self.draw(step)
-        with clock("rollout"):
-            groups = self.rollout(problems, step)
+        drawn = self.sample(self.draw(step), step, clock)
+        groups, verdicts, rewards = drawn.groups, drawn.verdicts, drawn.rewards
         with clock("reward"):
-            verdicts, rewards = self.verdicts_and_rewards(groups, problems)
-            seeds = [control_seed(self.run_seed, step, p.problem_id, p.occurrence) for p in problems]
-            advantages = self.arm.advantage_fn(rewards, seeds, self.of_all_ranks)
+            seeds = [control_seed(self.run_seed, step, p.problem_id, p.occurrence, p.extra) for p in drawn.problems]
+            shaped = self.shaped(rewards, groups)
+            advantages = self.arm.advantage_fn(shaped, seeds, self.of_all_ranks)
         with clock("score"):
             batch = pack([rollout for group in groups for rollout in group])
             self.need_finite(
@@ -117,6 +109,7 @@ class Trainer:
             self.sampler.update_weights(self.engine.weights())
         with clock("other"):
             mine = record_of(batch, scores, rewards, advantages, verdicts, change)
+            mine.sampled = np.array([[drawn.sampled_tokens, drawn.sampled_groups]])
             record = concatenate(self.engine.gather_objects(mine))
             row = step_row(step, self.engine.updates, record, totals, entropy_coef)
             need_finite_row(row)
@@ -131,6 +124,29 @@ class Trainer:
         mine = places[:, self.engine.rank].ravel()
         return [replace(self.problems[order[place]], occurrence=earlier[place]) for place in mine]
 
+    def sample(self, problems: list[Problem], step: int, clock: Stopwatch) -> Drawn:
+        """A group and its rewards for every problem; an arm with dynamic sampling draws those without a signal again."""
+
+        def judged(of: Sequence[Problem]) -> tuple[list[list[Rollout]], np.ndarray, Tensor]:
+            with clock("rollout"):
+                groups = self.rollout(of, step)
+            with clock("reward"):
+                return groups, *self.verdicts_and_rewards(groups, of)
+
+        drawn = Drawn(problems, *judged(problems))
+        drawn.count(drawn.groups)
+        if self.arm.dynamic_sampling is not None:
+            refill(drawn, self.arm.dynamic_sampling, lambda attempt, i: self.extra(step, attempt, i), judged)
+        return drawn
+
+    def extra(self, step: int, attempt: int, mine: int) -> Problem:
+        """The problem that an attempt draws for the place `mine` of this rank; a function of its place in the whole step."""
+        per_update = self.train.prompts_per_step // self.train.updates_per_rollout // self.engine.world_size
+        update, column = divmod(mine, per_update)
+        place = (update * self.engine.world_size + self.engine.rank) * per_update + column
+        problem = self.problems[extra_index(self.run_seed, step, attempt, place, len(self.problems))]
+        return replace(problem, extra=(attempt, place))
+
     def rollout(self, problems: Sequence[Problem], step: int) -> list[list[Rollout]]:
         """y_1 ... y_G ~ pi_old(. | x) for each problem; a sample's seed depends on (run, step, prompt, sample) only.
 
@@ -139,7 +155,7 @@ class Trainer:
         size = self.train.group_size
         samples = [range(p.occurrence * size, (p.occurrence + 1) * size) for p in problems]
         requests = [
-            Request(p.prompt_ids, tuple(rollout_seed(self.run_seed, step, p.problem_id, i) for i in numbers))
+            Request(p.prompt_ids, tuple(rollout_seed(self.run_seed, step, p.problem_id, i, p.extra) for i in numbers))
             for p, numbers in zip(problems, samples, strict=True)
         ]
         self.sampler.wake()
@@ -157,6 +173,15 @@ class Trainer:
         rewards = torch.tensor([reward(v) for v in verdicts], dtype=torch.float64)
         shape = (len(groups), self.train.group_size)
         return np.array([v.value for v in verdicts]).reshape(shape), rewards.reshape(shape)
+
+    def shaped(self, rewards: Tensor, groups: Sequence[Sequence[Rollout]]) -> Tensor:
+        """The rewards that the arm learns from: r(x, y), less what it takes for long responses."""
+        if self.arm.overlong_buffer is None:
+            return rewards
+        lengths = torch.tensor([[len(r.response_ids) for r in group] for group in groups])
+        return rewards + overlong_punishment(
+            lengths, self.train.max_tokens, self.arm.overlong_buffer * self.train.max_tokens
+        )
 
     def of_all_ranks(self, grid: Tensor) -> Tensor:
         """[prompts, G] of this rank -> [prompts of all ranks, G], in rank order; a collective."""
@@ -212,8 +237,8 @@ class Trainer:
             )
 
     def trains(self, batch: Batch, verdicts: np.ndarray) -> Tensor:
-        """[B, R] mask of the tokens that train: with truncated = mask, cut responses do not."""
-        if self.train.truncated == "zero":
+        """[B, R] mask of the tokens that train: with truncated = mask, or the arm's filter, cut responses do not."""
+        if self.train.truncated == "zero" and not self.arm.overlong_filter:
             return batch.mask
         return batch.mask * torch.from_numpy(verdicts.ravel() != Verdict.truncated.value)[:, None]
 
@@ -282,6 +307,7 @@ class Trainer:
             logp_ref=cells(grids.logp_ref),
             importance_weights=self.importance_weights(logp_old, part.logp_sampler),
             selected=cells(grids.selected),
+            mask=trains,
         )
         loss = reduce(
             per_token,
@@ -323,6 +349,8 @@ class Trainer:
         return self.engine.sum_over_ranks(torch.tensor(counts(trains), device=self.engine.device)).tolist()
 
     def importance_weights(self, logp_old: Tensor, logp_sampler: Tensor) -> Tensor | None:
+        if self.arm.sampler_mask is not None:
+            return masked_weights(logp_old, logp_sampler, self.arm.sampler_mask.low, self.arm.sampler_mask.high)
         cap = self.train.importance_cap
         return None if cap is None else tis_weights(logp_old, logp_sampler, cap)
 
@@ -357,11 +385,11 @@ class Trainer:
         return change.reshape(shape).double().numpy()
 
 
-def rollout_seed(run_seed: int, step: int, problem_id: str, sample: int) -> int:
+def rollout_seed(run_seed: int, step: int, problem_id: str, sample: int, extra: Sequence[int] = ()) -> int:
     """The seed of one training sample; arms of one run seed share it, so that they start from the same draws."""
-    return derive("rollout", run_seed, step, problem_id, sample)
+    return derive("rollout", run_seed, step, problem_id, sample, *extra)
 
 
-def control_seed(run_seed: int, step: int, problem_id: str, occurrence: int) -> int:
+def control_seed(run_seed: int, step: int, problem_id: str, occurrence: int, extra: Sequence[int] = ()) -> int:
     """The seed of the random rewards of one group. A first occurrence is not counted, as in all results stored so far."""
-    return derive("control", run_seed, step, problem_id, *([occurrence] if occurrence else []))
+    return derive("control", run_seed, step, problem_id, *([occurrence] if occurrence else []), *extra)

@@ -37,6 +37,7 @@ FIGURES = {
     "none_solved": "Analysis 5: the exponent on correct rollouts",
     "displacement": "Analysis 6: the exponent on wrong rollouts",
     "synergy": "Analysis 7: AsymGRPO and Clip-higher",
+    "plane": "The plane of exponents",
     "passk_curves": "Analysis 8: pass@k",
     "selection_bias": "Choosing the checkpoint by a reported benchmark",
     "theory_weight": "Theory: the weight of a prompt by its success rate",

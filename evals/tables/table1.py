@@ -4,11 +4,12 @@ python -m evals.tables.table1 --scores scores.parquet --out table1.parquet --mar
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
-import pandas as pd
 import pyarrow as pa
 import typer
 
@@ -49,18 +50,19 @@ def table_1(scores: pa.Table, paper: Mapping[str, str]) -> pa.Table:
     The paper has one number per arm and benchmark, for its own selection rule; it is put beside every rule's
     avg@n, since it is what each of them is compared with. `paper`: which of its models a model of ours is, by our name.
     """
-    frame = scores.to_pandas()
-    frame["paper_value"] = [
-        paper_values.paper_value(paper.get(row.model), row.arm, row.benchmark, row.metric) for row in _rows(frame)
-    ]
-    frame["k"] = frame["k"].astype("Int32")
-    for column, first in (("arm", TABLE_1), ("benchmark", paper_values.BENCHMARKS)):
-        frame[column] = pd.Categorical(frame[column], in_order(frame[column], first), ordered=True)
-    frame = frame.sort_values(["model", "selection", "metric", "k", "benchmark", "arm"], kind="stable")
-    for column in ("arm", "benchmark"):
-        frame[column] = frame[column].astype(str)
-    frame["paper_value"] = frame["paper_value"].astype("Float64")
-    return pa.Table.from_pandas(frame[SCHEMA.names], schema=SCHEMA, preserve_index=False)
+    rows = scores.to_pylist()
+    for row in rows:
+        ours = (paper.get(row["model"]), row["arm"], row["benchmark"], row["metric"])
+        row["paper_value"] = paper_values.paper_value(*ours)
+    arms = in_order((row["arm"] for row in rows), TABLE_1)
+    benchmarks = in_order((row["benchmark"] for row in rows), paper_values.BENCHMARKS)
+
+    def place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        k = (row["k"] is None, row["k"] or 0)
+        last = (benchmarks.index(row["benchmark"]), arms.index(row["arm"]))
+        return row["model"], row["selection"], row["metric"], k, *last
+
+    return pa.Table.from_pylist(sorted(rows, key=place), SCHEMA)
 
 
 def render_markdown(table: pa.Table, cutoffs: Mapping[str, str] | None = None) -> str:
@@ -68,14 +70,13 @@ def render_markdown(table: pa.Table, cutoffs: Mapping[str, str] | None = None) -
 
     `cutoffs`: model -> month after which it knows nothing, where that is known; younger benchmarks are marked.
     """
-    frame = table.to_pandas()
-    frame = frame[frame["metric"] == "avg_at_n"]
+    rows = [SimpleNamespace(**row) for row in table.to_pylist() if row["metric"] == "avg_at_n"]
     parts = ["# Table 1\n"]
-    for model in dict.fromkeys(frame["model"]):
-        mine, cutoff = frame[frame["model"] == model], (cutoffs or {}).get(str(model))
-        for rule in _rules(mine["selection"]):
+    for model in dict.fromkeys(row.model for row in rows):
+        mine, cutoff = [row for row in rows if row.model == model], (cutoffs or {}).get(model)
+        for rule in _rules(row.selection for row in mine):
             parts.append(f"## {model}, checkpoint: {describe_rule(rule)}\n")
-            parts.append(_block(mine[mine["selection"] == rule], cutoff))
+            parts.append(_block([row for row in mine if row.selection == rule], cutoff))
         parts.append(_caption(mine, cutoff))
     return "\n".join(parts)
 
@@ -85,37 +86,36 @@ def _rules(rules: Iterable[str]) -> list[str]:
     return sorted(set(rules), key=lambda rule: (not rule.startswith("best_on:"), rule))
 
 
-def _block(frame: pd.DataFrame, cutoff: str | None) -> str:
-    benchmarks = in_order(frame["benchmark"], paper_values.BENCHMARKS)
-    arms = in_order(frame["arm"], TABLE_1)
-    with_paper = bool(frame["paper_value"].notna().any())
-    cells = {(row.arm, row.benchmark): row for row in _rows(frame)}
+Row = Any
+"""A row of SCHEMA whose columns are attributes."""
+
+
+def _block(rows: Sequence[Row], cutoff: str | None) -> str:
+    benchmarks = in_order((row.benchmark for row in rows), paper_values.BENCHMARKS)
+    with_paper = any(row.paper_value is not None for row in rows)
+    cells = {(row.arm, row.benchmark): row for row in rows}
     header = ["arm", "seeds", *marked(benchmarks, cutoff)]
     lines = [_line(header), _line(["---"] + ["--:"] * (len(header) - 1))]
-    for arm in arms:
-        rows = [cells.get((arm, name)) for name in benchmarks]
-        seeds = sorted({int(row.n_seeds) for row in rows if row is not None})
-        lines.append(_line([title(arm), ", ".join(map(str, seeds)), *(_cell(row, with_paper) for row in rows)]))
+    for arm in in_order((row.arm for row in rows), TABLE_1):
+        mine = [cells.get((arm, name)) for name in benchmarks]
+        seeds = sorted({row.n_seeds for row in mine if row is not None})
+        lines.append(_line([title(arm), ", ".join(map(str, seeds)), *(_cell(row, with_paper) for row in mine)]))
     return "\n".join(lines) + "\n"
 
 
-def _rows(frame: pd.DataFrame) -> Iterable[Any]:
-    """Rows as named tuples; `Any`, since their fields are known only to the frame."""
-    return frame.itertuples(index=False)
-
-
-def _cell(row: Any, with_paper: bool) -> str:
+def _cell(row: Row | None, with_paper: bool) -> str:
     if row is None:
         return "–"
     text = estimate_text(row)
-    if with_paper and pd.notna(row.paper_value):
+    if with_paper and row.paper_value is not None:
         text += f" (paper {100 * row.paper_value:.1f})"
     return text
 
 
-def estimate_text(row: Any) -> str:
+def estimate_text(row: Row) -> str:
     """The estimate of an arm with its interval in per cent, and its diverged runs beside or in place of it."""
-    known = percent(row.estimate, row.ci_low, row.ci_high) if pd.notna(row.estimate) else ""
+    missing = row.estimate is None or math.isnan(row.estimate)
+    known = "" if missing else percent(row.estimate, row.ci_low, row.ci_high)
     steps = getattr(row, AT, None)
     return "; ".join(filter(None, [known, in_words(int(row.n_seeds), [] if steps is None else steps)])) or "–"
 
@@ -135,25 +135,28 @@ def younger_text(benchmarks: Iterable[str], cutoff: str | None) -> str:
     return f"{YOUNGER} younger than the model: problems became public after {cutoff}, the model's knowledge cut-off. "
 
 
-def _caption(frame: pd.DataFrame, cutoff: str | None) -> str:
-    measured = frame[frame["estimate"].notna()]
-    sizes = measured[measured["benchmark"] != "average"].groupby("benchmark", sort=False)
+def _caption(rows: Sequence[Row], cutoff: str | None) -> str:
+    measured: dict[str, Row] = {}
+    for row in rows:
+        if row.estimate is not None and row.benchmark != "average":
+            measured.setdefault(row.benchmark, row)
     counts = [
-        f"{title(str(name))} {int(rows['n_problems'].iloc[0])} problems × "
-        + (f"{int(rows['k'].iloc[0])} samples" if pd.notna(rows["k"].iloc[0]) else "varying samples")
-        for name, rows in sizes
+        f"{title(name)} {row.n_problems} problems × " + (f"{row.k} samples" if row.k is not None else "varying samples")
+        for name, row in measured.items()
     ]
+    younger = younger_text((row.benchmark for row in rows), cutoff)
     diverged = ""
-    if AT in frame and frame[AT].str.len().any():
+    if any(getattr(row, AT, None) for row in rows):
         diverged = "Estimates are over the training seeds that finished; a diverged run has none (docs/evaluation.md). "
-    younger = younger_text(frame["benchmark"], cutoff)
-    worst = frame[["truncated_share", "unparsed_share", "grader_disagreement"]].max() * 100
+    shares = ("truncated_share", "unparsed_share", "grader_disagreement")
+    found = {name: [share for row in rows if (share := getattr(row, name)) is not None] for name in shares}
+    truncated, unparsed, disagree = (100 * max(values, default=math.nan) for values in found.values())
     return (
         "avg@n in per cent with 95 % intervals over problems, samples and training seeds. "
         f"{'; '.join(counts)}; per training seed. A row with one seed has an interval over problems and "
         f"samples only, unless the seed variance is pooled. {diverged}{younger}Largest shares in any cell: truncated "
-        f"{worst['truncated_share']:.1f} %, unparsed {worst['unparsed_share']:.1f} %, graders disagree "
-        f"{worst['grader_disagreement']:.1f} %. Paper: {paper_values.SOURCE}.\n"
+        f"{truncated:.1f} %, unparsed {unparsed:.1f} %, graders disagree {disagree:.1f} %. "
+        f"Paper: {paper_values.SOURCE}.\n"
     )
 
 

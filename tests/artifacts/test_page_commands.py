@@ -18,10 +18,9 @@ from page_commands import ROOT, written
 
 from tests.helpers.project_files import project_files
 
-PAGES = sorted(
-    (name for name in project_files(ROOT) if name.endswith(".md")), key=lambda name: "evaluation" not in name
-)
-"""docs/evaluation.md first: other pages use the files that its commands make."""
+FIRST = ("docs/evaluation.md", "docs/theory.md")
+PAGES = sorted((name for name in project_files(ROOT) if name.endswith(".md")), key=lambda name: name not in FIRST)
+"""docs/evaluation.md and docs/theory.md first: other pages use the files that their commands make."""
 COMMANDS = list(dict.fromkeys(command for page in PAGES for command in written(page)))
 MARKS = {
     r"make (test|lint|reproduce|vllm|docs|gpu-sources)\b.*": "CI's own steps (.ci/run), or the whole default study",
@@ -119,7 +118,7 @@ def dry_runs() -> dict[str, list[str]]:
         words, targets, options = shlex.split(command)[1:], [], []
         while words:
             word = words.pop(0)
-            if word in ("--profile", "--configfile"):
+            if word in ("--profile", "--configfile", "--forcerun"):
                 options += [word, words.pop(0)]
             elif word == "--config":
                 while words and "=" in words[0]:

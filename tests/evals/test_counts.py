@@ -17,7 +17,7 @@ import evals.tables.compare
 import evals.tables.counts
 import evals.tables.run_scores
 import evals.tables.score
-from asymgrpo.study import settings
+from asymgrpo.study import agreement, settings
 from asymgrpo.study.outcome import Diverged, stated
 from evals import asked
 from evals.cli import listed, understood
@@ -201,7 +201,7 @@ def test_counts_state_their_settings_and_others_are_refused_by_name(study, askin
     part = settings.part(plan(), ["m"], MAIN, BENCHMARKS)
     asking(settings.counts(part))
     evals.tables.counts.main(files(study, MAIN, "parquet"), files(study, MAIN, "json"), out)
-    assert settings.stated(out) == settings.counts(part)
+    assert agreement.stated(out) == settings.counts(part)
     asking(settings.table(plan(), k=K))
     evals.tables.run_scores.main(counts=[out], k=K, out=tmp_path / "all.parquet")  # of a part, for a table of all arms
     one, both = {"b1": 4}, {"b1": 4, "b2": 9}
@@ -238,7 +238,15 @@ def test_a_list_in_a_file_stands_for_its_lines(study, tmp_path, asking):
 
 
 @pytest.mark.parametrize(
-    "module", ["evals.tables.score", "evals.tables.counts", "evals.tables.run_scores", "evals.select"]
+    "module",
+    [
+        "evals.tables.score",
+        "evals.tables.counts",
+        "evals.tables.run_scores",
+        "evals.tables.table1",
+        "evals.tables.compare",
+        "evals.select",
+    ],
 )
 def test_tables_and_selection_start_without_pandas_and_scipy(module):
     code = f"import sys, {module}; print([name for name in ('pandas', 'scipy', 'torch', 'matplotlib') if name in sys.modules])"

@@ -12,7 +12,8 @@ import pytest
 from made_up import EVERY_ARM, MAIN, SEEDS
 from scipy.stats import t
 
-from asymgrpo.method.arms import BETA_NEG, BETA_POS
+from asymgrpo.method.arms import ARMS as TABLE
+from asymgrpo.method.arms import BETA_NEG, BETA_POS, PLANE, on_the_plane
 from evals import asked
 from evals.figures import (
     ARMS,
@@ -37,8 +38,8 @@ ALL = sorted(path.stem for path in (ROOT / "evals/figures").glob("*.py") if path
 MODULES = [name for name in ALL if not name.startswith("theory_")]
 THEORY = set(ALL) - set(MODULES)
 """Figures of no run: tests/theory."""
-ARMS_OF = {"training_curves": MAIN} | ARMS
-SCORED = {"entropy_accuracy", "reversal", "entropy_coefficient", "synergy", "selection_bias"}
+ARMS_OF = {"training_curves": MAIN, "plane": tuple(arm for arm in PLANE if arm in EVERY_ARM)} | ARMS
+SCORED = {"plane", "entropy_accuracy", "reversal", "entropy_coefficient", "synergy", "selection_bias"}
 
 
 def metrics(results: Path, arms) -> list[Path]:
@@ -85,6 +86,24 @@ def test_every_figure_is_drawn_in_every_form_with_a_sidecar(drawn: Path) -> None
         assert about["finding"].endswith("."), name
         assert about["data_hashes"]
         assert "nan" not in about["finding"], name
+
+
+@pytest.mark.slow
+def test_the_plane_shows_each_arm_at_its_exponents(results: Path, drawn: Path) -> None:
+    """Its values are those of the tables; arms that differ in more than their exponents are not on it."""
+    assert PLANE["asymgrpo"] == (0.9, 0.4)
+    assert PLANE["maxrl"] == (1.0, 0.0)
+    assert len(set(PLANE.values())) == len(PLANE)
+    assert on_the_plane(TABLE["asymgrpo_clip_higher"]) is None
+    assert on_the_plane(TABLE["positive_only_zero"]) == PLANE["positive_only"]
+    about = read_json(drawn / "plane.json")
+    assert set(about["seeds"]) == {arm for arm in PLANE if arm in EVERY_ARM}
+    scores = read_table(results / "run_scores.parquet").to_pandas()
+    chosen = scores[(scores["metric"] == "avg_at_n") & (scores["selection"] == about["selection"])]
+    chosen = chosen[(chosen["benchmark"] == "average") & chosen["arm"].isin(PLANE)]
+    best = 100 * chosen.groupby("arm")["value"].mean().max()
+    assert "avg@n (%) " in about["finding"]
+    assert f" {best:.3g} [" in about["finding"]
 
 
 @pytest.mark.slow
@@ -150,7 +169,9 @@ def test_the_workflow_draws_the_figures_whose_arms_are_in_the_study(
 def test_arms_of_a_figure_can_be_told_apart() -> None:
     for name, arms in ARMS_OF.items():
         looks = [(one["color"], str(one["linestyle"])) for one in (style.look(arm, arms) for arm in arms)]
-        assert name in ("none_solved", "displacement", "entropy_coefficient") or len(set(looks)) == len(arms), name
+        assert name in ("none_solved", "displacement", "entropy_coefficient", "plane") or len(set(looks)) == len(
+            arms
+        ), name
     shades = style.sweep(5)
     assert len({shade["color"] for shade in shades}) == len({str(shade["linestyle"]) for shade in shades}) == 5
 

@@ -25,6 +25,10 @@ CASES: dict[str, Arm] = {
     "sparse": GRPO,
     "constant": GRPO.but(entropy_coef=0.01, reduction="constant"),
     "clip_cov": ARMS["clip_cov"].but(covariance={"kind": "clip_cov", "fraction": 0.05, "low": 0.0, "high": 9.0}),
+    "gspo": GRPO.but(surrogate={"kind": "gspo"}, reduction="sequence"),
+    "gmpo": GRPO.but(surrogate={"kind": "gmpo", "log_clip": 0.2}),
+    "sapo": GRPO.but(surrogate={"kind": "sapo", "tau_pos": 1.0, "tau_neg": 3.0}),
+    "off_policy": GRPO.but(off_policy_delta=0.01, surrogate={"kind": "cispo", "cap": 1.1}),
     "kl_cov": ARMS["kl_cov"].but(covariance={"kind": "kl_cov", "fraction": 0.05, "coef": 1.0}),
 }
 

@@ -139,6 +139,8 @@ def slow_row(record: StepRecord) -> dict:
         "entropy_correct": entropy((True,)),
         "entropy_wrong": entropy((False,)),
         "response_tokens_mean": mean(len(r["entropy"]) for r in rollouts),
+        "sampled_tokens": sum(len(r["entropy"]) for r in rollouts),
+        "discarded_share": 0.0,
         "response_tokens_max": max(len(r["entropy"]) for r in rollouts),
         **{f"{v}_share": mean(float(r["verdict"] == v) for r in rollouts) for v in VERDICTS[2:]},
         "gap_mean": mean(gaps),
@@ -191,7 +193,7 @@ def test_two_ranks_give_the_row_of_one(first, second, group, seed, measured):
     joined = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts])
         for f in fields(StepRecord)
-        if measured or f.name != "logp_change"
+        if f.name != "sampled" and (measured or f.name != "logp_change")
     }
     assert row_of(concatenate(parts)) == row_of(StepRecord(**joined))
     assert row_of(concatenate(parts[:1])) == row_of(parts[0])

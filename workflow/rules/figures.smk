@@ -1,6 +1,7 @@
 # One module and one function per figure (evals/figures); Parquet in, PDF, PNG and SVG out, with a sidecar of hashes.
 import shlex
 
+from asymgrpo.method.arms import PLANE
 from evals.figures import ARMS
 from workflow import figures
 from workflow.slurm.resources import growing
@@ -37,6 +38,10 @@ FIGURE_INPUTS = {
             if figures.with_and_without_benchmark(STUDY.evaluation.selection)
             else []
         )
+    },
+    "plane": {
+        "metrics": METRICS.some(PLANE, at_least=5),
+        "run-scores": RUN_SCORES,
     },
     "theory_weight": {"theory": THEORY},
     "theory_entropy": {"theory": THEORY},
