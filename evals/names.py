@@ -5,7 +5,7 @@ from functools import cache
 
 from asymgrpo.method.arms import ARMS, MAIN
 from asymgrpo.study.settings import BASE
-from asymgrpo.tasks.benchmarks import BENCHMARKS, load
+from asymgrpo.tasks.benchmarks import BENCHMARKS, load, younger
 
 TABLE_1 = (BASE, *(arm.name for arm in MAIN))
 """The arms of Table 1 in its order."""
@@ -24,6 +24,25 @@ def title(name: str) -> str:
         return BASE_TITLE
     found = ARMS[name].title if name in ARMS else load(name).title if name in BENCHMARKS else ""
     return found or name
+
+
+YOUNGER = "†"
+"""Behind the title of a benchmark: all its problems became public after the model's knowledge cut-off."""
+
+
+def marked(benchmarks: Sequence[str], cutoff: str | None) -> list[str]:
+    """Titles of benchmarks, with a mark on those that are younger than a model with that knowledge cut-off, and on an average of
+    such alone.
+
+    >>> marked(["aime24", "aime26", "average"], "2025-05"), marked(["aime26", "average"], "2025-05")
+    (['AIME24', 'AIME26 †', 'average'], ['AIME26 †', 'average †'])
+    >>> marked(["aime26"], None)
+    ['AIME26']
+    """
+    young = {name for name in benchmarks if younger(name, cutoff)}
+    if young and young == {name for name in benchmarks if name != "average"}:
+        young.add("average")
+    return [f"{title(name)} {YOUNGER}" if name in young else title(name) for name in benchmarks]
 
 
 def in_order(names: Iterable[str], first: Sequence[str]) -> list[str]:

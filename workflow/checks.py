@@ -210,10 +210,23 @@ def _evaluation(study: Study) -> Iterator[str]:
     unknown = [name for name in evaluation.benchmarks if name not in BENCHMARKS]
     if unknown:
         yield f"config: evaluation.benchmarks names {', '.join(map(repr, unknown))}; known are {', '.join(BENCHMARKS)}."
+    yield from _descriptions(name for name in evaluation.benchmarks if name in BENCHMARKS)
     for name in evaluation.samples:
         if name not in ("default", *BENCHMARKS):
             yield f"config: evaluation.samples.{name}: there is no such benchmark; known are default, {', '.join(BENCHMARKS)}."
     yield from pass_at_k(evaluation)
+
+
+def _descriptions(names: Iterable[str]) -> Iterator[str]:
+    """A benchmark whose file lacks something, its licence for one, is refused before anything is measured on it."""
+    from asymgrpo.errors import DataError
+    from asymgrpo.tasks.benchmarks import load as load_benchmark
+
+    for name in names:
+        try:
+            load_benchmark(name)
+        except DataError as error:
+            yield f"config: evaluation.benchmarks: {error}"
 
 
 def _templates(study: Study) -> Iterator[str]:
@@ -251,9 +264,25 @@ def _data(study: Study) -> Iterator[str]:
     foreign = [name for name in names if dataset_spec(name).source != expected]
     if foreign:
         yield f"config: data.source {study.data.source!r} does not have {', '.join(foreign)}; use others or another source."
-    elif study.data.source == "directory":
+    elif study.data.source != "embedded":
+        yield from _elsewhere(study.data.source, names)
+    if study.data.source == "directory" and not foreign:
         yield from _files(study, names)
     yield from _enough(study)
+
+
+def _elsewhere(source: str, names: list[str]) -> Iterator[str]:
+    """Some sets are known as a file only, others on the hub only."""
+    from asymgrpo.tasks.spec import dataset_spec
+
+    specs = [dataset_spec(name) for name in names]
+    other = {"directory": "hub", "hub": "directory"}[source]
+    lacking = [spec.name for spec in specs if (spec.file if source == "directory" else spec.hub) is None]
+    if lacking:
+        yield (
+            f"config: data.source {source!r} does not have {', '.join(lacking)}; evaluate on others, or on these in a study with "
+            f"data.source {other!r}."
+        )
 
 
 def _enough(study: Study) -> Iterator[str]:
@@ -288,6 +317,8 @@ def _files(study: Study, names: list[str]) -> Iterator[str]:
     from asymgrpo.tasks.spec import dataset_spec
 
     for name in names:
-        path = Path(study.data.dir or "") / (dataset_spec(name).file or name)
+        if (file := dataset_spec(name).file) is None:
+            continue  # refused by its source
+        path = Path(study.data.dir or "") / file
         if not path.is_file():
             yield f"config: data.dir: the file {str(path)!r} of data set {name!r} is missing; put it there or correct data.dir."

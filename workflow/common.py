@@ -42,8 +42,8 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
         **dict.fromkeys(("analyses", "analysis_differences"), (every, intervals)),
         **dict.fromkeys(("run_scores", "claims"), (every, k)),
     }
-    if paper := of_paper(study):
-        made["table1"] = (main, intervals | {"paper": paper})
+    stated = {"paper": of_paper(study), "cutoffs": cutoffs(study)}
+    made["table1"] = (main, intervals | {key: value for key, value in stated.items() if value})
     models, benchmarks = study.study.models, evaluation.benchmarks
     found = {name: table(part(plan, models, arms, benchmarks), **options) for name, (arms, options) in made.items()}
     arms = {"main": main, "analyses": study.study.analyses}
@@ -90,6 +90,17 @@ def of_paper(study: Study) -> dict[str, str]:
 def paper_option(study: Study) -> str:
     """The option of evals.tables.table1 that says so, or none."""
     return f"--paper {shlex.quote(dumps(paper))}" if (paper := of_paper(study)) else ""
+
+
+def cutoffs(study: Study) -> dict[str, str]:
+    """Model of the study -> the month after which it knows nothing, for those of which it is known."""
+    months = {name: study.models[name].knowledge_cutoff for name in study.study.models}
+    return {name: month for name, month in months.items() if month is not None}
+
+
+def cutoffs_option(study: Study) -> str:
+    """The option of evals.tables.table1 that says so, or none."""
+    return f"--cutoffs {shlex.quote(dumps(found))}" if (found := cutoffs(study)) else ""
 
 
 def graded_of(plan: Plan, wildcards: Any) -> Settings:

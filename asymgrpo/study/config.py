@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from asymgrpo.errors import InputError
 from asymgrpo.section import Fraction, Once, Positive, Section, Seed
 from asymgrpo.study.config_errors import NAME, known_keys, sentence
+from asymgrpo.tasks.benchmarks import Month
 
 
 class ConfigError(InputError):
@@ -59,6 +60,9 @@ class Model(Section):
     """Name on the Hugging Face hub, for example Qwen/Qwen3-4B, when `kind` is `hub`."""
     paper: str | None = None
     """Name of this model in the paper's table (evals.tables.paper_values): Table 1 has its numbers beside ours; null: none."""
+    knowledge_cutoff: Month | None = None
+    """Month, YYYY-MM, after which no text that it was trained on was written; that of its release is a safe bound. Table 1 marks
+    the benchmarks that are younger; null: not known, no mark."""
     spec: dict[str, Any] = Field(default={})
     """Architecture and supervised training of a tiny model."""
     train: dict[str, Any] = Field(default={})

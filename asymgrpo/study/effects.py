@@ -33,7 +33,8 @@ FIRST = {
         "train": "train",
     },
     **{"models.NAME.template": "train", "models.NAME.train": "train", "models.NAME.evaluation": "sample"},
-    **{"models.NAME.paper": "tables", "evaluation": "sample", "evaluation.selection": "train", "theory": "theory"},
+    **dict.fromkeys(("models.NAME.paper", "models.NAME.knowledge_cutoff"), "tables"),
+    **{"evaluation": "sample", "evaluation.selection": "train", "theory": "theory"},
     **dict.fromkeys(("evaluation.benchmarks", "evaluation.limit"), "problems"),
     **dict.fromkeys(
         (f"evaluation.{key}" for key in ("k", "bootstrap_draws", "bootstrap_seed", "seed_variance")), "tables"

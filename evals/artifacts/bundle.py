@@ -6,7 +6,8 @@
     snakemake figures tables --config artifacts=artifacts/study.zip
 
 In it, byte for byte: configuration, problems, metrics, timings, evaluations, conventions, selections. Reduced: graded samples
-(the verdict of each, the texts of a few; evals.artifacts.reading). Made: jobs.parquet, seconds and memory of every job
+(the verdict of each, the texts of a few; evals.artifacts.reading), and problems whose licence does not let us pass them on
+(identifiers and hashes; evals.artifacts.withheld). Made: jobs.parquet, seconds and memory of every job
 (evals.cost.jobs). Not in it: tables and figures, which are made from it again; weights, samples and rollouts, which are too
 large.
 """
@@ -27,6 +28,7 @@ from asymgrpo.study.layout import CONFIGURATION
 from evals.artifacts.agreement import refuse_other_settings
 from evals.artifacts.bundle_files import SCHEMA, open_bundle, write_bundle
 from evals.artifacts.reading import without_other_texts
+from evals.artifacts.withheld import without_texts
 from evals.cli import run
 from evals.cost import jobs
 from evals.io import DataError, read_json, read_metadata, read_table, sha256_file, write_json
@@ -86,6 +88,9 @@ def contents(results: Path, leaves: list[str]) -> Iterator[tuple[str, bytes, dic
                 }
             }
             content = _parquet(small, table.schema.metadata)
+        elif name.startswith("data/") and (problems := read_table(path)) is not (small := without_texts(problems)):
+            reduced = {"reduced_from": {"sha256": sha256_file(path), "texts": "evals.artifacts.withheld"}}
+            content = _parquet(small, small.schema.metadata)
         else:
             content = path.read_bytes()
         yield name, content, _entry(name, content, _origin(name, path, config_sha256) | reduced)

@@ -28,10 +28,12 @@ from evals.artifacts.bundle_files import MANIFEST, is_bundle
 from evals.artifacts.compare_results import opened
 from evals.artifacts.trace_run import BASE, Findings, check_run, check_samples
 from evals.cli import run
-from evals.estimates.cells import Counts, check_ks, count_cells, read_graded
+from evals.estimates.cells import Counts, averaged, check_ks, count_cells, counting_elsewhere, read_graded
 from evals.estimates.selection import lost_of, read_selection, select
 from evals.io import DataError, data_hash, read_json, read_metadata, read_object, read_table
+from evals.tables.compare import problems_of
 from evals.tables.score import AVERAGE
+from evals.tables.shared import Elsewhere, counted_elsewhere, keys_of
 
 METRICS = ("avg_at_n", "pass_at_k", "maj_at_k")
 COLUMNS = ("arm", "benchmark", "metric", "k", "selection", "model")
@@ -160,7 +162,8 @@ def check_number(findings: Findings, folder: Path, row: dict[str, Any], files: l
     graded = read_graded(files)
     samples = graded if row["arm"] == BASE else select(graded, chosen)[row["selection"]]
     k = None if row["metric"] == "avg_at_n" else row["k"]
-    values = [item.metric(row["metric"], k) for item in counts_of(samples, row, files[0].parent)]
+    elsewhere = counted_elsewhere(keys_of(problems_of(folder)))
+    values = [item.metric(row["metric"], k) for item in counts_of(samples, row, files[0].parent, elsewhere)]
     estimate = float(np.mean([block.mean() for block in values]))
     if row.get("estimate") is None:
         row["estimate"] = estimate
@@ -240,13 +243,14 @@ def _from_verdicts(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def counts_of(samples: pa.Table, row: Mapping[str, Any], place: Path) -> list[Counts]:
-    """The counts that a row's number is of: of one benchmark, or of all for the average.
+def counts_of(samples: pa.Table, row: Mapping[str, Any], place: Path, elsewhere: Elsewhere) -> list[Counts]:
+    """The counts that a row's number is of: of one benchmark, or of all for the average, in which a problem counts once.
 
     Raises:
         DataError: the benchmark is unknown there, or has fewer samples than the row's k.
     """
-    by_name = {key[2]: item for key, item in count_cells(samples, votes=row["metric"] == "maj_at_k").items()}
+    counts = counting_elsewhere(count_cells(samples, votes=row["metric"] == "maj_at_k"), elsewhere)
+    by_name = {key[2]: item for key, item in counts.items()}
     choose("benchmark", row["benchmark"], [*by_name, *([AVERAGE] if len(by_name) > 1 else [])], str(place))
     chosen = list(by_name.values()) if row["benchmark"] == AVERAGE else [by_name[row["benchmark"]]]
     if row["metric"] != "avg_at_n":
@@ -255,7 +259,7 @@ def counts_of(samples: pa.Table, row: Mapping[str, Any], place: Path) -> list[Co
             raise DataError(
                 f"{place}: {smallest} samples per problem cannot serve --k {row['k']}; give at most {smallest}"
             )
-    return chosen
+    return averaged(chosen)
 
 
 def main(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ CountsOf = Mapping[tuple[str, str, str], "Counts"]
 class Counts:
     """All samples of one arm at its selected checkpoints on one benchmark; arrays are [S seeds, P problems].
 
-    votes and verdicts are [S, P, n], or None where n differs between cells or no vote was asked for.
+    votes and verdicts are [S, P, n], or None where n differs between cells or no vote was asked for. `elsewhere` are ids of
+    problems that an average over benchmarks counts in another one (evals.tables.shared).
     """
 
     train_seeds: tuple[int, ...]
@@ -55,6 +56,17 @@ class Counts:
     disagreed: NDArray[np.int64]
     votes: NDArray[np.int64] | None
     verdicts: NDArray[np.bool_] | None
+    elsewhere: frozenset[str] = frozenset()
+
+    def once(self) -> Counts:
+        """Without the problems that are counted elsewhere."""
+        kept = np.array([problem not in self.elsewhere for problem in self.problem_ids], bool)
+        if kept.all():
+            return self
+        arrays = ("n", "c", "truncated", "unparsed", "disagreed", "votes", "verdicts")
+        found = {name: array[:, kept] for name in arrays if (array := getattr(self, name)) is not None}
+        ids = tuple(problem for problem in self.problem_ids if problem not in self.elsewhere)
+        return replace(self, problem_ids=ids, elsewhere=frozenset(), **found)
 
     def metric(self, name: str, k: int | None) -> NDArray[np.float64]:
         """[S, P] values of avg_at_n, pass_at_k or maj_at_k."""
@@ -65,6 +77,24 @@ class Counts:
         if self.votes is None or self.verdicts is None:
             raise DataError("maj@k needs the same number of samples for every problem; sample the missing ones")
         return maj_at_k(self.votes, self.verdicts, k or 0)
+
+
+def averaged(items: Sequence[Counts]) -> list[Counts]:
+    """The counts that a number of these benchmarks is of: a benchmark's own, or for an average each problem once.
+
+    A benchmark whose every problem is counted elsewhere has no part in the average.
+    """
+    if len(items) == 1:
+        return list(items)
+    return [item for item in (one.once() for one in items) if item.problem_ids]
+
+
+def counting_elsewhere(counts: CountsOf, elsewhere: Mapping[str, Sequence[str]]) -> CountsOf:
+    """The counts, each with the ids of its problems that an average counts in another benchmark (benchmark -> ids)."""
+    return {
+        key: replace(item, elsewhere=frozenset(elsewhere[key[2]])) if key[2] in elsewhere else item
+        for key, item in counts.items()
+    }
 
 
 def read_graded(paths: Sequence[str | Path]) -> pa.Table:

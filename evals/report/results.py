@@ -82,6 +82,12 @@ class Results:
         return list(self.study["study"]["models"])
 
     @property
+    def cutoffs(self) -> dict[str, str]:
+        """Model -> month after which it knows nothing, where that is known."""
+        months = {name: self.study["models"][name].get("knowledge_cutoff") for name in self.models}
+        return {name: month for name, month in months.items() if month is not None}
+
+    @property
     def arms(self) -> list[str]:
         """Arms of runs that are done: those of Table 1 in its order, then the analyses."""
         present = dict.fromkeys(run.arm for run in self.runs)

@@ -120,7 +120,7 @@ def described(results: Results) -> Iterator[str]:
 
 def table_1(results: Results) -> Iterator[str]:
     """Table 1, both selection rules."""
-    lines = render_markdown(needed(results, "table1")).split("\n")
+    lines = render_markdown(needed(results, "table1"), results.cutoffs).split("\n")
     yield "\n".join(f"#{line}" if line.startswith("#") else line for line in lines[1:]).strip("\n") + "\n"
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from evals.io import read_json
-from evals.names import TABLE_1, describe_rule, in_order, title
+from evals.names import TABLE_1, describe_rule, in_order, marked, title
 from evals.report.results import Results
 from evals.tables import paper_values
 from evals.tables.compare import difference_cells
-from evals.tables.table1 import estimate_text
+from evals.tables.table1 import estimate_text, younger_text
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,11 @@ def table_1(results: Results) -> list[Grid]:
     frame, grids = table.to_pandas(), []
     for model, rule in _pairs(frame):
         mine = frame[(frame["model"] == model) & (frame["selection"] == rule)]
-        where = f"{model}, checkpoint: {describe_rule(rule)}"
-        grids.append(_scores(mine[mine["metric"] == "avg_at_n"], f"avg@n in per cent, {where}", folded=False))
+        where, cutoff = f"{model}, checkpoint: {describe_rule(rule)}", results.cutoffs.get(model)
+        grids.append(_scores(mine[mine["metric"] == "avg_at_n"], f"avg@n in per cent, {where}", cutoff, folded=False))
         for (metric, k), part in mine[mine["metric"] != "avg_at_n"].groupby(["metric", "k"]):
             name = str(metric).replace("_at_k", f"@{int(k)}")
-            grids.append(_scores(part, f"{name} in per cent, {where}", folded=True))
+            grids.append(_scores(part, f"{name} in per cent, {where}", cutoff, folded=True))
     return grids
 
 
@@ -146,7 +146,7 @@ def analyses(results: Results) -> list[Grid]:
     for model, rule in _pairs(frame):
         mine = frame[(frame["model"] == model) & (frame["selection"] == rule)]
         heading = f"avg@n in per cent with the arms of the analyses, {model}, checkpoint: {describe_rule(rule)}"
-        grids.append(_scores(mine, heading, folded=True))
+        grids.append(_scores(mine, heading, results.cutoffs.get(model), folded=True))
     return grids
 
 
@@ -156,7 +156,7 @@ def _pairs(frame: pd.DataFrame) -> list[tuple[str, str]]:
     return sorted(((m, r) for m, r in found), key=lambda pair: (pair[0], not pair[1].startswith("best_on:"), pair[1]))
 
 
-def _scores(frame: pd.DataFrame, heading: str, folded: bool) -> Grid:
+def _scores(frame: pd.DataFrame, heading: str, cutoff: str | None, folded: bool) -> Grid:
     benchmarks = in_order(frame["benchmark"], paper_values.BENCHMARKS)
     cells: dict[tuple[str, str], Any] = {(row.arm, row.benchmark): row for row in _tuples(frame)}
     rows = []
@@ -164,7 +164,8 @@ def _scores(frame: pd.DataFrame, heading: str, folded: bool) -> Grid:
         found = [cells.get((arm, name)) for name in benchmarks]
         seeds = {int(row.n_seeds) for row in found if row is not None}
         rows.append([title(arm), ", ".join(map(str, sorted(seeds))), *map(_score, found)])
-    return Grid(heading, ["arm", "seeds", *map(title, benchmarks)], rows, folded=folded)
+    note = younger_text(benchmarks, cutoff)
+    return Grid(heading, ["arm", "seeds", *marked(benchmarks, cutoff)], rows, note, folded=folded)
 
 
 def _score(row: Any) -> str:

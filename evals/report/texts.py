@@ -34,6 +34,9 @@ def texts(results: Results, budget: int) -> dict[str, Any]:
             "rule": "There are no graded samples in these results.",
         }
     frame = read_samples(paths).to_pandas()
+    if frame.empty:
+        rule = "The licences of these benchmarks do not let their texts be passed on."
+        return {"problems": {}, "columns": [], "levels": {}, "rows": [], "rule": rule}
     frame["response"] = [shortened(text) for text in frame["response"]]
     kept = within(frame, budget)
     order = {arm: i for i, arm in enumerate(["base", *results.arms])}

@@ -21,15 +21,16 @@ import typer
 from numpy.typing import NDArray
 
 from asymgrpo.study.layout import CONFIGURATION
+from asymgrpo.study.settings import TRAINING_SETS
 from evals.cli import run
 from evals.estimates.bootstrap import SeedVariance
 from evals.estimates.cells import COLUMNS as GRADED
-from evals.estimates.cells import Counts, CountsOf, check_ks, need_samples
+from evals.estimates.cells import Counts, CountsOf, averaged, check_ks, need_samples
 from evals.estimates.outcomes import Lost
 from evals.estimates.stats import holm, paired_differences
 from evals.io import DataError, data_hash, derived, read_json, read_schema, write_table
 from evals.names import TABLE_1, in_order, percent, title
-from evals.tables.counts import Counted, Graded, Selection, StudyCounts, study_counts
+from evals.tables.counts import Counted, Graded, Problems, Selection, StudyCounts, study_counts
 from evals.tables.score import AVERAGE, SeedVarianceRule, metrics_of, seed_variances
 
 SCHEMA = pa.schema(
@@ -91,7 +92,13 @@ def read_result_set(directory: Path) -> ResultSet:
     conventions = {
         str(path.parent.relative_to(directory)): read_json(path) for path in sorted(directory.rglob("conventions.json"))
     }
-    return ResultSet(study_counts(None, graded_files, selections), graded_files, conventions)
+    found = study_counts(None, graded_files, selections, problems_of(directory))
+    return ResultSet(found, graded_files, conventions)
+
+
+def problems_of(directory: Path) -> list[Path]:
+    """The problem tables of benchmarks in a folder of results."""
+    return [path for path in sorted((directory / "data").glob("*.parquet")) if path.stem not in TRAINING_SETS]
 
 
 def sets_within(directory: Path) -> list[Path]:
@@ -160,7 +167,7 @@ def _arms(counts: CountsOf, model: str, group: list[str]) -> ArmCounts:
     """Arms of a model that were measured on every benchmark of the group, in the order of the table."""
     names = in_order((key[1] for key in counts if key[0] == model), TABLE_1)
     complete = [arm for arm in names if all((model, arm, name) in counts for name in group)]
-    return {arm: [counts[model, arm, name] for name in group] for arm in complete}
+    return {arm: averaged([counts[model, arm, name] for name in group]) for arm in complete}
 
 
 def _differences(
@@ -279,6 +286,7 @@ def main(
     counts: Counted = None,
     graded: Graded = None,
     selection: Selection = None,
+    problems: Problems = None,
     against: Annotated[str | None, typer.Option(help="compare every arm with this one only")] = None,
     k: Annotated[list[int] | None, typer.Option(help="k of pass@k; avg@n only by default")] = None,
     out: Annotated[Path | None, typer.Option(help="differences to write (Parquet)")] = None,
@@ -288,7 +296,7 @@ def main(
     if (results is None) == (not graded and not counts):
         raise DataError("name either a directory of results, or --counts or --graded files")
     files = counts or graded or [results or Path()]
-    found = read_result_set(results).found if results else study_counts(counts, graded, selection)
+    found = read_result_set(results).found if results else study_counts(counts, graded, selection, problems)
     by_rule, lost = found.counts, found.lost
     there = {key[1] for rule, mine in by_rule.items() for key in _with_lost(mine, lost[rule])}
     if against and against not in there:

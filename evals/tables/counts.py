@@ -3,7 +3,8 @@
     python -m evals.tables.counts --graded G.parquet ... --selection S.json ... --out counts.parquet
 
 One row per selection rule, run, benchmark and problem, at the checkpoint that the rule picks; `selection` is null for the base
-model, which belongs to every rule. A run that diverged has one row per rule with `diverged_at` and no counts.
+model, which belongs to every rule. A run that diverged has one row per rule with `diverged_at` and no counts. If benchmarks share
+problems, metadata say which of them averages leave out (evals.tables.shared).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 import typer
 
 from evals.cli import run
-from evals.estimates.cells import CELL, COUNTED, CountsOf, codes, count_graded, counts_of, take
+from evals.estimates.cells import CELL, COUNTED, CountsOf, codes, count_graded, counting_elsewhere, counts_of, take
 from evals.estimates.outcomes import AT, Lost, of_files
 from evals.estimates.selection import BASE, Chosen, lost_of, read_selection, select
 from evals.io import (
@@ -32,6 +33,7 @@ from evals.io import (
     read_table,
     write_table,
 )
+from evals.tables.shared import Elsewhere, counted_elsewhere, keys_of
 
 SCHEMA = pa.schema(
     [
@@ -47,10 +49,17 @@ SCHEMA = pa.schema(
     ]
 )
 ONLY_CHECKPOINT = "only checkpoint"
+ELSEWHERE = "counted_elsewhere"
+"""Key of the metadata: benchmark -> ids of its problems that an average counts in another benchmark."""
 
 Counted = Annotated[list[Path] | None, typer.Option(help="counts of evals.tables.counts (Parquet)")]
 Graded = Annotated[list[Path] | None, typer.Option(help="graded tables (Parquet), in place of counts")]
 Selection = Annotated[list[Path] | None, typer.Option(help="checkpoint selections (JSON or Parquet) of graded tables")]
+
+Problems = Annotated[
+    list[Path] | None,
+    typer.Option(help="problem tables of the benchmarks of graded tables: averages count what they share once"),
+]
 
 
 @dataclass(frozen=True)
@@ -128,9 +137,14 @@ def read_counts(paths: Sequence[Path]) -> pa.Table:
 
 
 def study_counts(
-    counts: Sequence[Path] | None, graded: Sequence[Path] | None, selection: Sequence[Path] | None
+    counts: Sequence[Path] | None,
+    graded: Sequence[Path] | None,
+    selection: Sequence[Path] | None,
+    problems: Sequence[Path] | None = None,
 ) -> StudyCounts:
     """What a command was given: counts, or graded tables with the selections of their runs.
+
+    Counts say which problems benchmarks share; for graded tables that is found in `problems`, tables named by benchmarks.
 
     Raises:
         DataError: both or neither, or as `read_counts` and `counts_table`.
@@ -139,8 +153,17 @@ def study_counts(
         raise DataError("give either --counts, or --graded with --selection")
     if counts:
         about = {name: _without_inputs(told) for name, told in inputs_metadata(counts).items()}
-        return StudyCounts(*by_rule(read_counts(counts)), about)
-    return StudyCounts(*by_rule(counts_table(graded or [], selection or [])), inputs_metadata(graded or []))
+        told = [meta.get(ELSEWHERE, {}) for meta in inputs_metadata(counts).values()]
+        return _marked(by_rule(read_counts(counts)), about, {name: ids for one in told for name, ids in one.items()})
+    found = by_rule(counts_table(graded or [], selection or []))
+    return _marked(found, inputs_metadata(graded or []), counted_elsewhere(keys_of(problems or [])))
+
+
+def _marked(
+    found: tuple[dict[str, CountsOf], dict[str, Lost]], origin: dict[str, dict[str, Any]], elsewhere: Elsewhere
+) -> StudyCounts:
+    counts, lost = found
+    return StudyCounts({rule: counting_elsewhere(mine, elsewhere) for rule, mine in counts.items()}, lost, origin)
 
 
 def _without_inputs(told: dict[str, Any]) -> dict[str, Any]:
@@ -152,10 +175,13 @@ def main(
     graded: Annotated[list[Path], typer.Option(help="graded tables (Parquet)")],
     selection: Annotated[list[Path], typer.Option(help="checkpoint selections (JSON or Parquet)")],
     out: Annotated[Path, typer.Option(help="counts to write (Parquet)")],
+    problems: Problems = None,
 ) -> None:
     """Count correct, truncated and other samples of each run and problem."""
     table = counts_table(graded, selection)
-    write_table(table, out, {"data_hash": data_hash(table), **derived(inputs_metadata(graded))})
+    elsewhere = counted_elsewhere(keys_of(problems or []))
+    shared = {ELSEWHERE: elsewhere} if elsewhere else {}
+    write_table(table, out, {"data_hash": data_hash(table), **shared, **derived(inputs_metadata(graded))})
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ import typer
 from numpy.typing import NDArray
 
 from evals.cli import run
-from evals.estimates.cells import Counts, CountsOf, check_ks, need_samples
+from evals.estimates.cells import Counts, CountsOf, averaged, check_ks, need_samples
 from evals.estimates.outcomes import AT, Lost
 from evals.estimates.passk import pass_at_k
 from evals.io import DataError, check_table, data_hash, derived, read_table, write_table
-from evals.tables.counts import Counted, Graded, Selection, study_counts
+from evals.tables.counts import Counted, Graded, Problems, Selection, study_counts
 from evals.tables.score import AVERAGE, metrics_of
 
 SCHEMA = pa.schema(
@@ -88,7 +88,7 @@ def run_scores(counts: CountsOf, ks: Sequence[int]) -> Iterator[dict[str, Any]]:
             if len(mine) == len(benchmarks) > 1:
                 groups[AVERAGE] = list(mine.values())
             for name, items in groups.items():
-                for row in _rows(items, ks):
+                for row in _rows(averaged(items), ks):
                     yield {"model": model, "arm": arm, "benchmark": name, **row}
 
 
@@ -127,12 +127,13 @@ def main(
     counts: Counted = None,
     graded: Graded = None,
     selection: Selection = None,
+    problems: Problems = None,
     k: Annotated[list[int], typer.Option(help="k of pass@k")],
     out: Annotated[Path, typer.Option(help="scores of each run to write (Parquet)")],
 ) -> None:
     """Score every training run by itself."""
     check_ks(k)
-    study = study_counts(counts, graded, selection)
+    study = study_counts(counts, graded, selection, problems)
     need_samples(k, [item for mine in study.counts.values() for item in mine.values()])
     rows: list[dict[str, Any]] = []
     for rule, mine in study.counts.items():

@@ -5,7 +5,8 @@
 
 Majority votes (maj@k) need graded samples; for everything else the counts of evals.tables.counts are enough.
 A k larger than the samples of a benchmark gives no row there (benchmarks may have different n); a k that no
-benchmark can serve is an error. `average` is the unweighted mean over benchmarks, for the k all of them have.
+benchmark can serve is an error. `average` is the unweighted mean over benchmarks, for the k all of them have; a problem that
+several share counts in the first of them (evals.tables.shared).
 For avg_at_n, k is the number of samples per problem (null where that differs).
 """
 
@@ -20,13 +21,23 @@ import typer
 
 from evals.cli import run
 from evals.estimates.bootstrap import SeedVariance
-from evals.estimates.cells import Counts, CountsOf, check_ks, count_cells, need_samples, read_graded
+from evals.estimates.cells import (
+    Counts,
+    CountsOf,
+    averaged,
+    check_ks,
+    count_cells,
+    counting_elsewhere,
+    need_samples,
+    read_graded,
+)
 from evals.estimates.outcomes import AT, STEPS, Lost
 from evals.estimates.selection import by_rule as selection_by_rule
 from evals.estimates.selection import lost_of, read_selection, select
 from evals.estimates.stats import mean_intervals, own_seed_variance, pooled_seed_variance
 from evals.io import DataError, check_table, data_hash, derived, inputs_metadata, read_table, write_table
-from evals.tables.counts import Counted, Graded, Selection, StudyCounts, study_counts
+from evals.tables.counts import Counted, Graded, Problems, Selection, StudyCounts, study_counts
+from evals.tables.shared import counted_elsewhere, keys_of
 
 AVERAGE = "average"
 SCHEMA = pa.schema(
@@ -99,7 +110,7 @@ def score_selection(
             groups.append(benchmarks)
         for group in groups:
             present = [arm for arm in arms if all((model, arm, name) in counts for name in group)]
-            mine = {arm: [counts[model, arm, name] for name in group] for arm in present}
+            mine = {arm: averaged([counts[model, arm, name] for name in group]) for arm in present}
             name = group[0] if len(group) == 1 else AVERAGE
             for row in _score_group(mine, ks, maj_ks, rule, seed, draws):
                 yield {"model": model, "benchmark": name, **row}
@@ -209,10 +220,12 @@ def read_scores(path: Path) -> pa.Table:
     return table
 
 
-def with_votes(graded: Sequence[Path], selection: Sequence[Path]) -> StudyCounts:
+def with_votes(graded: Sequence[Path], selection: Sequence[Path], problems: Sequence[Path] = ()) -> StudyCounts:
     """The counts of graded tables with what majority votes need. Raises DataError as in `evals.estimates.cells`."""
     chosen, samples = read_selection(selection), read_graded(graded)
-    counts = {rule: count_cells(rows, votes=True) for rule, rows in select(samples, chosen).items()}
+    elsewhere = counted_elsewhere(keys_of(problems))
+    found = {rule: count_cells(rows, votes=True) for rule, rows in select(samples, chosen).items()}
+    counts = {rule: counting_elsewhere(mine, elsewhere) for rule, mine in found.items()}
     lost = {rule: lost_of(rows) for rule, rows in selection_by_rule(chosen).items()}
     return StudyCounts(counts, lost, inputs_metadata(graded))
 
@@ -222,6 +235,7 @@ def main(
     counts: Counted = None,
     graded: Graded = None,
     selection: Selection = None,
+    problems: Problems = None,
     k: Annotated[list[int], typer.Option(help="k of pass@k")],
     seed_variance: Annotated[SeedVarianceRule, typer.Option(help="whose seeds the seed variance is taken from")],
     draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
@@ -234,7 +248,8 @@ def main(
     check_ks(maj_k or [], "maj-k")
     if maj_k and not graded:
         raise DataError("--maj-k needs samples, not counts: give --graded and --selection")
-    found = with_votes(graded or [], selection or []) if maj_k else study_counts(counts, graded, selection)
+    voted = with_votes(graded or [], selection or [], problems or []) if maj_k else None
+    found = voted or study_counts(counts, graded, selection, problems)
     table = score(found.counts, found.lost, k, maj_k or [], seed_variance, seed, draws)
     metadata = {
         "data_hash": data_hash(table),

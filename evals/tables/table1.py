@@ -16,7 +16,7 @@ import typer
 from evals.cli import run
 from evals.estimates.outcomes import AT, STEPS, in_words
 from evals.io import data_hash, derived, read_metadata, write_table, write_text
-from evals.names import TABLE_1, describe_rule, in_order, percent, title
+from evals.names import TABLE_1, YOUNGER, describe_rule, in_order, marked, percent, title
 from evals.tables import paper_values
 
 SCHEMA = pa.schema(
@@ -65,16 +65,19 @@ def table_1(scores: pa.Table, paper: Mapping[str, str]) -> pa.Table:
     return pa.Table.from_pylist(sorted(rows, key=place), SCHEMA)
 
 
-def render_markdown(table: pa.Table) -> str:
-    """avg@n per arm (rows) and benchmark (columns), one block per model and selection rule."""
+def render_markdown(table: pa.Table, cutoffs: Mapping[str, str] | None = None) -> str:
+    """avg@n per arm (rows) and benchmark (columns), one block per model and selection rule.
+
+    `cutoffs`: model -> month after which it knows nothing, where that is known; younger benchmarks are marked.
+    """
     rows = [SimpleNamespace(**row) for row in table.to_pylist() if row["metric"] == "avg_at_n"]
     parts = ["# Table 1\n"]
     for model in dict.fromkeys(row.model for row in rows):
-        mine = [row for row in rows if row.model == model]
+        mine, cutoff = [row for row in rows if row.model == model], (cutoffs or {}).get(model)
         for rule in _rules(row.selection for row in mine):
             parts.append(f"## {model}, checkpoint: {describe_rule(rule)}\n")
-            parts.append(_block([row for row in mine if row.selection == rule]))
-        parts.append(_caption(mine))
+            parts.append(_block([row for row in mine if row.selection == rule], cutoff))
+        parts.append(_caption(mine, cutoff))
     return "\n".join(parts)
 
 
@@ -87,11 +90,11 @@ Row = Any
 """A row of SCHEMA whose columns are attributes."""
 
 
-def _block(rows: Sequence[Row]) -> str:
+def _block(rows: Sequence[Row], cutoff: str | None) -> str:
     benchmarks = in_order((row.benchmark for row in rows), paper_values.BENCHMARKS)
     with_paper = any(row.paper_value is not None for row in rows)
     cells = {(row.arm, row.benchmark): row for row in rows}
-    header = ["arm", "seeds", *(title(name) for name in benchmarks)]
+    header = ["arm", "seeds", *marked(benchmarks, cutoff)]
     lines = [_line(header), _line(["---"] + ["--:"] * (len(header) - 1))]
     for arm in in_order((row.arm for row in rows), TABLE_1):
         mine = [cells.get((arm, name)) for name in benchmarks]
@@ -121,7 +124,18 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _caption(rows: Sequence[Row]) -> str:
+def younger_text(benchmarks: Iterable[str], cutoff: str | None) -> str:
+    """What the mark says; nothing where there is none.
+
+    >>> younger_text(["aime24", "aime26"], "2025-05"), younger_text(["aime24"], "2025-05")
+    ("† younger than the model: problems became public after 2025-05, the model's knowledge cut-off. ", '')
+    """
+    if cutoff is None or not any(YOUNGER in text for text in marked(list(benchmarks), cutoff)):
+        return ""
+    return f"{YOUNGER} younger than the model: problems became public after {cutoff}, the model's knowledge cut-off. "
+
+
+def _caption(rows: Sequence[Row], cutoff: str | None) -> str:
     measured: dict[str, Row] = {}
     for row in rows:
         if row.estimate is not None and row.benchmark != "average":
@@ -130,6 +144,7 @@ def _caption(rows: Sequence[Row]) -> str:
         f"{title(name)} {row.n_problems} problems × " + (f"{row.k} samples" if row.k is not None else "varying samples")
         for name, row in measured.items()
     ]
+    younger = younger_text((row.benchmark for row in rows), cutoff)
     diverged = ""
     if any(getattr(row, AT, None) for row in rows):
         diverged = "Estimates are over the training seeds that finished; a diverged run has none (docs/evaluation.md). "
@@ -139,7 +154,7 @@ def _caption(rows: Sequence[Row]) -> str:
     return (
         "avg@n in per cent with 95 % intervals over problems, samples and training seeds. "
         f"{'; '.join(counts)}; per training seed. A row with one seed has an interval over problems and "
-        f"samples only, unless the seed variance is pooled. {diverged}Largest shares in any cell: truncated "
+        f"samples only, unless the seed variance is pooled. {diverged}{younger}Largest shares in any cell: truncated "
         f"{truncated:.1f} %, unparsed {unparsed:.1f} %, graders disagree {disagree:.1f} %. "
         f"Paper: {paper_values.SOURCE}.\n"
     )
@@ -153,6 +168,12 @@ def main(
     paper: Annotated[
         str, typer.Option(help="JSON: name of a model here -> which of the paper's it is (models.NAME.paper)")
     ] = "{}",
+    cutoffs: Annotated[
+        str,
+        typer.Option(
+            help="JSON: name of a model here -> month after which it knows nothing (models.NAME.knowledge_cutoff)"
+        ),
+    ] = "{}",
 ) -> None:
     """Write Table 1."""
     from evals.io import read_json
@@ -162,7 +183,7 @@ def main(
     extra = {path.stem: read_json(path) for path in metadata or []}
     origin = {"data_hash": data_hash(table), "paper": paper_values.SOURCE, **derived({"scores": read_metadata(scores)})}
     write_table(table, out, origin | extra)
-    write_text(render_markdown(table), markdown)
+    write_text(render_markdown(table, json.loads(cutoffs)), markdown)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,9 @@ ROWS = {
     "minerva": 272,
     "gsm8k": 1319,
     "hmmt_feb25": 30,
+    "aime26": 30,
+    "brumo25": 30,
+    "cmimc25": 40,
 }
 
 
@@ -147,6 +150,32 @@ def test_first_revision_is_written_and_never_replaced(tmp_path, lock):
     }
 
 
+def test_the_first_fetch_of_a_set_of_the_hub_locks_its_content(tmp_path, lock, monkeypatch):
+    """Its rows are counted before that; afterwards other texts at whatever revision are refused."""
+    copy, fetched = tmp_path / "lock.yaml", [sources.Record(f"row {i}", _problem(i)) for i in range(100)]
+    shutil.copy(lock, copy)
+    monkeypatch.setattr(sources, "read_hub", lambda spec, revision: (fetched[:99], "a" * 40))
+    with pytest.raises(DataError, match=r"has 99 rows, the lock 100"):
+        sources.load_dataset_rows("beyondaime", "hub", None, copy)
+    assert copy.read_text() == lock.read_text()
+    monkeypatch.setattr(sources, "read_hub", lambda spec, revision: (fetched, revision or "a" * 40))
+    rows = sources.load_dataset_rows("beyondaime", "hub", None, copy).rows
+    entry = locks.read_lock(copy).datasets["beyondaime"]
+    assert entry == locks.LockEntry(rows=100, content_sha256=table.content_sha256(rows), revision="a" * 40)
+    fetched[0] = sources.Record("row 0", _problem(100))
+    with pytest.raises(DataError, match="are not those of the lock"):
+        sources.load_dataset_rows("beyondaime", "hub", None, copy)
+
+
+def _problem(i: int) -> dict[str, object]:
+    return {"problem": f"What is {i} + 1?", "answer": i + 1}
+
+
+def test_a_set_of_the_hub_is_not_read_from_a_folder(data_dir, lock):
+    with pytest.raises(DataError, match="hmmt_nov25: this data set is read from the hub only"):
+        sources.load_dataset_rows("hmmt_nov25", "directory", data_dir, lock)
+
+
 def run_prepare(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "asymgrpo.tasks.prepare", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
@@ -203,5 +232,5 @@ def test_benchmarks_load_with_the_papers_sample_counts():
     loaded = {name: asymgrpo.tasks.benchmarks.load(name) for name in asymgrpo.tasks.benchmarks.BENCHMARKS}
     paper = {name: b.paper_samples for name, b in loaded.items() if b.paper_samples}
     assert paper == {"math500": 5, "olympiadbench": 5, "aime24": 10, "aime25": 10, "amc23": 10}
-    with pytest.raises(DataError, match="unknown benchmark 'aime26'"):
-        asymgrpo.tasks.benchmarks.load("aime26")
+    with pytest.raises(DataError, match="unknown benchmark 'aime99'"):
+        asymgrpo.tasks.benchmarks.load("aime99")

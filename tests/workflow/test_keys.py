@@ -68,6 +68,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "models.template": ({"models": {"tiny": {"template": "plain_boxed"}}}, ALL_TRAINED),
     "models.hub_id": ({"models": {"tiny": {"hub_id": "x/y"}}}, NOTHING),  # this model does not come from there
     "models.spec": ({"models": {"tiny": {"spec": {"seed": 1}}}}, {"base_model": 1, **ALL_TRAINED}),
+    "models.knowledge_cutoff": ({"models": {"tiny": {"knowledge_cutoff": "2025-05"}}}, {"table1": 1}),
     "models.paper": ({"models": {"tiny": {"paper": "Qwen3-4B"}}}, {"table1": 1}),
     "models.train": ({"models": {"tiny": {"train": {"steps": 3}}}}, TRAINED),
     "models.evaluation": ({"models": {"tiny": {"evaluation": {"temperature": 0.5}}}}, SAMPLED),

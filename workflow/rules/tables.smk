@@ -11,6 +11,7 @@ rule counts:
         image_content=IMAGE_CONTENT["report"],
         graded=lambda w: common.graded_files(PATHS, STUDY, w.part),
         selection=lambda w: common.selections(PATHS, STUDY, w.part),
+        problems=expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks),
     output:
         PATHS.counts,
     log:
@@ -32,7 +33,7 @@ rule counts:
         ],
     shell:
         "{PYTHON_IN[report]} evals.tables.counts --settings {params.settings:q} --graded @{params.lists[0]:q} --selection @{params.lists[1]:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        " --problems {input.problems:q} --out {output:q} > {log:q} 2>&1"
 
 
 # scores: the arms of Table 1. analyses: the same estimates for every arm, beside Table 1 and without influence on it.
@@ -84,10 +85,12 @@ rule table1:
         runtime=growing(10),
     params:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.table1}.parquet"]),
-        paper=common.paper_option(STUDY),
+        stated=" ".join(
+            filter(None, [common.paper_option(STUDY), common.cutoffs_option(STUDY)])
+        ),
     shell:
         "{PYTHON_IN[report]} evals.tables.table1 --settings {params.settings:q} --scores {input.scores:q}"
-        " {params.paper} --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+        " {params.stated} --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 # differences: all pairs of Table 1's arms. analysis_differences: every arm against GRPO.
