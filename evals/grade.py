@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
+from asymgrpo.content import data_hash
 from asymgrpo.lean import arrow_alone
 from asymgrpo.study.agreement import require
 from asymgrpo.study.outcome import stated
@@ -24,7 +25,6 @@ from evals.estimates.outcomes import RUN, outcome_of
 from evals.io import (
     DataError,
     check_table,
-    data_hash,
     provenance,
     read_metadata,
     read_table,

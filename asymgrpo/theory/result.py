@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from asymgrpo.content import data_hash
 from asymgrpo.errors import InputError
 from asymgrpo.files import write_table
 from asymgrpo.method.arm import Arm
@@ -56,7 +57,9 @@ def main(
     acts, like = told_apart(arms, group)
     if GRPO.name not in acts:
         raise InputError(f"--settings: {GRPO.name} is not among the arms, and differences are taken from it; add it.")
-    write_table(as_table(rows(acts, theory)), out, derived({}) | {"settings": asked, "acts_like": like})
+    table = as_table(rows(acts, theory))
+    origin = {"data_hash": data_hash(table), **derived({}), "settings": asked, "acts_like": like}
+    write_table(table, out, origin)
 
 
 def read(asked: Mapping[str, Any]) -> tuple[dict[str, Arm], Theory, int]:

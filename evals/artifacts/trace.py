@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from asymgrpo.content import data_hash
 from asymgrpo.study.agreement import require_within
 from asymgrpo.study.layout import CONFIGURATION, COUNTS
 from asymgrpo.study.settings import Settings, SettingsError, plan_of
@@ -30,7 +31,7 @@ from evals.artifacts.trace_run import BASE, Findings, check_run, check_samples
 from evals.cli import run
 from evals.estimates.cells import Counts, averaged, check_ks, count_cells, counting_elsewhere, read_graded
 from evals.estimates.selection import lost_of, read_selection, select
-from evals.io import DataError, data_hash, read_json, read_metadata, read_object, read_table
+from evals.io import DataError, read_json, read_metadata, read_object, read_table
 from evals.tables.compare import problems_of
 from evals.tables.score import AVERAGE
 from evals.tables.shared import Elsewhere, counted_elsewhere, keys_of

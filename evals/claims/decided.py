@@ -16,11 +16,12 @@ import pandas as pd
 import pyarrow as pa
 import typer
 
+from asymgrpo.content import data_hash
 from evals.claims.decide import BASE, Conclusion, Decision, Effect, Measured, decide, effect
 from evals.claims.measures import MEASURES, TRAINING, arms_of, measure_runs
 from evals.claims.table import CLAIMS, Claim, Contrast
 from evals.estimates.outcomes import finished, of_frame
-from evals.io import DataError, data_hash, derived, inputs_metadata, write_table, write_text
+from evals.io import DataError, derived, inputs_metadata, write_table, write_text
 from evals.names import describe_rule, rule_to_show, title
 from evals.tables.run_scores import read_run_scores
 

@@ -20,10 +20,11 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from asymgrpo.content import data_hash
 from asymgrpo.method.arms import ARMS
 from asymgrpo.study.settings import BASE
 from evals import asked
-from evals.io import data_hash, replace_atomically, sha256_file, write_json
+from evals.io import replace_atomically, sha256_file, write_json
 
 mpl.use("Agg")
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import typer
 from numpy.typing import NDArray
 
+from asymgrpo.content import data_hash
 from asymgrpo.study.layout import CONFIGURATION
 from asymgrpo.study.settings import TRAINING_SETS
 from evals.cli import run
@@ -28,7 +29,7 @@ from evals.estimates.cells import COLUMNS as GRADED
 from evals.estimates.cells import Counts, CountsOf, averaged, check_ks, need_samples
 from evals.estimates.outcomes import Lost
 from evals.estimates.stats import holm, paired_differences
-from evals.io import DataError, data_hash, derived, read_json, read_schema, write_table
+from evals.io import DataError, derived, read_json, read_schema, write_table
 from evals.names import TABLE_1, in_order, percent, title
 from evals.tables.counts import Counted, Graded, Problems, Selection, StudyCounts, study_counts
 from evals.tables.score import AVERAGE, SeedVarianceRule, metrics_of, seed_variances

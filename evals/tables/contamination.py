@@ -22,9 +22,10 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
+from asymgrpo.content import data_hash
 from asymgrpo.tasks.table import read_problems
 from evals.cli import run
-from evals.io import DataError, data_hash, derived, inputs_metadata, read_table, table_metadata, write_table, write_text
+from evals.io import DataError, derived, inputs_metadata, read_table, table_metadata, write_table, write_text
 from evals.tables.shared import FIGURE, WITHHELD, keys_of, normalise_problem, shared_problems
 
 GRAM = 5

@@ -17,9 +17,10 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
+from asymgrpo.content import data_hash
 from evals.cli import run
 from evals.estimates.cells import Counts, check_ks, count_cells, need_samples, read_graded
-from evals.io import DataError, data_hash, derived, inputs_metadata, read_metadata, read_table, write_table, write_text
+from evals.io import DataError, derived, inputs_metadata, read_metadata, read_table, write_table, write_text
 from evals.names import percent
 from evals.tables.compare import Settings, compare_arms
 from evals.tables.score import SeedVarianceRule, score_selection

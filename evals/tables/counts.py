@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
+from asymgrpo.content import data_hash
 from evals.cli import run
 from evals.estimates.cells import CELL, COUNTED, CountsOf, codes, count_graded, counting_elsewhere, counts_of, take
 from evals.estimates.outcomes import AT, Lost, of_files
@@ -27,7 +28,6 @@ from evals.io import (
     DataError,
     check_table,
     concatenated,
-    data_hash,
     derived,
     inputs_metadata,
     read_table,

@@ -17,11 +17,12 @@ import pyarrow as pa
 import typer
 from numpy.typing import NDArray
 
+from asymgrpo.content import data_hash
 from evals.cli import run
 from evals.estimates.cells import Counts, CountsOf, averaged, check_ks, need_samples
 from evals.estimates.outcomes import AT, Lost
 from evals.estimates.passk import pass_at_k
-from evals.io import DataError, check_table, data_hash, derived, read_table, write_table
+from evals.io import DataError, check_table, derived, read_table, write_table
 from evals.tables.counts import Counted, Graded, Problems, Selection, study_counts
 from evals.tables.score import AVERAGE, metrics_of
 

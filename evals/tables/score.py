@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from asymgrpo.content import data_hash
 from evals.cli import run
 from evals.estimates.bootstrap import SeedVariance
 from evals.estimates.cells import (
@@ -35,7 +36,7 @@ from evals.estimates.outcomes import AT, STEPS, Lost
 from evals.estimates.selection import by_rule as selection_by_rule
 from evals.estimates.selection import lost_of, read_selection, select
 from evals.estimates.stats import mean_intervals, own_seed_variance, pooled_seed_variance
-from evals.io import DataError, check_table, data_hash, derived, inputs_metadata, read_table, write_table
+from evals.io import DataError, check_table, derived, inputs_metadata, read_table, write_table
 from evals.tables.counts import Counted, Graded, Problems, Selection, StudyCounts, study_counts
 from evals.tables.shared import counted_elsewhere, keys_of
 

@@ -13,9 +13,10 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
+from asymgrpo.content import data_hash
 from evals.cli import run
 from evals.estimates.outcomes import AT, STEPS, in_words
-from evals.io import data_hash, derived, read_metadata, write_table, write_text
+from evals.io import derived, read_metadata, write_table, write_text
 from evals.names import TABLE_1, YOUNGER, describe_rule, in_order, marked, percent, title
 from evals.tables import paper_values
 

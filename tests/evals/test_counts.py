@@ -17,12 +17,13 @@ import evals.tables.compare
 import evals.tables.counts
 import evals.tables.run_scores
 import evals.tables.score
+from asymgrpo.content import data_hash
 from asymgrpo.study import agreement, settings
 from asymgrpo.study.outcome import Diverged, stated
 from evals import asked
 from evals.cli import listed, understood
 from evals.estimates.cells import CELL, GRADED, cells_of
-from evals.io import DataError, check_table, data_hash, read_metadata, read_table, write_json, write_table
+from evals.io import DataError, check_table, read_metadata, read_table, write_json, write_table
 from evals.tables.counts import SCHEMA, counts_table
 from evals.tables.score import SeedVarianceRule
 

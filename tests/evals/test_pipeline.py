@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from asymgrpo.content import data_hash
 from evals.estimates.cells import count_cells, read_graded
 from evals.estimates.passk import pass_at_k
-from evals.io import DataError, data_hash, read_json, read_metadata, read_table, write_json, write_table
+from evals.io import DataError, read_json, read_metadata, read_table, write_json, write_table
 from evals.select import select_step
 from evals.tables.table1 import render_markdown
 

@@ -10,13 +10,14 @@ import pytest
 from made_up import BENCHMARKS, EVERY_ARM, LOST, SEEDS, write_study
 from test_figures import MODULES, draw
 
+from asymgrpo.content import data_hash
 from evals.artifacts import compare_results
 from evals.claims.decided import render
 from evals.claims.table import CLAIMS
 from evals.estimates.outcomes import of_files
 from evals.estimates.selection import by_rule, lost_of, read_selection
 from evals.figures import series
-from evals.io import DataError, data_hash, read_json, read_metadata, read_table
+from evals.io import DataError, read_json, read_metadata, read_table
 from evals.report import results_page
 from evals.report.page import render as render_page
 from evals.report.results import read_results

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asymgrpo.content import data_hash
 from asymgrpo.errors import InputError
 from asymgrpo.method.arm import Arm
 from asymgrpo.method.arms import ARMS, get_arm
@@ -21,7 +22,7 @@ from asymgrpo.theory import result
 from asymgrpo.theory.acts import acts_of
 from asymgrpo.theory.policy import log_softmax, sample_counts
 from asymgrpo.theory.study import Draws, make_prompts, train
-from evals.io import data_hash, read_metadata, read_table
+from evals.io import read_metadata, read_table
 
 PROMPTS, ANSWERS, GROUP = 24, 12, 8
 ORDER = ("asymgrpo", "positive_only", "grpo", "reinforce", "negative_only")
