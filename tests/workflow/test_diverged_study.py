@@ -1,6 +1,7 @@
 """A study of which one arm diverges is finished, and every file made of it says so."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -74,7 +75,8 @@ def test_the_report_has_it(results):
     assert "REINFORCE, seed 0: the" in page
     assert "1 finished of 2 planned" in page
     assert "diverged (1 of 1 seeds, step 1)" in page
-    assert "NaN" not in page.split("<script")[0]
+    text = re.sub(r"base64,[^\"')]*", "", page.split("<script")[0])  # a picture's letters may spell anything
+    assert "NaN" not in text
 
 
 def test_it_is_done(results):
