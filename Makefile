@@ -10,13 +10,15 @@ export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 endif
 
-.PHONY: reproduce test lint docs lock peers vllm accept gpu-wheels gpu-sources gpu-desk clean
+.PHONY: reproduce test lint docs lock peers bench vllm accept gpu-wheels gpu-sources gpu-desk clean
 
 reproduce: .venv/.complete
-	.venv/bin/snakemake all report
+	ASYMGRPO_PROGRESS=1 .venv/bin/snakemake all report
 	@$(PY) -m workflow.finish results
 
-test: .venv/.complete lint
+test: .venv/.complete
+	@$(PY) tests/announce.py
+	@$(MAKE) --no-print-directory lint
 	$(PY) -m pytest
 
 lint: .venv/.complete
@@ -26,10 +28,11 @@ lint: .venv/.complete
 	.venv/bin/mypy
 	$(PY) -m workflow.lint
 
-# What is made from the code and committed: docs/keys.md and config/schema.json, from the fields of a configuration.
+# What is made from the code and committed: docs/keys.md and config/schema.json, docs/commands.md, the tables of docs/method.md.
 docs: .venv/.complete
 	$(PY) -m asymgrpo.study --write
 	$(PY) -m asymgrpo --markdown > docs/commands.md
+	$(PY) tests/method/doc_tables.py
 
 # torch first and with its own dependencies: they differ between its CPU and its CUDA wheel, the rest does not.
 # Last, the command `asymgrpo`, by the setuptools of the lock; the checkout stays what is imported.
@@ -37,10 +40,10 @@ docs: .venv/.complete
 .venv/.complete: requirements/cpu.lock pyproject.toml
 	@command -v python3.11 > /dev/null || command -v python3 > /dev/null || { echo "Python 3.11 or newer is needed"; exit 1; }
 	[ -d .venv ] || $$(command -v python3.11 || command -v python3) -m venv .venv
-	.venv/bin/pip install --quiet --upgrade pip
-	.venv/bin/pip install --quiet "$$(grep '^torch==' requirements/cpu.lock)"
-	.venv/bin/pip install --quiet --no-deps --requirement requirements/cpu.lock
-	.venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .
+	.venv/bin/pip install --quiet --quiet --upgrade pip
+	.venv/bin/pip install --quiet --quiet "$$(grep '^torch==' requirements/cpu.lock)"
+	.venv/bin/pip install --quiet --quiet --no-deps --requirement requirements/cpu.lock
+	.venv/bin/pip install --quiet --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 # Optional: rollouts by vLLM. Its lock holds only what it adds to cpu.lock; torchvision and its like, which it names and does not
@@ -48,7 +51,7 @@ docs: .venv/.complete
 vllm: .venv/.vllm
 
 .venv/.vllm: .venv/.complete requirements/vllm.lock
-	.venv/bin/pip install --quiet --no-deps --requirement requirements/vllm.lock
+	.venv/bin/pip install --quiet --quiet --no-deps --requirement requirements/vllm.lock
 	touch $@
 
 # Does this machine compute what asymgrpo believes? On a GPU, or with ACCEPT="--size tiny" on a CPU; results-accept/machine.json.
@@ -80,12 +83,16 @@ gpu-desk: .venv/.vllm .venv-gpu/.complete
 
 .venv-gpu/.complete: requirements/gpu.lock
 	[ -d .venv-gpu ] || .venv/bin/python -m venv .venv-gpu
-	.venv-gpu/bin/pip install --quiet --no-deps --require-hashes --requirement requirements/gpu.lock
+	.venv-gpu/bin/pip install --quiet --quiet --no-deps --require-hashes --requirement requirements/gpu.lock
 	touch $@
 
 # Published trainers, to compare formulas (tests/method/peers) and speed (benchmarks/step_time.py) with.
 peers: .venv/.complete
 	$(PY) tests/method/peers/record.py
+
+# benchmarks/README.md says what is measured. Keep the machine quiet.
+bench: .venv/.complete peers
+	$(PY) -m benchmarks.step_time compare --model results/models/tiny/base --problems results/data/train.parquet
 
 clean:
 	rm -rf results checkpoints .snakemake

@@ -7,7 +7,8 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
-from asymgrpo.study import layout, settings, stored
+from asymgrpo.errors import ArmError
+from asymgrpo.study import layout, settings, stored, user_arms
 from asymgrpo.study.config import ConfigError
 from containers import enter, host
 from evals.io import DataError
@@ -25,10 +26,12 @@ configfile: host.of_project("config/default.yaml")
 try:
     read_once(workflow.overwrite_configfiles)
     BUNDLE = bundle.bundle_of(GIVEN)
+    if not workflow.remote_exec:
+        user_arms.add_sources(config, workflow.overwrite_configfiles)
     GIVEN_OR_STORED = bundle.configuration(BUNDLE, config, GIVEN) if BUNDLE else config
     STUDY = load(frozen.configuration(GIVEN_OR_STORED, workflow.remote_exec))
     PLAN = settings.plan_of(STUDY)
-except (ConfigError, DataError) as error:
+except (ConfigError, ArmError, DataError) as error:
     raise WorkflowError(str(error)) from None
 
 PATHS = layout.Layout(STUDY)
@@ -42,7 +45,8 @@ STALE = stale.Stale(workflow)
 IMAGES = enter.Images(STUDY)
 PYTHON = host.python()  # on the host: only for what must be there
 PYTHON_IN = enter.prefixes(STUDY, IMAGES)  # in an image, if there are containers
-IMAGE = {image: IMAGES.inputs(image) for image in enter.IMAGES}
+PROOF = enter.Proof(PYTHON_IN)
+IMAGE_CONTENT = {image: IMAGES.inputs(image) for image in enter.NAMES}
 LAUNCH = launch.prefix(STUDY)
 
 # Nothing is written while this file is read: a dry run, or a call that finds the folder locked, leaves every result as it is.
@@ -74,6 +78,7 @@ else:
     include: "workflow/rules/cost.smk"
 
 
+include: "workflow/rules/theory.smk"
 include: "workflow/rules/controls.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
@@ -85,6 +90,7 @@ include: "workflow/rules/cluster.smk"
 rule all:
     default_target: True
     input:
+        THEORY,
         rules.controls.input,
         rules.tables.input,
         rules.figures.input,

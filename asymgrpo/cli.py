@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         meant = f" Did you mean {close[0]!r}?" if close else ""
-        console.say_error(f"{name!r} is no command of asymgrpo.{meant} It has {', '.join(COMMANDS)}.")
+        console.say_error(f"{name!r} is not a command of asymgrpo.{meant} It has {', '.join(COMMANDS)}.")
         sys.exit(EXIT_WRONG_INPUT)
     _start(COMMANDS[name], others)
 

@@ -39,6 +39,13 @@ STUDY = (
         checkout="config/default.yaml",
     ),
     Command(
+        "theory",
+        "asymgrpo.theory",
+        "Compute what each arm does exactly, and train all arms on softmax policies of a few answers.",
+        "--settings theory.json --out theory.parquet",
+        extra="train",
+    ),
+    Command(
         "config",
         "asymgrpo.study",
         "Explain a key of the configuration: sentence, type, default, what a change makes again.",
@@ -56,7 +63,7 @@ STUDY = (
     Command(
         "settings",
         "workflow.asked",
-        "Print the settings that a study asks of one result, for the steps below.",
+        "Print the settings that a study asks of one result: asked.json and run.json of the steps below.",
         "results --model tiny --arm base --benchmark chain2",
     ),
 )
@@ -103,7 +110,7 @@ STEPS = (
         "regrade",
         "evals.grade",
         "Grade samples, or graded samples again, and print every verdict that changed.",
-        "--samples results/graded/tiny/base/seed0.parquet --problems results/data/chain2.parquet "
+        "--samples results/graded/tiny/base/seed0.parquet --problems results/data/chain*.parquet "
         "--previous results/graded/tiny/base/seed0.parquet --out again.parquet",
     ),
     Command(
@@ -124,11 +131,17 @@ STEPS = (
 )
 RESULTS = (
     Command(
+        "counts",
+        "evals.tables.counts",
+        "Count the correct, truncated and other samples of each run and problem.",
+        "--graded results/graded/tiny/grpo/seed0.parquet --selection results/runs/tiny/grpo/seed0/selection.json "
+        "--out counts.parquet",
+    ),
+    Command(
         "score",
         "evals.tables.score",
-        "Estimate avg@n, pass@k and maj@k with intervals from graded samples.",
-        "--graded results/graded/tiny/grpo/seed0.parquet --selection results/runs/tiny/grpo/seed0/selection.json "
-        "--k 1 2 4 --seed-variance pooled --draws 10000 --seed 2604 --out scores.parquet",
+        "Estimate avg@n, pass@k and maj@k with intervals.",
+        "--counts counts.parquet --k 1 2 4 --seed-variance pooled --draws 10000 --seed 2604 --out scores.parquet",
     ),
     Command(
         "compare",
@@ -173,7 +186,7 @@ ARTIFACTS = (
         "trace",
         "evals.artifacts.trace",
         "Follow a number of Table 1 back to samples, weights and code, and check every hash on the way.",
-        "results/table1.parquet --arm asymgrpo --benchmark chain6 --metric pass_at_k --k 8 --selection validation",
+        "results/table1.parquet --arm asymgrpo --benchmark chain4 --metric pass_at_k --k 8 --selection validation",
     ),
     Command(
         "bundle",

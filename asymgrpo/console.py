@@ -50,7 +50,7 @@ def run(*commands: Callable[..., None], arguments: Callable[[Sequence[str]], lis
 
 
 def _code(program: Callable[[], object]) -> int:
-    """The exit code of a program, after its error was printed; what is no error for the user keeps its traceback."""
+    """The exit code of a program, after its error was printed; an error that is not the user's keeps its traceback."""
     try:
         found = program()
         sys.stdout.flush()

@@ -16,6 +16,10 @@ class DataError(InputError):
     """Data is missing, altered, unreadable or not what was announced; the message names the file and the remedy."""
 
 
+class ArmError(InputError):
+    """An arm is unknown, wrongly changed or does nothing; the message names the key and the remedy."""
+
+
 class ModelError(InputError):
     """A model is missing, altered or not usable; the message names the file and the remedy."""
 

@@ -124,7 +124,7 @@ def machine() -> dict[str, Any]:
         "gpus": [
             _first_match(path, "Model") for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
         ],
-        "container": _container(),
+        "container": container(),
     }
 
 
@@ -136,7 +136,7 @@ def _first_match(path: str | Path, key: str) -> str | None:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), None)
 
 
-def _container() -> str | None:
+def container() -> str | None:
     """sha256 of what the image that this process runs in recorded of its content (containers/record.py); None outside of one."""
     return hashlib.sha256(CONTENT.read_bytes()).hexdigest() if CONTENT.exists() else None
 

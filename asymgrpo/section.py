@@ -115,14 +115,16 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 """Tables hold seeds in 32 bits, and file names have no sign."""
 
 
-RULES = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-"""Unknown keys, NaN and infinity are refused; the sentence below a field is its description (asymgrpo.study.keys)."""
+STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+"""Unknown keys, NaN and infinity are refused; the sentence below a field is its description (asymgrpo.study.keys).
+
+pydantic's own use_attribute_docstrings reads it, so that a reader of the code and docs/keys.md see the same words."""
 
 
 class Section(BaseModel):
     """A part of a configuration. Unknown keys, NaN and infinity are refused."""
 
-    model_config = RULES
+    model_config = STRICT
 
     @field_validator("*", mode="before")
     @classmethod
@@ -133,7 +135,7 @@ class Section(BaseModel):
 class Part(BaseModel):
     """The same for parts that a key of theirs tells apart: pydantic allows no validator on that key."""
 
-    model_config = RULES
+    model_config = STRICT
 
     @model_validator(mode="before")
     @classmethod

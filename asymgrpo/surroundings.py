@@ -1,6 +1,6 @@
-"""What libraries are told by variables before they are imported: where they may write, and what of them stays unused.
+"""Environment variables that libraries read when they are imported: where they may write, and which of their parts stay unused.
 
-One home for it: containers (containers.enter), our vLLM engine and lm-eval's all read this table. Nothing heavy is imported here.
+One home for it: containers (containers.enter), our vLLM sampler and that of lm-eval read this table. Nothing heavy is imported.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rollouts by vLLM: our engine against bare `LLM.generate` on the same requests, weight updates, and a step by phase.
+"""Rollouts by vLLM: our sampler against bare `LLM.generate` on the same requests, weight updates, and a step by phase.
 
     python -m benchmarks.rollout_throughput --out benchmarks/rollout_throughput.json
     python -m benchmarks.rollout_throughput --model results/models/smollm2/base --prompts 4 --group 4 --out ...
@@ -77,10 +77,10 @@ def build(directory: Path, prompts: int, group: int, tokens: int) -> Any:
     from asymgrpo.method.arms import get_arm
     from asymgrpo.models.load import load_model
     from asymgrpo.rollout import Limits
-    from asymgrpo.rollout.vllm_engine import VllmEngine
+    from asymgrpo.rollout.vllm_sampler import VllmSampler
     from asymgrpo.study.config import parse_section
+    from asymgrpo.training.build import micro_batches_per_update
     from asymgrpo.training.engine import Engine
-    from asymgrpo.training.train import micro_batches_per_update
     from asymgrpo.training.trainer import Problem, Trainer
     from asymgrpo.verifier import Verdict
 
@@ -98,9 +98,9 @@ def build(directory: Path, prompts: int, group: int, tokens: int) -> Any:
         Problem(f"p{i}", tuple(rng.integers(3, VOCABULARY, PROMPT_TOKENS).tolist()), "") for i in range(prompts)
     ]
     limits = Limits(PROMPT_TOKENS + tokens, train.engine_memory_fraction, verify_weights_every=0, sleeps=True)
-    sampler = VllmEngine(directory, engine.weights(), [1], "float32", limits)
+    sampler = VllmSampler(directory, engine.weights(), [1], "float32", limits)
 
-    def coin(rollouts, golds):
+    def coin(rollouts, reference_answers):
         return [Verdict.correct if sum(r.response_ids) % 2 else Verdict.wrong for r in rollouts]
 
     return Trainer(get_arm("grpo"), train, engine, sampler, coin, problems, 0)

@@ -29,15 +29,15 @@ logging.disable(logging.CRITICAL)
 from math_verify import parse, verify
 pairs = json.load(sys.stdin)
 start = time.perf_counter()
-for answer, gold in pairs:
-    verify(parse("\\\\boxed{" + gold + "}", parsing_timeout=0), parse("\\\\boxed{" + answer + "}", parsing_timeout=0),
+for answer, reference in pairs:
+    verify(parse("\\\\boxed{" + reference + "}", parsing_timeout=0), parse("\\\\boxed{" + answer + "}", parsing_timeout=0),
            timeout_seconds=0)
 print(time.perf_counter() - start)
 """
 
 
 def unique_pairs(count: int, seed: int) -> Pairs:
-    """(answer, gold) pairs without repetition and beyond the fast path."""
+    """(answer, reference answer) pairs without repetition and beyond the fast path."""
     rng = random.Random(seed)
     shapes: list[Callable[[int, int], tuple[str, str]]] = [
         lambda a, b: (rf"\dfrac{{{a}}}{{{b}}}", rf"\frac{{{a}}}{{{b}}}"),
@@ -53,10 +53,10 @@ def unique_pairs(count: int, seed: int) -> Pairs:
     pairs = []
     for index in range(count):
         a, b = rng.randint(2, 10**6), rng.randint(2, 10**6)
-        answer, gold = shapes[index % len(shapes)](a, b)
+        answer, reference = shapes[index % len(shapes)](a, b)
         if index % 2:
             answer = shapes[index % len(shapes)](a, b + 1)[0]
-        pairs.append((answer, gold))
+        pairs.append((answer, reference))
     return pairs
 
 

@@ -1,9 +1,15 @@
-"""How a job enters its image: what the image is made from, what of it the results depend on, and the prefix of a command.
+"""From a definition to the job that runs in it: what an image is made from, what of it results depend on, how a job enters it.
 
-The project's code is not in an image: the working directory is bound into it, so that an edited line needs no build. What the
-results depend on is the image's content (lock, definition, base), as a small JSON file that is known before the image is built.
-The image file is no input of a job: Snakemake would make results again whenever the file was, and `ancient` hides other reasons
-to run a job when its producer runs (9.27). Images are made before the first job instead (workflow.ready).
+1. containers/train.def, evaluate.def and report.def, with a lock from requirements/, say what is in an image; the project's code
+   is not: the working directory is bound into it, so that an edited line needs no build.
+2. `documents` collects the lines that matter. `content_text` makes of them a JSON file before anything is built; it
+   is an input of every job in the image (`Images.inputs`): results depend on what an image holds, not on its file.
+3. A rule starts its command with PYTHON_IN[word]; PURPOSES says which image that is, and `prefixes` makes the beginning.
+4. Before the first job workflow.ready.make looks which images commands enter. The rules base_image, wheels and image make the
+   missing ones, in a second call of snakemake. They are no target of the first call, because only an input is made before its
+   job, and an image file as input makes results again whenever it is rebuilt; `ancient` would prevent that, but hides other
+   reasons to run a job when its producer runs (9.27).
+5. The rule prove runs containers.proof inside each image: it fails if the image is not the one that was recorded.
 """
 
 from __future__ import annotations
@@ -25,7 +31,7 @@ from asymgrpo.training.rendezvous import INTO_CONTAINER, PER_TASK, PER_TASK_PREF
 from containers import host
 from containers.apptainer import content_of
 
-IMAGES = ("train", "evaluate", "report")
+NAMES = ("train", "evaluate", "report")
 DEFINITIONS = Path("containers")
 REPORT_LOCK = Path("requirements/report.lock")
 PURPOSES = {
@@ -79,7 +85,7 @@ class Images:
     @property
     def to_build(self) -> list[str]:
         """Images that no path is given for."""
-        return [image for image in IMAGES if self.on and image not in self.settings.images]
+        return [image for image in NAMES if self.on and image not in self.settings.images]
 
     def lock(self, image: str) -> Path:
         return REPORT_LOCK if image == "report" else self.settings.lock
@@ -194,7 +200,7 @@ def stamp(sif: Path) -> str:
 
 
 def changed_content(images: Images, image: str) -> str | None:
-    """The text that an existing content file should have, if it has another; null of a base that is not there is no change."""
+    """The text that an existing content file should have, if it has another; null for a missing base counts as none."""
     written = Path(images.content.format(image=image))
     if not written.exists():
         return None
@@ -266,6 +272,24 @@ def prefixes(study: Study, images: Images) -> dict[str, str]:
             else host.host_prefix(variables, expected)
         )
     return found
+
+
+PROVED_AS = {"train": "train", "evaluate": "sample", "report": "report"}
+"""Image -> the purpose that asks most of it: what is proved has GPUs, if any job in it has."""
+
+
+class Proof:
+    """The prefix of a command that proves an image, as a format: `f"{proof:train}"`. Only there Snakemake fills in wildcards.
+
+    >>> f"{Proof({'sample': 'python -m', 'report': 'python3 -m'}):evaluate}"
+    'python -m'
+    """
+
+    def __init__(self, prefixes: Mapping[str, str]):
+        self.prefixes = prefixes
+
+    def __format__(self, image: str) -> str:
+        return self.prefixes[PROVED_AS[image]]
 
 
 EXPECTING = f'"{EXPECTS_GPU}=${{{EXPECTS_GPU}:-1}}"'

@@ -1,4 +1,4 @@
-"""How a job on the host starts Python: what it is told by variables, and where the project lies."""
+"""How a job on the host starts Python: its environment variables, and where the project lies."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from asymgrpo import console
 from asymgrpo.files import replace_atomically, whole_directory, write_json, write_text
 from asymgrpo.study.config import Containers
 from containers.apptainer import ImageError, apptainer, run, system_of
-from containers.enter import DEFINITIONS, IMAGES, Images, documents, write_content
+from containers.enter import DEFINITIONS, NAMES, Images, documents, write_content
 
 DOCKER_IMAGE = "debian:bookworm-slim"
 """What base.def starts from, the same distribution as debootstrap's."""
@@ -103,7 +103,7 @@ def document(
 
 def content(
     settings: AboutImages,
-    image: Annotated[str, typer.Option(help=f"One of {', '.join(IMAGES)}.")],
+    image: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")],
     out: Annotated[Path, typer.Option(help="JSON file to write.")],
 ) -> None:
     """Write what of an image the results made in it depend on."""
@@ -150,7 +150,7 @@ def base(
 
 
 def build(
-    image: Annotated[str, typer.Option(help=f"One of {', '.join(IMAGES)}.")],
+    image: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")],
     base: Annotated[Path, typer.Option(help="The base's .sif.")],
     lock: Annotated[Path, typer.Option(help="Requirements with exact versions.")],
     recipe: Annotated[Path, typer.Option(help="JSON of what the image is made from (containers.enter).")],

@@ -1,4 +1,4 @@
-"""What a container really is, told from inside of it: `python -m containers.proof --content IMAGE.json --out PROOF.json`.
+"""What a container really is, found from inside it: `python -m containers.proof --content IMAGE.json --out PROOF.json`.
 
 It fails when the image is not the one that the workflow believes in, or when anything of the host is imported.
 """

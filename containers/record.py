@@ -39,7 +39,7 @@ def locked(text: str) -> dict[str, str]:
 
 
 def differences(wanted: dict[str, str], installed: dict[str, str]) -> list[str]:
-    """What an environment has otherwise than its lock, one phrase each. A local label (2.13.0+cpu) is no difference.
+    """How an environment differs from its lock, one phrase each. A local label (2.13.0+cpu) does not count.
 
     >>> differences({"torch": "2.13.0", "numpy": "2"}, {"torch": "2.13.0+cpu", "numpy": "1", "pip": "23", "six": "1"})
     ['numpy is 1, locked is 2', 'six is not in the lock']

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from asymgrpo.errors import DataError
-from asymgrpo.study.settings import Settings, SettingsError, require_for_table, selection_differences
+from asymgrpo.study.agreement import require_for_table, selection_differences
+from asymgrpo.study.settings import Settings, SettingsError
 
 _asked: Settings | None = None
 

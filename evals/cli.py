@@ -1,11 +1,31 @@
-"""How every tool here is started: as all programs (asymgrpo.console), and with lists that do not repeat the option."""
+"""How every tool here is started: as all programs (asymgrpo.console), with lists that do not repeat the option, and with @FILE
+for a list in a file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from asymgrpo import console
-from asymgrpo.study import settings
+from asymgrpo.errors import DataError
+from asymgrpo.readers import read_text
+from asymgrpo.study import agreement, settings
 from evals import asked
+
+
+def listed(arguments: Sequence[str]) -> Iterator[str]:
+    """The arguments, with the lines of FILE in place of @FILE: a command line holds 128 KiB an argument, a study any number of
+    files. Write ./@NAME for a file whose name begins so.
+
+    Raises:
+        DataError: there is no such file, or it lists nothing.
+    """
+    for argument in arguments:
+        if not argument.startswith("@"):
+            yield argument
+            continue
+        lines = [line for line in read_text(argument[1:]).split("\n") if line]
+        if not lines:
+            raise DataError(f"{argument[1:]}: lists no files; write one path on each line")
+        yield from lines
 
 
 def repeat_options(arguments: Sequence[str]) -> list[str]:
@@ -28,7 +48,8 @@ def repeat_options(arguments: Sequence[str]) -> list[str]:
 
 
 def without_settings(arguments: Sequence[str]) -> list[str]:
-    """The arguments without `--settings JSON` of a table, which every command understands (evals.asked) and none of them sees.
+    """The arguments without `--settings JSON` of a table or of counts, which every command understands (evals.asked) and none
+    of them sees.
 
     Raises:
         SettingsError: the settings cannot be read.
@@ -40,7 +61,7 @@ def without_settings(arguments: Sequence[str]) -> list[str]:
     asked.ask(None)
     if "--settings" in left and (at := left.index("--settings")) + 1 < len(left):
         found = settings.loads(left[at + 1])
-        if found.get("of") == "table":
+        if found.get("of") in agreement.DERIVED:
             asked.ask(found)
             del left[at : at + 2]
     return left
@@ -48,4 +69,9 @@ def without_settings(arguments: Sequence[str]) -> list[str]:
 
 def run(*commands: Callable[..., None]) -> NoReturn:
     """Run a command as a program, or several as its subcommands, and exit (asymgrpo.console.run)."""
-    console.run(*commands, arguments=lambda given: repeat_options(without_settings(given)))
+    console.run(*commands, arguments=understood)
+
+
+def understood(arguments: Sequence[str]) -> list[str]:
+    """A command line as typer reads it: `listed`, `without_settings`, `repeat_options`. Raises InputError as these."""
+    return repeat_options(without_settings(list(listed(arguments))))

@@ -2,9 +2,8 @@
 
     python -m evals.grade --samples S.parquet ... --problems P.parquet ... --out graded.parquet
 
-With `--previous graded.parquet` the verdicts that changed are listed. A response that ran into the token
-limit (finish_reason `length`) is `truncated` and wrong, whatever it contains; the second grader follows
-the same rule, so that the two differ only where they judge an answer differently.
+With `--previous graded.parquet` the verdicts that changed are listed. What a response that was cut is worth is the rule of
+asymgrpo.verifier.grade, as in training.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,15 +14,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
+from asymgrpo.content import data_hash
+from asymgrpo.lean import arrow_alone
+from asymgrpo.study.agreement import require
 from asymgrpo.study.outcome import stated
-from asymgrpo.study.settings import Settings, loads, require
+from asymgrpo.study.settings import Settings, loads
 from asymgrpo.study.settings import samples as samples_settings
 from evals.cli import run
 from evals.estimates.outcomes import RUN, outcome_of
 from evals.io import (
     DataError,
     check_table,
-    data_hash,
     provenance,
     read_metadata,
     read_table,
@@ -36,7 +37,7 @@ KEY = ("model", "arm", "train_seed", "step", "benchmark", "problem_id", "sample_
 FINISH_REASONS = {"stop", "length"}
 
 
-def gold_answers(problems: Iterable[str | Path]) -> dict[str, str]:
+def reference_answers(problems: Iterable[str | Path]) -> dict[str, str]:
     """problem_id -> answer over all problem tables.
 
     Raises:
@@ -44,13 +45,13 @@ def gold_answers(problems: Iterable[str | Path]) -> dict[str, str]:
     """
     from asymgrpo.tasks.table import read_problems
 
-    golds: dict[str, str] = {}
+    known: dict[str, str] = {}
     for path in problems:
         for row in read_problems(path, ("problem_id", "answer")):
             name, answer = row["problem_id"], row["answer"]
-            if golds.setdefault(name, answer) != answer:
-                raise DataError(f"{path}: problem {name} has two answers, {golds[name]!r} and {answer!r}")
-    return golds
+            if known.setdefault(name, answer) != answer:
+                raise DataError(f"{path}: problem {name} has two answers, {known[name]!r} and {answer!r}")
+    return known
 
 
 def check_samples(table: pa.Table, path: Path) -> None:
@@ -63,36 +64,31 @@ def check_samples(table: pa.Table, path: Path) -> None:
         raise DataError(f"{path}: finish_reason {odd[0]!r} is neither stop nor length; sample again with evals.sample")
 
 
-def grade_samples(samples: pa.Table, golds: dict[str, str], workers: int) -> pa.Table:
+def grade_samples(samples: pa.Table, reference_answers: dict[str, str], workers: int) -> pa.Table:
     """The sample table with answer, extracted, verdict, correct and second_correct.
 
     Args:
-        samples: one row per sample. golds: problem_id -> answer. workers: verifier processes.
+        samples: one row per sample. reference_answers: problem_id -> answer. workers: verifier processes.
 
     Raises:
-        DataError: a sample names a problem that has no gold.
+        DataError: a sample names a problem that has no reference answer.
     """
-    from asymgrpo.verifier import Verdict, extract_boxed, verify_many
-    from asymgrpo.verifier.second import second_correct
+    from asymgrpo.verifier import Verdict, extract_boxed, grade_many, second_grade, was_cut
 
     names = samples["problem_id"].to_pylist()
-    unknown = sorted(set(names) - golds.keys())
+    unknown = sorted(set(names) - reference_answers.keys())
     if unknown:
         raise DataError(
-            f"no gold answer for problem {unknown[0]} (and {len(unknown) - 1} more); "
+            f"no reference answer for problem {unknown[0]} (and {len(unknown) - 1} more); "
             "add the table that holds it to --problems"
         )
-    answers = [golds[name] for name in names]
+    answers = [reference_answers[name] for name in names]
     responses = samples["response"].to_pylist()
-    complete = [reason != "length" for reason in samples["finish_reason"].to_pylist()]
-    pairs = list(zip(responses, answers, strict=True))
-    judged = iter(verify_many([pair for pair, whole in zip(pairs, complete, strict=True) if whole], workers=workers))
-    verdicts = [next(judged) if whole else Verdict.truncated for whole in complete]
+    cut = [was_cut(reason) for reason in samples["finish_reason"].to_pylist()]
+    asked = list(zip(responses, answers, cut, strict=True))
+    verdicts = grade_many(asked, workers=workers)
     extracted = [extract_boxed(response) or "" for response in responses]
-    second = [
-        whole and bool(found) and second_correct(found, answer)
-        for whole, found, answer in zip(complete, extracted, answers, strict=True)
-    ]
+    second = [second_grade(*one) for one in asked]
     columns = {
         "answer": pa.array(answers, pa.string()),
         "extracted": pa.array(extracted, pa.string()),
@@ -131,7 +127,7 @@ def _describe_changes(changes: pa.Table, total: int) -> str:
         where = f"{row['model']} {row['arm']} {row['benchmark']} {row['problem_id']} sample {row['sample_id']}"
         lines.append(
             f"  {where}: {row['verdict_before']} -> {row['verdict_after']}"
-            f"  (answer {row['extracted']!r}, gold {row['answer']!r})"
+            f"  (answer {row['extracted']!r}, reference answer {row['answer']!r})"
         )
     return "\n".join(lines)
 
@@ -164,7 +160,7 @@ def refuse_other_samples(
 
 def main(
     samples: Annotated[list[Path], typer.Option(help="sample tables (Parquet), or graded ones to grade again")],
-    problems: Annotated[list[Path], typer.Option(help="problem tables (Parquet) with the gold answers")],
+    problems: Annotated[list[Path], typer.Option(help="problem tables (Parquet) with the reference answers")],
     out: Annotated[Path, typer.Option(help="graded table to write (Parquet)")],
     workers: Annotated[int, typer.Option(help="verifier processes")] = 1,
     settings: Annotated[
@@ -177,6 +173,7 @@ def main(
     """Grade samples with the shared verifier."""
     from asymgrpo.verifier import VERIFIER_VERSION
 
+    arrow_alone()
     asked = None if settings is None else loads(settings)
     described = [read_metadata(path) for path in samples]
     refuse_other_samples(dict(zip(samples, described, strict=True)), problems, asked)
@@ -186,7 +183,7 @@ def main(
     table = read_tables(samples)
     if table.select(KEY).group_by(KEY).aggregate([]).num_rows != table.num_rows:
         raise DataError(f"{samples[0]} and others hold the same sample twice; pass each sample file once")
-    graded = grade_samples(table, gold_answers(problems), workers)
+    graded = grade_samples(table, reference_answers(problems), workers)
     about = read_metadata(samples[0])
     ended = outcome_of(samples[0], about)
     if ended and graded.num_rows:

@@ -4,14 +4,12 @@ Reading is in asymgrpo.readers (errors for the user), writing in asymgrpo.files 
 asymgrpo.provenance; all three are at hand here too.
 """
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from asymgrpo.errors import DataError
@@ -64,15 +62,23 @@ def read_tables(paths: Iterable[str | Path], columns: Sequence[str] | None = Non
         DataError: as `read_table`, no file is given, or a column has values of two kinds.
     """
     files = list(paths)
-    if not files:
+    return concatenated(files, [read_table(path, columns) for path in files])
+
+
+def concatenated(paths: Sequence[str | Path], tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables that were read from files, as one.
+
+    Raises:
+        DataError: there is none, or a column has values of two kinds.
+    """
+    if not paths:
         raise DataError("no input file was given; name at least one Parquet file")
-    tables = [read_table(path, columns).replace_schema_metadata(None) for path in files]
     try:
-        return pa.concat_tables(tables, promote_options="permissive")
+        return pa.concat_tables([table.replace_schema_metadata(None) for table in tables], promote_options="permissive")
     except pa.ArrowException as error:
         reason = str(error).split("\n")[0]
         raise DataError(
-            f"{files[0]} and others: not tables of one kind ({reason}); write them with one version"
+            f"{paths[0]} and others: not tables of one kind ({reason}); write them with one version"
         ) from None
 
 
@@ -144,36 +150,3 @@ def inputs_metadata(paths: Iterable[str | Path]) -> dict[str, dict[str, Any]]:
             raise DataError(f"{path}: this file is given twice; pass each file once")
         named[name] = read_metadata(path)
     return named
-
-
-def data_hash(table: pa.Table) -> str:
-    """sha256 over names, types and values of the columns; row order counts, metadata and chunking do not.
-
-    >>> one = pa.table({"a": [1, 2], "b": ["x", None]})
-    >>> data_hash(one) == data_hash(pa.concat_tables([one.slice(0, 1), one.slice(1)]))
-    True
-    >>> data_hash(one) == data_hash(one.slice(0, 1))
-    False
-    """
-    digest = hashlib.sha256()
-    for name in table.column_names:
-        column = table[name].combine_chunks()
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        if pa.types.is_large_string(column.type):
-            column = column.cast(pa.string())
-        digest.update(f"{name}:{column.type}:{len(column)};".encode())
-        digest.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())
-        digest.update(_value_bytes(column))
-    return digest.hexdigest()
-
-
-def _value_bytes(column: pa.Array) -> bytes:
-    if pa.types.is_string(column.type):
-        values = [value.encode() for value in column.fill_null("").to_pylist()]
-        return np.array([len(value) for value in values], np.int64).tobytes() + b"".join(values)
-    if pa.types.is_boolean(column.type):
-        return np.packbits(column.fill_null(False).to_numpy(zero_copy_only=False)).tobytes()
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return np.ascontiguousarray(column.fill_null(0).to_numpy(zero_copy_only=False)).tobytes()
-    return repr(column.to_pylist()).encode()

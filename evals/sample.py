@@ -1,7 +1,7 @@
-"""Generate responses of one checkpoint to one benchmark, once: everything later (grading, scoring, figures) reads the file.
+"""Generate the responses of one run to its benchmarks, once: everything later (grading, scoring, figures) reads these tables.
 
-Expensive on real models, and therefore independent of the grader's code. A run's selected checkpoints may be several steps;
-each step's samples are rows of the same file.
+Expensive on real models, and therefore independent of the grader's code. One process samples all benchmarks, so that libraries,
+sampler and weights are loaded once; each benchmark has its own table, whose rows are the samples of all selected checkpoints.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import pyarrow as pa
 import typer
 
 from asymgrpo.study import outcome
-from asymgrpo.study.settings import Settings, loads, require, selection_differences, stated
+from asymgrpo.study.agreement import require, selection_differences, stated
+from asymgrpo.study.settings import Settings, loads, samples
 from evals.cli import run
 from evals.estimates.outcomes import outcome_of
 from evals.io import DataError, provenance, read_json, sha256_file, write_table
+from evals.sampled import Folder
 
 if TYPE_CHECKING:
-    from asymgrpo.rollout import RolloutEngine
+    from asymgrpo.rollout import Sampler
 
 SCHEMA = pa.schema(
     [
@@ -54,44 +56,98 @@ def sample_seed(train_seed: int, step: int, benchmark: str, problem_id: str, sam
 def main(
     settings: Annotated[
         str,
-        typer.Option(help="JSON or a file with it: all that the samples depend on (asymgrpo.study.settings.samples)"),
+        typer.Option(
+            help="JSON or a file with it: all that the samples of a run depend on (asymgrpo.study.settings.sampled), or those "
+            "of one benchmark (samples)"
+        ),
     ],
-    problems: Annotated[Path, typer.Option(help="problem table of the benchmark (Parquet)")],
+    problems: Annotated[list[Path], typer.Option(help="problem table of each benchmark (Parquet)")],
     checkpoints: Annotated[Path, typer.Option(help="base model, or a run's folder of candidates")],
-    out: Annotated[Path, typer.Option(help="sample table to write (Parquet)")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="list of the tables to write (JSON), which lie beside it; of one benchmark its table (Parquet)"
+        ),
+    ],
     selection: Annotated[Path | None, typer.Option(help="selected steps of the run (JSON); none for base")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads")] = 1,
 ) -> None:
-    """Sample one benchmark from the selected checkpoints of one run."""
+    """Sample the benchmarks that are missing from the selected checkpoints of one run."""
     import torch
 
     from asymgrpo.devices import own_device
+    from asymgrpo.lean import arrow_alone, transformers_alone
     from asymgrpo.tasks.table import read_problems
 
     own_device()  # refuses here if it must
+    transformers_alone()
+    arrow_alone()
     asked = loads(settings)
-    require(stated(problems), asked["problems"], problems, "make it again: snakemake --forcerun problems")
+    named = benchmarks_of(asked, problems)
+    for name, path in named.items():
+        require(
+            stated(path), of_benchmark(asked, name)["problems"], path, "make it again: snakemake --forcerun problems"
+        )
     torch.set_num_threads(threads)
-    rows = read_problems(problems, ("problem_id", "problem"))
     chosen = read_json(selection) if selection else []
-    ended = (
-        outcome_of(selection, chosen[0]) if selection and chosen else None
-    )  # of a diverged run no step is chosen: no rows
     steps = steps_to_sample(asked, checkpoints, selection, chosen)
-    found = list(sample_checkpoints(steps, rows, asked))
-    metadata = provenance() | {
-        "settings": asked,
-        "evaluation": {
-            **{key: asked["evaluation"][key] for key in ("temperature", "top_p", "max_tokens", "engine", "dtype")},
-            "n_samples": asked["n_samples"],
-            "template": asked["template"],
-        },
-        "problems_sha256": sha256_file(problems),
-        "weights_sha256": {str(step): weights_sha256(directory) for step, directory in steps.items()},
-    }
-    if ended:
-        metadata |= {"model": asked["model"], "arm": asked["arm"], "train_seed": asked["seed"], **outcome.stated(ended)}
-    write_table(pa.Table.from_pylist(found, SCHEMA), out, metadata)
+    about = describe(asked, named, steps, selection, chosen)
+    folder = Folder(out, checkpoints, selection) if asked["of"] == "sampled" else None
+    missing = folder.missing(about) if folder else list(named)
+    rows = {name: read_problems(named[name], ("problem_id", "problem")) for name in missing}
+    models = Checkpoints(steps, asked)
+    for part in rows.values():
+        models.check_lengths(part)
+    for name, part in rows.items():
+        found = pa.Table.from_pylist(models.sample(part, of_benchmark(asked, name)), SCHEMA)
+        write_table(found, folder.table(name) if folder else out, provenance() | about[name])
+    if folder:
+        folder.write_list(asked, named)
+
+
+def benchmarks_of(asked: Settings, problems: Sequence[Path]) -> dict[str, Path]:
+    """Benchmark -> its problem table, by what the tables state of themselves; of one benchmark its only table.
+
+    Raises:
+        DataError: a benchmark has no table, or a table is of no benchmark.
+    """
+    if asked["of"] != "sampled":
+        names, found = [asked["benchmark"]], [(asked["benchmark"], path) for path in problems]
+    else:
+        names, found = list(asked["benchmarks"]), [((stated(path) or {}).get("dataset"), path) for path in problems]
+    if sorted(names) != sorted(str(name) for name, _ in found):
+        given = ", ".join(f"{path} of {name or 'nobody knows what'}" for name, path in found)
+        raise DataError(f"--problems: give one table of each of {', '.join(names)}; there is {given}")
+    return {str(name): path for name, path in found}
+
+
+def of_benchmark(asked: Settings, name: str) -> Settings:
+    """Settings of the samples of one benchmark, out of those of all of a run."""
+    return samples(asked, name) if asked["of"] == "sampled" else asked
+
+
+def describe(
+    asked: Settings,
+    problems: Mapping[str, Path],
+    steps: Mapping[int, Path],
+    selection: Path | None,
+    chosen: Sequence[dict[str, Any]],
+) -> dict[str, dict[str, Any]]:
+    """Benchmark -> what its table states: settings, and hashes of problems and weights; provenance comes on top."""
+    ended = outcome_of(selection, chosen[0]) if selection and chosen else None
+    weights = {str(step): weights_sha256(directory) for step, directory in steps.items()}
+    run_of = {"model": asked["model"], "arm": asked["arm"], "train_seed": asked["seed"]}
+    found = {}
+    for name, path in problems.items():
+        one = of_benchmark(asked, name)
+        evaluation = {key: one["evaluation"][key] for key in ("temperature", "top_p", "max_tokens", "engine", "dtype")}
+        found[name] = {
+            "settings": one,
+            "evaluation": {**evaluation, "n_samples": one["n_samples"], "template": one["template"]},
+            "problems_sha256": sha256_file(path),
+            "weights_sha256": weights,
+        } | (run_of | outcome.stated(ended) if ended else {})
+    return found
 
 
 def steps_to_sample(
@@ -122,48 +178,76 @@ def steps_to_sample(
     return {step: checkpoints / f"step{step:06d}" for step in sorted({row["step"] for row in chosen} - {None})}
 
 
-def sample_checkpoints(
-    steps: Mapping[int, Path], problems: Sequence[dict[str, Any]], asked: Settings
-) -> Iterator[dict[str, Any]]:
-    """Rows of SCHEMA of all checkpoints of one run, which one engine takes in turn; all are looked at before it starts.
+class Checkpoints:
+    """The selected checkpoints of one run, which one sampler takes in turn; all are looked at before it starts.
 
     Raises:
-        ModelError: a checkpoint is not usable. DataError: the checkpoints are not of one model, or as in `sample_checkpoint`.
+        ModelError: a checkpoint is not usable. DataError: the checkpoints are not of one model.
     """
-    from asymgrpo.models.checks import check_model, end_tokens
-    from asymgrpo.models.directory import load_tokenizer
-    from asymgrpo.models.load import read_shape
-    from asymgrpo.rollout.engines import engine_from_directory
 
-    evaluation, tokenizers, kinds = asked["evaluation"], {}, []
-    for step, directory in steps.items():
-        check_model(directory, asked["template"], evaluation["engine"])
-        tokenizers[step] = load_tokenizer(directory)
-        check_lengths(directory, problems, asked["template"], tokenizers[step], evaluation["max_tokens"])
-        shape = {key: value for key, value in vars(read_shape(directory)).items() if key not in NO_SHAPE}
-        kinds.append((shape, end_tokens(directory, tokenizers[step], None)))
-        if kinds[-1] != kinds[0]:
-            raise DataError(
-                f"{directory}: its config.json or end tokens are not those of step {next(iter(steps))} of the same run; "
-                "train it again"
+    def __init__(self, steps: Mapping[int, Path], asked: Settings):
+        """`steps`: step -> folder of weights; none of a diverged run."""
+        from asymgrpo.models.checks import check_model, end_tokens
+        from asymgrpo.models.directory import load_tokenizer
+        from asymgrpo.models.load import read_shape
+
+        self.steps, self.template, self.evaluation = steps, asked["template"], asked["evaluation"]
+        self.tokenizers: dict[int, Any] = {}
+        self.sampler: Sampler | None = None
+        self.loaded: int | None = None
+        kinds = []
+        for step, directory in steps.items():
+            check_model(directory, self.template, self.evaluation["engine"])
+            self.tokenizers[step] = load_tokenizer(directory)
+            shape = {key: value for key, value in vars(read_shape(directory)).items() if key not in NO_SHAPE}
+            kinds.append((shape, end_tokens(directory, self.tokenizers[step], None)))
+            if kinds[-1] != kinds[0]:
+                raise DataError(
+                    f"{directory}: its config.json or end tokens are not those of step {next(iter(steps))} of the same run; "
+                    "train it again"
+                )
+
+    def check_lengths(self, problems: Sequence[dict[str, Any]]) -> None:
+        """Raises DataError when a prompt and its longest response exceed the positions of a checkpoint."""
+        for step, directory in self.steps.items():
+            check_lengths(directory, problems, self.template, self.tokenizers[step], self.evaluation["max_tokens"])
+
+    def sample(self, problems: Sequence[dict[str, Any]], asked: Settings) -> list[dict[str, Any]]:
+        """Rows of SCHEMA of one benchmark (`asked`: its settings), in the order of steps, whichever was sampled first.
+
+        The checkpoint whose weights are loaded comes first, which saves loading them once for each further benchmark.
+        Raises DataError as in `sample_checkpoint`.
+        """
+        rows = {}
+        for step in sorted(self.steps, key=lambda step: step != self.loaded):
+            rows[step] = list(
+                sample_checkpoint(self.steps[step], self._sampler(step), self.tokenizers[step], problems, asked, step)
             )
-    engine = None
-    for step, directory in steps.items():
-        engine = engine_from_directory(
-            evaluation["engine"], directory, tokenizers[step], evaluation["dtype"], earlier=engine
-        )
-        yield from sample_checkpoint(directory, engine, tokenizers[step], problems, asked, step)
+        return [row for step in self.steps for row in rows[step]]
+
+    def _sampler(self, step: int) -> Sampler:
+        """The sampler with the weights of a step."""
+        from asymgrpo.rollout.samplers import sampler_from_directory
+
+        if self.sampler is None or self.loaded != step:
+            name, dtype = self.evaluation["engine"], self.evaluation["dtype"]
+            self.loaded = None
+            self.sampler = sampler_from_directory(
+                name, self.steps[step], self.tokenizers[step], dtype, earlier=self.sampler
+            )
+            self.loaded = step
+        return self.sampler
 
 
 def sample_checkpoint(
     directory: Path,
-    engine: RolloutEngine,
+    sampler: Sampler,
     tokenizer: Any,
     problems: Sequence[dict[str, Any]],
     asked: Settings,
     step: int,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of SCHEMA: every problem, every sample, by an engine that has the weights of `directory`.
+    """Rows of SCHEMA: every problem, every sample, by a sampler that has the weights of `directory`.
 
     Raises:
         DataError: the weights give log-probabilities that are not finite.
@@ -184,7 +268,7 @@ def sample_checkpoint(
             ids = tokenizer(render(template, problem["problem"], tokenizer), add_special_tokens=False)["input_ids"]
             key = (identity["train_seed"], identity["step"], identity["benchmark"], problem["problem_id"])
             requests.append(Request(tuple(ids), tuple(sample_seed(*key, i) for i in range(n_samples))))
-        groups = engine.generate(requests, evaluation["temperature"], evaluation["top_p"], evaluation["max_tokens"])
+        groups = sampler.generate(requests, evaluation["temperature"], evaluation["top_p"], evaluation["max_tokens"])
         for problem, group in zip(part, groups, strict=True):
             if not all(math.isfinite(x) for rollout in group for x in rollout.logprobs):
                 raise DataError(

@@ -17,8 +17,8 @@ from asymgrpo.cli import OURS, ROOT, document, listing
 from asymgrpo.commands import COMMANDS
 from asymgrpo.console import run
 from asymgrpo.errors import EXIT_FAILED, EXIT_PREEMPTED, EXIT_WRONG_INPUT, FailedError, InputError, Preempted
-from tests.project_files import project_files
-from tests.started import started
+from tests.helpers.project_files import project_files
+from tests.helpers.started import started
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 HEAVY = {"torch", "transformers", "deepspeed", "vllm", "snakemake", "datasets"}
@@ -83,6 +83,23 @@ def test_examples_use_options_that_exist(help_pages, name):
         assert re.search(rf"{option}\b(?!-)", page), f"{name} has no {option}"
 
 
+def test_no_program_reads_its_options_in_another_way():
+    """asymgrpo.console.run reads options and says errors; only it, the list of commands and what passes a command on see argv."""
+    found = set()
+    for path in (path for room in ("asymgrpo", "evals", "workflow") for path in ROOT.glob(f"{room}/**/*.py")):
+        text = path.read_text(encoding="utf-8")
+        if re.search(r"argparse|sys\.argv|typer\.(run|Typer)\(", text):
+            found.add(str(path.relative_to(ROOT)))
+    assert found == {
+        "asymgrpo/console.py",
+        "asymgrpo/cli.py",
+        "asymgrpo/training/rendezvous.py",  # the command of a rank
+        "asymgrpo/verifier/worker.py",  # two numbers from its pool; an import of typer would slow every start
+        "evals/figures/__main__.py",  # several figures' options in one command line
+        "workflow/finish.py",  # the last line of make reproduce
+    }
+
+
 def test_every_program_that_a_person_starts_is_listed():
     """A module with a main is a command, or the workflow, the Makefile or another module starts it, or it is a figure."""
     started_by = [
@@ -108,7 +125,7 @@ def test_every_program_that_a_person_starts_is_listed():
 def test_an_unknown_command_names_the_known_ones():
     done = asymgrpo("traec")
     assert (done.returncode, done.stdout) == (EXIT_WRONG_INPUT, "")
-    assert done.stderr.startswith("error: 'traec' is no command of asymgrpo. Did you mean 'trace'?")
+    assert done.stderr.startswith("error: 'traec' is not a command of asymgrpo. Did you mean 'trace'?")
     assert all(name in done.stderr for name in COMMANDS)
 
 

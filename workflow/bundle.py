@@ -41,18 +41,18 @@ def bundle_of(given: Mapping[str, Any]) -> Bundle | None:
     return bundle
 
 
-def checked_file(bundle: Bundle) -> str:
-    """What stands for a bundle among a rule's inputs: the zip file, or the manifest of an unpacked one."""
-    from evals.artifacts.bundle_files import MANIFEST
-
-    return str(bundle.path if bundle.path.is_file() else bundle.path / MANIFEST)
-
-
 def unpacked(bundle: Bundle) -> list[str]:
     """Paths, below the folder of results, of what a bundle unpacks to."""
     from evals.artifacts.bundle_files import MANIFEST
 
     return [MANIFEST, *bundle.files]
+
+
+def manifest(results: str) -> str:
+    """The unpacked manifest, which has the hash of every file of its bundle: it changes when one of them does."""
+    from evals.artifacts.bundle_files import MANIFEST
+
+    return f"{results}/{MANIFEST}"
 
 
 def configuration(bundle: Bundle, defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

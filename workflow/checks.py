@@ -108,18 +108,23 @@ def _models(study: Study) -> Iterator[str]:
 
 
 def _arms(study: Study) -> Iterator[str]:
-    from asymgrpo.method.arm import ArmError
-    from asymgrpo.method.arms import check_arm, get_arm
+    from asymgrpo.errors import ArmError
+    from asymgrpo.method.arm import UserFunction
+    from asymgrpo.method.arms import ALL, check_arm, get_arm
+    from asymgrpo.method.user_function import check_function
 
     plan = study.study
     for name in sorted(set(plan.arms) & set(plan.analyses)):
         yield f"config: {name!r} is among both study.arms and study.analyses; leave it in one."
     if plan.analyses and not plan.analysis_seeds:
         yield "config: study.analyses needs study.analysis_seeds; list at least one seed."
-    for name in dict.fromkeys([*plan.arms, *plan.analyses, *study.arms]):
-        for updates in sorted({train.updates_per_rollout for _, train in _trains(study)}):
+    for name in dict.fromkeys([*plan.arms, *plan.analyses, *(set(study.arms) - {ALL})]):
+        for updates, group in sorted({(train.updates_per_rollout, train.group_size) for _, train in _trains(study)}):
             try:
-                check_arm(get_arm(name, study.arms.get(name)), updates)
+                arm = get_arm(name, study.changes_of(name))
+                check_arm(arm, updates, group)
+                if isinstance(arm.advantage, UserFunction) and study.artifacts is None:  # a bundle's code is not run
+                    check_function(arm.advantage, name, group)
             except ArmError as error:
                 key = (
                     "study.analyses" if name in plan.analyses else "study.arms" if name in plan.arms else f"arms.{name}"
@@ -148,7 +153,7 @@ def _batch(study: Study) -> Iterator[str]:
 def _machine(study: Study) -> Iterator[str]:
     """A GPU kind must be known and the plan must fit it; on a CPU nothing is known, so that limits must be given."""
     from asymgrpo.planner.plan import check_fits
-    from asymgrpo.planner.time import machine_of
+    from asymgrpo.planner.time import gpu_kind_of
 
     machine = study.machine
     if not machine.has_gpus:
@@ -157,7 +162,7 @@ def _machine(study: Study) -> Iterator[str]:
                 yield f"config: machine.{key} must be given when machine.kind is cpu; the planner knows GPU kinds only."
         return
     try:
-        machine_of(machine.kind)
+        gpu_kind_of(machine.kind)
     except ConfigError as error:
         yield f"config: machine.kind = {machine.kind!r} is neither cpu nor a GPU kind: {error}"
         return
@@ -205,10 +210,23 @@ def _evaluation(study: Study) -> Iterator[str]:
     unknown = [name for name in evaluation.benchmarks if name not in BENCHMARKS]
     if unknown:
         yield f"config: evaluation.benchmarks names {', '.join(map(repr, unknown))}; known are {', '.join(BENCHMARKS)}."
+    yield from _descriptions(name for name in evaluation.benchmarks if name in BENCHMARKS)
     for name in evaluation.samples:
         if name not in ("default", *BENCHMARKS):
             yield f"config: evaluation.samples.{name}: there is no such benchmark; known are default, {', '.join(BENCHMARKS)}."
     yield from pass_at_k(evaluation)
+
+
+def _descriptions(names: Iterable[str]) -> Iterator[str]:
+    """A benchmark whose file lacks something, its licence for one, is refused before anything is measured on it."""
+    from asymgrpo.errors import DataError
+    from asymgrpo.tasks.benchmarks import load as load_benchmark
+
+    for name in names:
+        try:
+            load_benchmark(name)
+        except DataError as error:
+            yield f"config: evaluation.benchmarks: {error}"
 
 
 def _templates(study: Study) -> Iterator[str]:
@@ -246,9 +264,25 @@ def _data(study: Study) -> Iterator[str]:
     foreign = [name for name in names if dataset_spec(name).source != expected]
     if foreign:
         yield f"config: data.source {study.data.source!r} does not have {', '.join(foreign)}; use others or another source."
-    elif study.data.source == "directory":
+    elif study.data.source != "embedded":
+        yield from _elsewhere(study.data.source, names)
+    if study.data.source == "directory" and not foreign:
         yield from _files(study, names)
     yield from _enough(study)
+
+
+def _elsewhere(source: str, names: list[str]) -> Iterator[str]:
+    """Some sets are known as a file only, others on the hub only."""
+    from asymgrpo.tasks.spec import dataset_spec
+
+    specs = [dataset_spec(name) for name in names]
+    other = {"directory": "hub", "hub": "directory"}[source]
+    lacking = [spec.name for spec in specs if (spec.file if source == "directory" else spec.hub) is None]
+    if lacking:
+        yield (
+            f"config: data.source {source!r} does not have {', '.join(lacking)}; evaluate on others, or on these in a study with "
+            f"data.source {other!r}."
+        )
 
 
 def _enough(study: Study) -> Iterator[str]:
@@ -283,6 +317,8 @@ def _files(study: Study, names: list[str]) -> Iterator[str]:
     from asymgrpo.tasks.spec import dataset_spec
 
     for name in names:
-        path = Path(study.data.dir or "") / (dataset_spec(name).file or name)
+        if (file := dataset_spec(name).file) is None:
+            continue  # refused by its source
+        path = Path(study.data.dir or "") / file
         if not path.is_file():
             yield f"config: data.dir: the file {str(path)!r} of data set {name!r} is missing; put it there or correct data.dir."

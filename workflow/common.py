@@ -6,22 +6,28 @@ import shlex
 from typing import Any
 
 from asymgrpo.study.config import NO_EFFECT_ON_RESULTS, Study
-from asymgrpo.study.layout import Layout
+from asymgrpo.study.layout import Layout, analysis_runs, main_runs, with_base
 from asymgrpo.study.settings import (
     BASE,
     Plan,
     Settings,
+    counts,
     dumps,
     graded,
     is_base,
     of_problems,
     part,
-    samples,
+    sampled,
     table,
+    theory,
 )
 from containers.host import of_project
 
 LOCK = "config/data.lock.yaml"
+SCORES = {"scores", "analyses"}
+"""Tables of estimates: of the arms of Table 1, and of every arm."""
+DIFFERENCES = {"differences": "", "analysis_differences": "--against grpo"}
+"""Tables of differences: between all pairs of Table 1's arms, and from every arm to GRPO -> options."""
 
 
 def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
@@ -36,15 +42,43 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
         **dict.fromkeys(("analyses", "analysis_differences"), (every, intervals)),
         **dict.fromkeys(("run_scores", "claims"), (every, k)),
     }
-    if paper := of_paper(study):
-        made["table1"] = (main, intervals | {"paper": paper})
+    stated = {"paper": of_paper(study), "cutoffs": cutoffs(study)}
+    made["table1"] = (main, intervals | {key: value for key, value in stated.items() if value})
     models, benchmarks = study.study.models, evaluation.benchmarks
     found = {name: table(part(plan, models, arms, benchmarks), **options) for name, (arms, options) in made.items()}
+    arms = {"main": main, "analyses": study.study.analyses}
+    found |= {f"counts/{name}": counts(part(plan, models, arms[name], benchmarks)) for name in parts(study)}
     found["contamination"] = table(of_problems(plan))
+    found["theory"] = theory(study)
     templates = {"templates": evaluation.control_templates}
     for model in models:
         found[f"controls/{model}/templates"] = table(part(plan, [model], [BASE], benchmarks), **k, **draws, **templates)
     return {f"{layout.root}/{name}.parquet": settings for name, settings in found.items()}
+
+
+def parts(study: Study) -> list[str]:
+    """Parts of a study whose runs are counted apart (asymgrpo.study.layout.COUNTS)."""
+    return ["main", *(["analyses"] if study.study.analyses else [])]
+
+
+def made_of(study: Study) -> dict[str, list[str]]:
+    """Table -> the parts of whose counts it is made."""
+    found = {"scores": ["main"], "differences": ["main"], "run_scores": parts(study)}
+    if study.study.analyses and "grpo" in study.study.arms:
+        found |= {"analyses": parts(study), "analysis_differences": parts(study)}
+    return found
+
+
+def graded_files(layout: Layout, study: Study, name: str) -> list[str]:
+    """The graded files of a part."""
+    runs = with_base(study, main_runs(study)) if name == "main" else analysis_runs(study)
+    return [layout.graded.format(**run) for run in runs]
+
+
+def selections(layout: Layout, study: Study, name: str) -> list[str]:
+    """The selections of a part's runs."""
+    runs = main_runs(study) if name == "main" else analysis_runs(study)
+    return [layout.selection.format(**run) for run in runs]
 
 
 def of_paper(study: Study) -> dict[str, str]:
@@ -58,14 +92,25 @@ def paper_option(study: Study) -> str:
     return f"--paper {shlex.quote(dumps(paper))}" if (paper := of_paper(study)) else ""
 
 
+def cutoffs(study: Study) -> dict[str, str]:
+    """Model of the study -> the month after which it knows nothing, for those of which it is known."""
+    months = {name: study.models[name].knowledge_cutoff for name in study.study.models}
+    return {name: month for name, month in months.items() if month is not None}
+
+
+def cutoffs_option(study: Study) -> str:
+    """The option of evals.tables.table1 that says so, or none."""
+    return f"--cutoffs {shlex.quote(dumps(found))}" if (found := cutoffs(study)) else ""
+
+
 def graded_of(plan: Plan, wildcards: Any) -> Settings:
     """Settings of all graded samples of a run, for a job with the wildcards model, arm and seed."""
     return graded(plan, wildcards.model, wildcards.arm, int(wildcards.seed))
 
 
-def samples_of(plan: Plan, wildcards: Any) -> Settings:
-    """Settings of a run's samples of the benchmark among the wildcards."""
-    return samples(graded_of(plan, wildcards), wildcards.benchmark)
+def sampled_of(plan: Plan, wildcards: Any) -> Settings:
+    """Settings of all samples of a run, for the same wildcards."""
+    return sampled(plan, wildcards.model, wildcards.arm, int(wildcards.seed))
 
 
 def prepare_options(settings: Settings) -> str:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from asymgrpo.study.config import Study
-from asymgrpo.study.settings import BASE, Plan, Settings, of_training, part, table
+from asymgrpo.study.settings import BASE, Plan, Settings, of_training, part, table, theory
 
 Inputs = Mapping[str, Sequence[str]]
 """Option of a figure's command (`metrics`, `run-scores`, ...) -> files."""
 
 
-class Metrics:
+class MetricsFiles:
     """Where the metrics of a study's runs lie.
 
     >>> runs = [{"arm": "grpo", "seed": "0"}, {"arm": "grpo", "seed": "1"}]
-    >>> metrics = Metrics(runs, "{arm}/{seed}")
+    >>> metrics = MetricsFiles(runs, "{arm}/{seed}")
     >>> metrics.of("grpo"), metrics.of("grpo", "asymgrpo")
     (['grpo/0', 'grpo/1'], [])
     """
@@ -25,18 +25,30 @@ class Metrics:
         self.runs, self.pattern = runs, pattern
 
     def of(self, *arms: str) -> list[str]:
-        """Metrics of every run of the arms; none at all unless every one of the arms is in the study."""
+        """MetricsFiles of every run of the arms; none at all unless every one of the arms is in the study."""
         if not set(arms) <= {run["arm"] for run in self.runs}:
             return []
         return [self.pattern.format(**run) for run in self.runs if run["arm"] in arms]
 
+    def some(self, arms: Iterable[str], at_least: int) -> list[str]:
+        """Those of every run of these arms that the study has; none at all of fewer than `at_least` arms.
+
+        >>> runs = [{"arm": "grpo", "seed": "0"}, {"arm": "maxrl", "seed": "0"}]
+        >>> metrics = MetricsFiles(runs, "{arm}/{seed}")
+        >>> metrics.some(("grpo", "maxrl", "psr"), 2), metrics.some(("grpo", "psr"), 2)
+        (['grpo/0', 'maxrl/0'], [])
+        """
+        there = set(arms) & {run["arm"] for run in self.runs}
+        return self.of(*there) if len(there) >= at_least else []
+
     def arms(self, files: Sequence[str]) -> list[str]:
         """The arms that metrics files are of.
 
-        >>> Metrics([{"arm": "grpo", "seed": "0"}], "{arm}/{seed}").arms(["grpo/0"])
+        >>> MetricsFiles([{"arm": "grpo", "seed": "0"}], "{arm}/{seed}").arms(["grpo/0"])
         ['grpo']
         """
-        return list(dict.fromkeys(run["arm"] for run in self.runs if self.pattern.format(**run) in set(files)))
+        given = set(files)
+        return list(dict.fromkeys(run["arm"] for run in self.runs if self.pattern.format(**run) in given))
 
 
 def in_paper(runs: Sequence[Mapping[str, str]]) -> set[str]:
@@ -47,10 +59,10 @@ def in_paper(runs: Sequence[Mapping[str, str]]) -> set[str]:
     return arms if "grpo" in arms else set()
 
 
-def tainted_and_not(rules: Iterable[str]) -> bool:
+def with_and_without_benchmark(rules: Iterable[str]) -> bool:
     """Whether there is a selection rule that looks at a reported benchmark and one that does not.
 
-    >>> tainted_and_not(["best_on:chain4", "validation"]), tainted_and_not(["last"])
+    >>> with_and_without_benchmark(["best_on:chain4", "validation"]), with_and_without_benchmark(["last"])
     (True, False)
     """
     return len({rule.startswith("best_on:") for rule in rules}) == 2
@@ -66,17 +78,36 @@ def files(inputs: Inputs) -> list[str]:
     return [path for paths in inputs.values() for path in paths]
 
 
-def options(inputs: Inputs) -> str:
-    """The input options of a figure's command.
+def tables(inputs: Inputs) -> list[str]:
+    """Those of its input files that the workflow makes from others: all but the metrics of runs.
 
-    >>> options({"metrics": ["a", "b"], "run-scores": ["c"]})
-    '--metrics a b --run-scores c'
+    >>> tables({"metrics": ["a", "b"], "run-scores": ["c"]})
+    ['c']
     """
-    return " ".join(f"--{name} {shlex.join(paths)}" for name, paths in inputs.items())
+    return files({name: paths for name, paths in inputs.items() if name != "metrics"})
 
 
-def settings_of(study: Study, plan: Plan, metrics: Metrics, inputs: Inputs) -> Settings:
+def options(inputs: Inputs, listed: Callable[[Sequence[str]], str]) -> str:
+    """The input options of a figure's command; several files by the name that `listed` gives to a list of them.
+
+    >>> options({"metrics": ["a", "b"], "run-scores": ["c"]}, lambda paths: "list.txt")
+    '--metrics @list.txt --run-scores c'
+    """
+    return " ".join(
+        f"--{name} {shlex.quote(paths[0]) if len(paths) == 1 else '@' + shlex.quote(listed(paths))}"
+        for name, paths in inputs.items()
+    )
+
+
+def lists(inputs: Inputs, listed: Callable[[Sequence[str]], str]) -> list[str]:
+    """The lists among these options, to be written before the figure's job."""
+    return [listed(paths) for paths in inputs.values() if len(paths) > 1]
+
+
+def settings_of(study: Study, plan: Plan, metrics: MetricsFiles, inputs: Inputs) -> Settings:
     """The settings that the inputs of a figure must state: of the arms that it draws, as far as its inputs tell which."""
+    if set(inputs) == {"theory"}:
+        return theory(study)
     main = study.study.arms
     arms = metrics.arms(inputs.get("metrics", [])) or main
     if "run-scores" in inputs:

@@ -16,6 +16,7 @@ ANSWERED = (
     "Specify a conda environment or container for each rule.",
     "Shell command directly uses variable PYTHON from outside of the rule",
     "Shell command directly uses variable PYTHON_IN from outside of the rule",
+    "Shell command directly uses variable PROOF from outside of the rule",
     "Shell command directly uses variable LAUNCH from outside of the rule",
     "Shell command directly uses variable ABOUT_IMAGES from outside of the rule",
     "Shell command directly uses variable DATA_DIR from outside of the rule",

@@ -1,6 +1,6 @@
 """Before the first job, when the graph of jobs is known and the folder is ours: data files are checked, images made.
 
-Images are made by the workflow's own rules, in another call of snakemake.
+Images are made by the workflow's own rules, in another call of snakemake; containers/enter.py says why (point 4).
 """
 
 from __future__ import annotations
@@ -89,15 +89,23 @@ def forget_accepted(dag: Any, runs: Iterable[Mapping[str, str]], done: str, chec
         dag: Snakemake's graph of jobs. runs: wildcards of the study's runs.
         done: pattern of their done.json. checkpoints: folder of everything unfinished.
     """
-    pending = [dict(job.wildcards.items()) for job in dag.needrun_jobs() if job.rule.name == "train"]
+    pending = {frozenset(job.wildcards.items()) for job in dag.needrun_jobs() if job.rule.name == "train"}
     for run in runs:
-        if run in pending:
+        if frozenset(run.items()) in pending:
             continue
         try:
             sha256 = json.loads(Path(done.format(**run)).read_text(encoding="utf-8"))["sha256"]
         except (OSError, ValueError, KeyError):  # whoever reads it next says what is wrong
             continue
         forget(workspace_of(checkpoints, run["model"], run["arm"], int(run["seed"]), sha256))
+
+
+def forget_samples(forced: Iterable[Any]) -> None:
+    """Delete the tables of samples beside the outputs of jobs that were forced: a job keeps those that it finds good."""
+    for job in forced:
+        if job.rule.name == "sample":
+            for table in Path(str(job.output[0])).parent.glob("*.parquet"):
+                table.unlink()
 
 
 def make(images: Images, commands: Iterable[str], config: Mapping[str, Any], arguments: Sequence[str]) -> None:

@@ -41,7 +41,7 @@ def _records(job: Any) -> list[tuple[Any, Any]]:
 
 
 def _restore(job: Any, records: list[tuple[Any, Any]]) -> None:
-    """Put the records back, and take away those that did not exist. An output is no longer marked as being made."""
+    """Put the records back, and take away those that did not exist. No output stays marked as incomplete."""
     persistence = job.dag.workflow.persistence
     for output, record in records:
         persistence.cleanup_metadata(output)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from asymgrpo.study.settings import Settings, differences, selection_differences, stated
+from asymgrpo.study.agreement import differences, selection_differences, stated
+from asymgrpo.study.settings import Settings, samples
 
 OF_INPUTS = ("plan.", "source.", "base.", "problems.", "benchmarks.")
 """Keys of settings that an input states as well: of these the input is named."""
@@ -24,6 +25,8 @@ class Stale:
 
     def __init__(self, workflow: Any, say: Callable[[str], object] = lambda text: print(text, file=sys.stderr)):
         self.workflow, self.say, self.said = workflow, say, set[str]()
+        self.found = set[str]()
+        """What is made again because of what it states, not because it was named with --forcerun."""
 
     def check(self, path: str, asked: Settings) -> list[str]:
         """Have `path` made again if it states other settings than `asked`, or none, so that nobody can tell."""
@@ -33,6 +36,22 @@ class Stale:
             self._again(path, ["it states none"])
         elif found := differences(told, asked):
             self._again(path, [phrase for phrase in found if not phrase.startswith(OF_INPUTS)])
+        return []
+
+    def check_sampled(self, path: str, asked: Settings) -> list[str]:
+        """Have a run's samples completed if the list `path` or a table beside it is not of the settings `asked`."""
+        if self.workflow.remote_exec or not Path(path).exists():
+            return []
+        for name in asked["benchmarks"]:
+            table = Path(path).with_name(f"{name}.parquet")
+            if not table.exists():
+                self._force(path)
+                self._tell(name, f"{table} is not there: {name} is sampled when it is needed.")
+            elif (told := stated(table)) is None or (found := differences(told, samples(asked, name))):
+                phrases = ["it states none"] if told is None else found
+                self._again(path, [phrase for phrase in phrases if not phrase.startswith(OF_INPUTS)], str(table))
+        if stated(Path(path)) != asked:
+            self._force(path)
         return []
 
     def check_table(self, tables: Mapping[str, Settings], path: str) -> list[str]:
@@ -61,13 +80,29 @@ class Stale:
             self._again(path, ["its image has changed"])
         return []
 
-    def _again(self, path: str, why: list[str]) -> None:
+    def _again(self, path: str, why: list[str], table: str = "") -> None:
+        """Have `path` made again, and say why; `table`: the file that states other settings, if it is not `path` itself."""
+        self._force(path)
+        if why:
+            phrase = "; ".join(why[:3])
+            told = f"{table or path} states other settings than the configuration: {phrase}. It is made again when it is needed."
+            self._tell(phrase, told)
+
+    def _force(self, path: str) -> None:
+        self.found.add(path)
         self.workflow.dag.forcefiles.add(path)
-        if why and (phrase := "; ".join(why[:3])) not in self.said:
+
+    def _tell(self, phrase: str, text: str) -> None:
+        """Say something once, however many results it is true of."""
+        if phrase not in self.said:
             self.said.add(phrase)
-            self.say(
-                f"{path} states other settings than the configuration: {phrase}. It is made again when it is needed."
-            )
+            self.say(text)
+
+    def forced_by_hand(self, jobs: Iterable[Any]) -> list[Any]:
+        """Of the jobs that will run those that --forcerun, --force or --forceall names, by their rule or by an output."""
+        dag = self.workflow.dag
+        by_hand = dag.forcefiles - self.found
+        return [job for job in jobs if job.rule in dag.forcerules or not by_hand.isdisjoint(job.output)]
 
 
 def json_of(path: str) -> Any:

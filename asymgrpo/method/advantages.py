@@ -6,7 +6,7 @@ for it.
 
 Conventions shared by all: computed in float64 and returned in the dtype of the rewards (float64 when these
 are not floating); no gradient flows; no state. An estimator that needs binary rewards refuses any other with
-`RewardError`.
+`RewardError`. Estimators of other papers, some of which look at the whole batch: `asymgrpo.method.relatives`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asymgrpo.method.rewards import RewardError, all_equal, at_least, binary, finite, like
 from asymgrpo.seeds import uniforms
 
 Degenerate = Literal["limit", "zero"]
-
-
-class RewardError(ValueError):
-    """The rewards do not fit the estimator; the message says which value and what to use instead."""
 
 
 def asymmetric(rewards: Tensor, beta_pos: float, beta_neg: float, degenerate: Degenerate = "limit") -> Tensor:
@@ -53,14 +50,14 @@ def asymmetric(rewards: Tensor, beta_pos: float, beta_neg: float, degenerate: De
     """
     if degenerate not in ("limit", "zero"):
         raise ValueError(f"degenerate = {degenerate!r} is unknown; use 'limit' (0 ** 0 = 1) or 'zero'.")
-    correct = _binary(rewards, "asymmetric")
+    correct = binary(rewards, "asymmetric")
     n_correct = correct.sum(dim=1, keepdim=True, dtype=torch.float64)
     n_wrong = correct.shape[1] - n_correct
     mixed = (n_correct > 0) & (n_wrong > 0)
     odds = torch.where(mixed, n_wrong / n_correct.clamp(min=1), 1.0)  # of being wrong: (1 - p) / p
     positive = torch.where(mixed, odds**beta_pos, float(beta_pos == 0 and degenerate == "limit"))
     negative = torch.where(mixed, odds**-beta_neg, float(beta_neg == 0 and degenerate == "limit"))
-    return _like(rewards, torch.where(correct, positive, 0.0 - negative))
+    return like(rewards, torch.where(correct, positive, 0.0 - negative))
 
 
 def reinforce(rewards: Tensor) -> Tensor:
@@ -75,17 +72,18 @@ def reinforce(rewards: Tensor) -> Tensor:
     return w_reinforce(rewards, positive_weight=1.0)
 
 
-def w_reinforce(rewards: Tensor, positive_weight: float) -> Tensor:
-    """W-REINFORCE: +positive_weight on correct, -1 on wrong rollouts, in degenerate groups too.
+def w_reinforce(rewards: Tensor, positive_weight: float, negative_weight: float = 1.0) -> Tensor:
+    """W-REINFORCE: +positive_weight on correct, -negative_weight on wrong rollouts, in degenerate groups too.
 
-    Binary rewards only. Source: arXiv:2506.01347 (its lambda is our `positive_weight`; it recommends 0.1).
+    Binary rewards only. (1, 0) is positive-sample reinforcement (PSR), (0, 1) negative-sample reinforcement (NSR).
+    Source: arXiv:2506.01347 (its lambda is our `positive_weight`; it recommends 0.1).
 
     >>> w_reinforce(torch.tensor([[1.0, 0.0]]), positive_weight=0.1)
     tensor([[ 0.1000, -1.0000]])
     """
-    correct = _binary(rewards, "w_reinforce")
+    correct = binary(rewards, "w_reinforce")
     weight = torch.tensor(positive_weight, dtype=torch.float64, device=rewards.device)
-    return _like(rewards, torch.where(correct, weight, -1.0))
+    return like(rewards, torch.where(correct, weight, 0.0 - negative_weight))
 
 
 def group_standardized(rewards: Tensor, ddof: int, eps: float) -> Tensor:
@@ -98,12 +96,12 @@ def group_standardized(rewards: Tensor, ddof: int, eps: float) -> Tensor:
     >>> group_standardized(torch.tensor([[1.0, 1.0, 0.0, 0.0]]), ddof=0, eps=0.0)
     tensor([[ 1.,  1., -1., -1.]])
     """
-    values = _finite(rewards)
-    _at_least(values, ddof + 1, f"group_standardized with ddof = {ddof}")
+    values = finite(rewards)
+    at_least(values, ddof + 1, f"group_standardized with ddof = {ddof}")
     centred = values - values.mean(dim=1, keepdim=True)
     std = (centred.square().sum(dim=1, keepdim=True) / (values.shape[1] - ddof)).sqrt()
-    equal = _all_equal(values)
-    return _like(rewards, torch.where(equal, 0.0, centred / torch.where(equal, 1.0, std + eps)))
+    equal = all_equal(values)
+    return like(rewards, torch.where(equal, 0.0, centred / torch.where(equal, 1.0, std + eps)))
 
 
 def mean_centered(rewards: Tensor) -> Tensor:
@@ -114,8 +112,8 @@ def mean_centered(rewards: Tensor) -> Tensor:
     >>> mean_centered(torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
     tensor([[ 0.7500, -0.2500, -0.2500, -0.2500]])
     """
-    values = _finite(rewards)
-    return _like(rewards, torch.where(_all_equal(values), 0.0, values - values.mean(dim=1, keepdim=True)))
+    values = finite(rewards)
+    return like(rewards, torch.where(all_equal(values), 0.0, values - values.mean(dim=1, keepdim=True)))
 
 
 def leave_one_out(rewards: Tensor) -> Tensor:
@@ -126,10 +124,10 @@ def leave_one_out(rewards: Tensor) -> Tensor:
     >>> leave_one_out(torch.tensor([[1.0, 0.0, 0.0]]))
     tensor([[ 1.0000, -0.5000, -0.5000]])
     """
-    values = _finite(rewards)
-    _at_least(values, 2, "leave_one_out")
+    values = finite(rewards)
+    at_least(values, 2, "leave_one_out")
     others = (values.sum(dim=1, keepdim=True) - values) / (values.shape[1] - 1)
-    return _like(rewards, torch.where(_all_equal(values), 0.0, values - others))
+    return like(rewards, torch.where(all_equal(values), 0.0, values - others))
 
 
 def random_rewards(rewards: Tensor, seeds: Sequence[int]) -> Tensor:
@@ -146,42 +144,4 @@ def random_rewards(rewards: Tensor, seeds: Sequence[int]) -> Tensor:
     if len(seeds) != rewards.shape[0]:
         raise RewardError(f"random_rewards got {len(seeds)} seeds for {rewards.shape[0]} prompts; pass one for each.")
     coins = uniforms(seeds, rewards.shape[1]) < 0.5
-    return _like(rewards, torch.from_numpy(coins.astype(np.float64)).to(rewards.device))
-
-
-def _binary(rewards: Tensor, estimator: str) -> Tensor:
-    """[prompts, group] bool: which rollouts are correct."""
-    values = _finite(rewards)
-    other = values[(values != 0) & (values != 1)]
-    if other.numel():
-        raise RewardError(
-            f"{estimator} is defined for rewards 0 and 1 only, got {other[0].item():g}; make the reward "
-            "binary or use group_standardized, mean_centered or leave_one_out."
-        )
-    return values == 1
-
-
-def _finite(rewards: Tensor) -> Tensor:
-    """[prompts, group] float64, checked."""
-    if rewards.ndim != 2 or rewards.shape[1] == 0:
-        raise RewardError(f"rewards must have the shape [prompts, group], got {list(rewards.shape)}; reshape them.")
-    values = rewards.detach().to(torch.float64)
-    if not torch.isfinite(values).all():
-        raise RewardError("rewards hold a NaN or an infinity; a verdict must map to a finite reward.")
-    return values
-
-
-def _at_least(values: Tensor, group: int, estimator: str) -> None:
-    if values.shape[1] < group:
-        raise RewardError(
-            f"{estimator} needs groups of at least {group} rollouts, got {values.shape[1]}; raise group_size."
-        )
-
-
-def _all_equal(values: Tensor) -> Tensor:
-    """[prompts, 1] bool. Exact: rounding in the mean must not turn an all-equal group into signal."""
-    return (values == values[:, :1]).all(dim=1, keepdim=True)
-
-
-def _like(rewards: Tensor, values: Tensor) -> Tensor:
-    return values.to(rewards.dtype if rewards.is_floating_point() else torch.float64)
+    return like(rewards, torch.from_numpy(coins.astype(np.float64)).to(rewards.device))

@@ -22,7 +22,7 @@ FORMULAS: dict[Reduction, str] = {
 
 
 def counts(mask: Tensor) -> tuple[int, int]:
-    """(tokens, sequences) that a mask [B, T] holds; a row without any token (padding, masked) is no sequence.
+    """(tokens, sequences) that a mask [B, T] holds; a row without any token (padding, masked) does not count as a sequence.
 
     Sum these over all micro-batches and ranks of one update to get the denominators of `reduce`.
 

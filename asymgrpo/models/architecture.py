@@ -29,4 +29,4 @@ def check_architecture(config: Mapping[str, Any], model: Path | str = "the model
 
 
 def _unsupported(model: Path | str, known: str, found: str) -> None:
-    raise ModelError(f"{model}: the torch rollout engine knows {known}, not {found}; set rollout_engine: vllm")
+    raise ModelError(f"{model}: the torch sampler knows {known}, not {found}; set rollout_engine: vllm")

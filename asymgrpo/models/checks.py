@@ -35,7 +35,7 @@ def check_model(directory: str | Path, template: str | None = None, engine: str 
 
     Args:
         template: the prompt template that will be used, None if it is not known yet.
-        engine: torch or vllm, None if it is not known yet: the torch engine knows three families of models.
+        engine: torch or vllm, None if it is not known yet: the torch sampler knows three families of models.
     """
     folder = Path(directory)
     if not folder.is_dir():

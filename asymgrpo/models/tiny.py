@@ -1,8 +1,9 @@
 """The tiny base model: transformers' Qwen3 trained on flawed chains of thought, so that RLVR has paths to lose and to gain.
 
 Part of the texts slip at a known rate per step (asymgrpo.tasks.chain_sum): a model that imitates them well is right about half
-of the time at temperature 1 and keeps several styles. `python -m asymgrpo.models.tiny --spec SPEC --out DIR` takes about a
-minute on one core and gives the same bytes on every run with one thread.
+of the time at temperature 1 and keeps several styles. `python -m asymgrpo.models.tiny --spec SPEC --out DIR` takes 65 to
+90 s on one core. With one thread every run gives the same bytes on one kind of CPU; another kind (AVX2 or AVX-512, another maker)
+adds in another order and gives other bytes and a model that is as good.
 """
 
 from __future__ import annotations
@@ -96,9 +97,9 @@ def optimizers(model: Qwen3ForCausalLM, spec: TinySpec, updates: int) -> list[tu
     Muon learns the task in clearly fewer updates than AdamW alone; this concerns the base model only, RLVR uses AdamW.
     No weight decay. Both rates: linear warm-up over the first 5 % of the updates, then a cosine to a tenth.
     """
-    import math
-
     import torch
+
+    from asymgrpo.models.muon import Muon
 
     inner = [p for p in model.model.layers.parameters() if p.ndim == 2]
     ids = {id(p) for p in inner}
@@ -111,7 +112,7 @@ def optimizers(model: Qwen3ForCausalLM, spec: TinySpec, updates: int) -> list[tu
         return 0.55 + 0.45 * math.cos(math.pi * (update - warmup) / max(1, updates - warmup))
 
     chosen = [
-        torch.optim.Muon(inner, lr=spec.muon_learning_rate, momentum=0.95, weight_decay=0.0),
+        Muon(inner, lr=spec.muon_learning_rate, momentum=0.95),
         torch.optim.AdamW(rest, lr=spec.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]
     return [(one, torch.optim.lr_scheduler.LambdaLR(one, factor)) for one in chosen]
@@ -156,7 +157,7 @@ def train(model: Qwen3ForCausalLM, pairs: list[tuple[list[int], list[int]]], spe
 def sample_texts(
     model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, problems: list[str], n: int, seed: int
 ) -> list[list[str]]:
-    """n samples at temperature 1 of at most 48 tokens per problem: a probe of the base model, not the rollout engine."""
+    """n samples at temperature 1 of at most 48 tokens per problem: a probe of the base model, not the sampler."""
     import torch
     from transformers import DynamicCache
 
@@ -243,14 +244,17 @@ def make(spec: TinySpec, out: Path) -> dict[str, Any]:
 def main(
     spec: Annotated[str, typer.Option(help="The specification: a YAML or JSON file, or the JSON text itself.")],
     out: Annotated[Path, typer.Option(help="Directory of the finished model.")],
-    threads: Annotated[int, typer.Option(help="Threads; the bytes of the weights are promised for 1.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads; equal bytes are promised for 1, on one kind of CPU.")] = 1,
 ) -> None:
     """Train the tiny base model into a directory that transformers loads."""
     import torch
     import yaml
 
+    from asymgrpo.lean import arrow_alone, transformers_alone
     from asymgrpo.readers import read_text
 
+    transformers_alone()
+    arrow_alone()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     try:

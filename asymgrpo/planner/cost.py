@@ -10,9 +10,9 @@ from asymgrpo.planner.shapes import Shape
 from asymgrpo.planner.state import WIDTH
 from asymgrpo.planner.time import (
     RATES,
+    GpuKind,
     Habits,
     Lengths,
-    Machine,
     Rates,
     StepSeconds,
     checkpoint_bytes,
@@ -61,19 +61,19 @@ def habits_of(study: Study) -> Habits:
 
 
 def plan_cost(
-    study: Study, name: str, shape: Shape, machine: Machine, fitted: Memory, lengths: Lengths, rates: Rates = RATES
+    study: Study, name: str, shape: Shape, gpu_kind: GpuKind, fitted: Memory, lengths: Lengths, rates: Rates = RATES
 ) -> Cost:
     """What one model costs. Evaluation samples one benchmark after the other on one GPU."""
     train, evaluation, counts = study.train_of(name), study.evaluation_of(name), problem_counts(study)
     width, gpus = WIDTH[train.dtype], train.world_size
     rules = evaluation.selection
     sets = ["validation", *(r.split(":", 1)[1] for r in rules if r.startswith("best_on:"))]
-    step = step_seconds(shape, train, gpus, machine, lengths, fitted.cache_tokens, rates, habits_of(study))
+    step = step_seconds(shape, train, gpus, gpu_kind, lengths, fitted.cache_tokens, rates, habits_of(study))
     problems = sum(counts[name] for name in sets) / gpus
     candidate = decoding_seconds(
         shape,
         width,
-        machine,
+        gpu_kind,
         problems,
         problems * train.evaluate_samples,
         lengths,
@@ -81,13 +81,13 @@ def plan_cost(
         fitted.cache_tokens,
         rates,
     )
-    alone = EVALUATION_FRACTION * machine.memory_gb * 1e9 - width * shape.parameters - vllm_overhead(shape, width)
+    alone = EVALUATION_FRACTION * gpu_kind.memory_gb * 1e9 - width * shape.parameters - vllm_overhead(shape, width)
     cache = int(alone / kv_bytes_per_token(shape, width))
     checkpoint = 0.0
     for name in evaluation.benchmarks:
         n = evaluation.n_samples(name)
         checkpoint += decoding_seconds(
-            shape, width, machine, counts[name], counts[name] * n, lengths, evaluation.max_tokens, cache, rates
+            shape, width, gpu_kind, counts[name], counts[name] * n, lengths, evaluation.max_tokens, cache, rates
         )
     plan = study.study
     runs = len(plan.arms) * len(plan.seeds) + len(plan.analyses) * len(plan.analysis_seeds)

@@ -1,4 +1,4 @@
-"""Rates that were measured on a machine, from the machine.json of `asymgrpo accept`, in place of the assumed ones.
+"""Rates that were measured on a gpu_kind, from the machine.json of `asymgrpo accept`, in place of the assumed ones.
 
 The file: {"device": {"name": ..., "memory_gb": ...}, "rates": {field of planner_time.Rates: value, ...}}; what else is in it is
 not the planner's.
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from asymgrpo.planner.time import RATES, Machine, Rates
+from asymgrpo.planner.time import RATES, GpuKind, Rates
 from asymgrpo.study.config import ConfigError
 
 SHARES = ("training_flops", "decoding_flops", "hbm", "link", "host_link")
@@ -38,12 +38,12 @@ class Measured:
             for f in fields(self.rates)
         ]
 
-    def warning(self, kind: str, machine: Machine) -> str | None:
+    def warning(self, kind: str, gpu_kind: GpuKind) -> str | None:
         """A sentence when the measured device cannot be of the planned kind."""
-        if self.memory_gb is None or abs(self.memory_gb / machine.memory_gb - 1) <= SAME_MEMORY:
+        if self.memory_gb is None or abs(self.memory_gb / gpu_kind.memory_gb - 1) <= SAME_MEMORY:
             return None
         return (
-            f"**The rates were measured on a device of {self.memory_gb:.0f} GB, and {kind} has {machine.memory_gb:.0f}: shares "
+            f"**The rates were measured on a device of {self.memory_gb:.0f} GB, and {kind} has {gpu_kind.memory_gb:.0f}: shares "
             "of its nameplate may carry over, bandwidths and seconds do not.**"
         )
 

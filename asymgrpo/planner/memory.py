@@ -126,9 +126,9 @@ class Memory:
     vllm_cache: int
     """Keys and values of the sequences being sampled: what is left of vLLM's share."""
     vllm: int
-    """The whole share, 0 when rollouts are made by the torch engine."""
+    """The whole share, 0 when rollouts are made by the torch sampler."""
     cache_tokens: int
-    """Tokens of all sequences being sampled at once; with the torch engine, what the rest of the memory holds."""
+    """Tokens of all sequences being sampled at once; with the torch sampler, what the rest of the memory holds."""
     capacity: int
 
     @property

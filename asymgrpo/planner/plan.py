@@ -19,7 +19,7 @@ from asymgrpo.planner.measured import Measured, read_measured
 from asymgrpo.planner.memory import Memory, memory, refuse
 from asymgrpo.planner.shapes import Shape, shape_of
 from asymgrpo.planner.state import WIDTH
-from asymgrpo.planner.time import Lengths, Machine, machine_of
+from asymgrpo.planner.time import GpuKind, Lengths, gpu_kind_of
 from asymgrpo.study.config import MAX_SEQUENCES, ConfigError, Study, Train
 from asymgrpo.study.stored import load_study
 
@@ -58,12 +58,12 @@ def cache_sentence(found: Memory) -> str:
     return f" vLLM's cache holds {found.cache_tokens:,} tokens, of {MAX_SEQUENCES} sequences at most."
 
 
-def report(name: str, study: Study, shape: Shape, machine: Machine, lengths: Lengths, measured: Measured) -> str:
+def report(name: str, study: Study, shape: Shape, gpu_kind: GpuKind, lengths: Lengths, measured: Measured) -> str:
     """Markdown for one model. Raises ConfigError when it cannot fit."""
     train = study.train_of(name)
-    found = memory(shape, train, int(machine.memory_gb * 1e9), train.world_size)
+    found = memory(shape, train, int(gpu_kind.memory_gb * 1e9), train.world_size)
     refuse(name, shape, train, found)
-    cost = plan_cost(study, name, shape, machine, found, lengths, measured.rates)
+    cost = plan_cost(study, name, shape, gpu_kind, found, lengths, measured.rates)
     seconds = {**vars(cost.step), "total": cost.step.total}
     total = cost.training_hours + cost.selection_hours + cost.evaluation_hours
     host = f" Host memory: {found.state.host / 1e9:.0f} GB per GPU." if found.state.host else ""
@@ -107,7 +107,7 @@ def reports(
     study: Study, gpu: str, gpus: int | None, prompt: float, response: float | None, measured: Measured = ASSUMED
 ) -> list[str]:
     """Markdown per model of the study. Raises ConfigError with every reason for which the study cannot run there."""
-    machine, done, problems = machine_of(gpu), [], []
+    gpu_kind, done, problems = gpu_kind_of(gpu), [], []
     for name in study.study.models:
         train = study.train_of(name)
         if gpus not in (None, train.world_size):
@@ -116,7 +116,7 @@ def reports(
             )
         try:
             shape = shape_of(name, study.models[name], study.results / "models" / name / "base")
-            done.append(report(name, study, shape, machine, assumed_lengths(train, prompt, response), measured))
+            done.append(report(name, study, shape, gpu_kind, assumed_lengths(train, prompt, response), measured))
         except ConfigError as error:
             problems.append(str(error))
     if problems:
@@ -139,10 +139,10 @@ def job_needs(study: Study, name: str) -> Needs:
     Host memory per rank: offloaded state, the weights twice (loading, and gathering them for a candidate), the process itself.
     Hours: MARGIN times the expectation, because that may be off by a factor of 2.
     """
-    machine, train = machine_of(study.machine.kind), study.train_of(name)
+    gpu_kind, train = gpu_kind_of(study.machine.kind), study.train_of(name)
     shape = shape_of(name, study.models[name])
-    found = memory(shape, train, int(machine.memory_gb * 1e9), train.world_size)
-    cost = plan_cost(study, name, shape, machine, found, assumed_lengths(train))
+    found = memory(shape, train, int(gpu_kind.memory_gb * 1e9), train.world_size)
+    cost = plan_cost(study, name, shape, gpu_kind, found, assumed_lengths(train))
     per_rank = found.state.host + 2 * WIDTH[train.dtype] * shape.parameters + PROCESS
     gpu_hours = (cost.training_hours + cost.selection_hours) / cost.runs
     return Needs(train.ranks_per_node * per_rank / 1e9, MARGIN * gpu_hours / train.world_size)
@@ -150,12 +150,12 @@ def job_needs(study: Study, name: str) -> Needs:
 
 def check_fits(study: Study, gpu: str) -> list[str]:
     """Sentences for every model that cannot train on this GPU kind: for the checks before the graph of jobs is built."""
-    machine, problems = machine_of(gpu), []
+    gpu_kind, problems = gpu_kind_of(gpu), []
     for name in study.study.models:
         train = study.train_of(name)
         try:
             shape = shape_of(name, study.models[name])
-            refuse(name, shape, train, memory(shape, train, int(machine.memory_gb * 1e9), train.world_size))
+            refuse(name, shape, train, memory(shape, train, int(gpu_kind.memory_gb * 1e9), train.world_size))
         except ConfigError as error:
             problems += str(error).splitlines()
     return problems
@@ -164,7 +164,7 @@ def check_fits(study: Study, gpu: str) -> list[str]:
 def main(
     config: Annotated[list[Path], typer.Option(help="Configuration; may be repeated, later files win.")],
     gpu: Annotated[
-        str | None, typer.Option(help="GPU kind (asymgrpo/planner/machines.yaml); else the study's.")
+        str | None, typer.Option(help="GPU kind (asymgrpo/planner/gpu_kinds.yaml); else the study's.")
     ] = None,
     gpus: Annotated[
         int | None, typer.Option(help="GPUs of one training run, to be checked against the study's.")
@@ -181,6 +181,6 @@ def main(
     kind = gpu or study.machine.kind
     measured = read_measured(machine) if machine else ASSUMED
     done = reports(study, kind, gpus, prompt_tokens, response_tokens, measured)
-    warning = measured.warning(kind, machine_of(kind))
+    warning = measured.warning(kind, gpu_kind_of(kind))
     rates = f"## Rates\n\n{table(['rate', 'value', 'from'], measured.rows())}"
     print("\n\n".join([f"# Plan of study {study.name} on {kind}", *([warning] if warning else []), *done, rates]))

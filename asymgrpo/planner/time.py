@@ -1,7 +1,7 @@
 """Expected seconds per step by phase, from operation counts and a handful of stated rates; docs/planner.md has the derivation.
 
 Nothing here is fitted: one H200 was faster than these rates (docs/gpu.md), published runs are slower. Each rate says where it
-comes from; those of a machine replace them (planner_measured.py).
+comes from; those of a machine replace them (measured.py).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from asymgrpo.planner.shapes import Shape
 from asymgrpo.planner.state import WIDTH, moved_per_update
 from asymgrpo.study.config import MAX_SEQUENCES, ConfigError, Train
 
-MACHINES = Path(__file__).with_name("machines.yaml")
+GPU_KINDS = Path(__file__).with_name("gpu_kinds.yaml")
 
 
-class Machine(BaseModel):
+class GpuKind(BaseModel):
     """A GPU kind at its nameplate: 10^9 bytes, 10^12 operations, 10^9 bytes per second."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -99,14 +99,14 @@ class StepSeconds:
         return sum(vars(self).values())
 
 
-def machine_of(kind: str) -> Machine:
-    """A machine of machines.yaml by name. Raises ConfigError."""
-    machines = yaml.safe_load(MACHINES.read_text(encoding="utf-8"))
-    if kind not in machines:
+def gpu_kind_of(kind: str) -> GpuKind:
+    """A kind of gpu_kinds.yaml by name. Raises ConfigError."""
+    kinds = yaml.safe_load(GPU_KINDS.read_text(encoding="utf-8"))
+    if kind not in kinds:
         raise ConfigError(
-            f"planner: GPU kind {kind!r} is unknown; use one of {', '.join(machines)} or add it to {MACHINES.name}."
+            f"planner: GPU kind {kind!r} is unknown; use one of {', '.join(kinds)} or add it to {GPU_KINDS.name}."
         )
-    return Machine.model_validate(machines[kind])
+    return GpuKind.model_validate(kinds[kind])
 
 
 def forward_flops_per_token(shape: Shape, context: float) -> float:
@@ -118,7 +118,7 @@ def forward_flops_per_token(shape: Shape, context: float) -> float:
 def decoding_seconds(
     shape: Shape,
     width: int,
-    machine: Machine,
+    gpu_kind: GpuKind,
     prompts: float,
     responses: float,
     lengths: Lengths,
@@ -136,8 +136,8 @@ def decoding_seconds(
     mean_context = lengths.prompt + lengths.response  # over tokens, for exponentially distributed response lengths
     concurrent = max(1.0, min(responses, MAX_SEQUENCES, cache_tokens / mean_context))
     iterations = max(longest, tokens / concurrent)
-    bandwidth = machine.hbm_gb_per_s * 1e9 * rates.hbm
-    flops = machine.bf16_tflops * 1e12 * rates.decoding_flops
+    bandwidth = gpu_kind.hbm_gb_per_s * 1e9 * rates.hbm
+    flops = gpu_kind.bf16_tflops * 1e12 * rates.decoding_flops
     weights = iterations * shape.parameters * width / bandwidth
     cache = tokens * mean_context * kv_bytes_per_token(shape, width) / bandwidth
     products = (tokens + prompts * lengths.prompt) * forward_flops_per_token(shape, mean_context) / flops
@@ -180,7 +180,7 @@ def micro_batches_per_update(train: Train, world_size: int, lengths: Lengths) ->
 
 
 def communication_seconds(
-    shape: Shape, train: Train, world_size: int, machine: Machine, lengths: Lengths, rates: Rates = RATES
+    shape: Shape, train: Train, world_size: int, gpu_kind: GpuKind, lengths: Lengths, rates: Rates = RATES
 ) -> float:
     """Per step: gradients are reduced once per update below stage 2, once per micro-batch from it on; new weights are
     gathered after an update; stage 3 gathers them in each forward and backward pass as well.
@@ -191,17 +191,17 @@ def communication_seconds(
     micro = updates * micro_batches_per_update(train, world_size, lengths)
     passes = {0: 2 * updates, 1: 2 * updates, 2: micro + updates, 3: micro * 3 + micro}[train.zero_stage]
     size = WIDTH[train.dtype] * shape.parameters * (world_size - 1) / world_size
-    return passes * size / (machine.link_gb_per_s * 1e9 * rates.link)
+    return passes * size / (gpu_kind.link_gb_per_s * 1e9 * rates.link)
 
 
 def optimizer_seconds(
-    shape: Shape, train: Train, world_size: int, machine: Machine, lengths: Lengths, rates: Rates = RATES
+    shape: Shape, train: Train, world_size: int, gpu_kind: GpuKind, lengths: Lengths, rates: Rates = RATES
 ) -> float:
     """Per step: AdamW at 28 bytes a number, and with offload what goes to the host and back (moved_per_update)."""
     updates, micro = train.updates_per_rollout, micro_batches_per_update(train, world_size, lengths)
     shard = shape.parameters / (world_size if train.zero_stage else 1)
     speed = rates.host_update_gb_per_s if train.offload else rates.device_update_gb_per_s
-    moved = sum(moved_per_update(shape, train, world_size, micro)) / (machine.host_gb_per_s * 1e9 * rates.host_link)
+    moved = sum(moved_per_update(shape, train, world_size, micro)) / (gpu_kind.host_gb_per_s * 1e9 * rates.host_link)
     return updates * (28 * shard / (speed * 1e9) + moved)
 
 
@@ -222,7 +222,7 @@ def step_seconds(
     shape: Shape,
     train: Train,
     world_size: int,
-    machine: Machine,
+    gpu_kind: GpuKind,
     lengths: Lengths,
     cache_tokens: int,
     rates: Rates = RATES,
@@ -232,13 +232,13 @@ def step_seconds(
     width, responses = WIDTH[train.dtype], train.prompts_per_step * train.group_size / world_size
     tokens = responses * (lengths.prompt + lengths.response)
     context = lengths.prompt + lengths.response
-    flops = machine.bf16_tflops * 1e12 * rates.training_flops * (1.0 if width == 2 else 0.5)
+    flops = gpu_kind.bf16_tflops * 1e12 * rates.training_flops * (1.0 if width == 2 else 0.5)
     training = training_flops_per_token(shape, train, context, recomputed_share(train, lengths))
     return StepSeconds(
         rollout=decoding_seconds(
             shape,
             width,
-            machine,
+            gpu_kind,
             responses / train.group_size,
             responses,
             lengths,
@@ -249,8 +249,8 @@ def step_seconds(
         reward=responses / (rates.verdicts_per_s * habits.graders),
         score=(1 + 1 / train.displacement_every) * tokens * forward_flops_per_token(shape, context) / flops,
         update=tokens * training / flops
-        + communication_seconds(shape, train, world_size, machine, lengths, rates)
-        + optimizer_seconds(shape, train, world_size, machine, lengths, rates),
+        + communication_seconds(shape, train, world_size, gpu_kind, lengths, rates)
+        + optimizer_seconds(shape, train, world_size, gpu_kind, lengths, rates),
         sync=rates.sync_s_per_gb * width * shape.parameters / 1e9,
         save=save_seconds(shape, train, world_size, habits, rates),
     )

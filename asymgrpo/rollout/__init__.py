@@ -1,5 +1,5 @@
-"""Rollout engines: tokens, sampler log-probabilities and finish reasons behind one small protocol."""
+"""Samplers: tokens, sampler log-probabilities and finish reasons behind one small protocol."""
 
-from asymgrpo.rollout.base import Limits, Request, Rollout, RolloutEngine, SamplerError
+from asymgrpo.rollout.base import Limits, Request, Rollout, Sampler, SamplerError
 
-__all__ = ["Limits", "Request", "Rollout", "RolloutEngine", "SamplerError"]
+__all__ = ["Limits", "Request", "Rollout", "Sampler", "SamplerError"]

@@ -34,18 +34,18 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Limits:
-    """What an engine may take and how closely it is watched. The torch engine needs none of this."""
+    """What a sampler may take and how closely it is watched. The torch sampler needs none of this."""
 
     max_model_len: int | None
     """Longest prompt and response together, in tokens; None: all positions that the model has."""
     memory_fraction: float
-    """Share of a GPU's memory for weights and cache (on a CPU: a fixed cache, see vllm_engine)."""
+    """Share of a GPU's memory for weights and cache (on a CPU: a fixed cache, see vllm_sampler)."""
     verify_weights_every: int
     """Compare checksums of sampler and trainer weights at the first and then at every n-th update; 0: never."""
     head_dtype: Literal["float32", "model"] = "float32"
     """Of the logits, as in asymgrpo.study.config.Train."""
     sleeps: bool = True
-    """Whether somebody else uses the GPU's memory between rollouts, as a trainer does; a process can have one such engine."""
+    """Whether somebody else uses the GPU's memory between rollouts, as a trainer does; a process can have one such sampler."""
 
 
 EVALUATION_LIMITS = Limits(max_model_len=None, memory_fraction=0.9, verify_weights_every=1, sleeps=False)
@@ -56,7 +56,7 @@ class SamplerError(FailedError):
     """The sampler is not what the trainer believes it to be; the message says what differs."""
 
 
-class RolloutEngine(Protocol):
+class Sampler(Protocol):
     """Generates from its own copy of the weights, which `update_weights` replaces."""
 
     def generate(

@@ -1,7 +1,7 @@
 """What is added to vLLM's worker: weights taken from memory, and the checksums of those that it computes with.
 
 vLLM imports this module by its name (`worker_extension_cls`) and mixes the class into its worker; methods are called through
-`LLM.collective_rpc`. Written for one GPU or CPU per engine (no tensor parallelism) and unquantised weights.
+`LLM.collective_rpc`. Written for one GPU or CPU per sampler (no tensor parallelism) and unquantised weights.
 """
 
 from __future__ import annotations

@@ -7,13 +7,14 @@ also mean (names that exist, sizes that divide) is checked in workflow/checks.py
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from asymgrpo.errors import InputError
 from asymgrpo.section import Fraction, Once, Positive, Section, Seed
 from asymgrpo.study.config_errors import NAME, known_keys, sentence
+from asymgrpo.tasks.benchmarks import Month
 
 
 class ConfigError(InputError):
@@ -59,6 +60,9 @@ class Model(Section):
     """Name on the Hugging Face hub, for example Qwen/Qwen3-4B, when `kind` is `hub`."""
     paper: str | None = None
     """Name of this model in the paper's table (evals.tables.paper_values): Table 1 has its numbers beside ours; null: none."""
+    knowledge_cutoff: Month | None = None
+    """Month, YYYY-MM, after which no text that it was trained on was written; that of its release is a safe bound. Table 1 marks
+    the benchmarks that are younger; null: not known, no mark."""
     spec: dict[str, Any] = Field(default={})
     """Architecture and supervised training of a tiny model."""
     train: dict[str, Any] = Field(default={})
@@ -123,7 +127,7 @@ class Train(Section):
     rollout_engine: Literal["torch", "vllm"]
     """What generates the responses that are trained on: torch (our own decoding, no further install) or vllm."""
     engine_memory_fraction: Fraction = 0.35
-    """Share of a GPU's memory, from 0 to 1, that vLLM may take for weights and cache (ignored by the torch engine)."""
+    """Share of a GPU's memory, from 0 to 1, that vLLM may take for weights and cache (ignored by the torch sampler)."""
     micro_batch: Positive
     """Sequences per forward and backward pass on one rank."""
     logits_chunk: Positive | None
@@ -179,7 +183,7 @@ LOWEST_VLLM_TEMPERATURE = 0.01
 BUCKET = 500_000_000
 """Most numbers in DeepSpeed's reduction buffer, which it allocates whole in stages 1 to 3 (its default reduce_bucket_size)."""
 MAX_SEQUENCES = 256
-"""Sequences that a vLLM engine decodes together; the rest waits."""
+"""Sequences that a vLLM sampler decodes together; the rest waits."""
 PER_MODEL = ("temperature", "top_p", "max_tokens", "engine", "batch")
 """Fields of `evaluation` that a model may change."""
 
@@ -214,17 +218,53 @@ class Evaluation(Section):
     bootstrap_seed: Seed
     """Random seed of the resamples."""
     seed_variance: Literal["own", "pooled"]
-    """Variance between training seeds: `own` seeds of each arm, or `pooled` over arms (more stable with few seeds)."""
+    """Whose seeds give an interval its variance between training seeds: `own`, those of the arm; `pooled`, those of all
+    trained arms of a model, which share one estimate (steadier with few seeds)."""
 
     def n_samples(self, benchmark: str) -> int:
         return self.samples.get(benchmark, self.samples["default"])
+
+
+class Theory(Section):
+    """The tabular study and the entropy table of asymgrpo.theory; groups have `train.group_size` rollouts."""
+
+    prompts: Positive
+    """Prompts of a seed, each a softmax of its own."""
+    answers: Annotated[int, Field(ge=2)]
+    """Answers that a prompt can be given."""
+    most_correct: Positive
+    """From 1 to this many answers of a prompt are correct, each number as likely; fewer than `answers`."""
+    spread: Annotated[float, Field(ge=0)]
+    """Standard deviation of the logits before training, which are normal."""
+    seeds: Annotated[int, Field(ge=2)]
+    """Number of seeds, each with its own prompts and draws; all arms have the same."""
+    seed: Seed
+    """The first seed; the others follow it."""
+    learning_rate: Annotated[float, Field(gt=0)]
+    """Of the plain gradient, for every arm."""
+    natural_learning_rate: Annotated[float, Field(gt=0)]
+    """Of the natural gradient, for every arm."""
+    success: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1), Once]
+    """Mean success rates at which arms are compared."""
+    k: Annotated[list[Positive], Field(min_length=1), Once]
+    """pass@k is computed for these k, exactly."""
+    max_steps: Positive
+    """Updates after which an arm that has not reached the highest rate is given up."""
+    cases: Positive
+    """Random policies, with one group each, on which the entropy equation is tried."""
+
+    @model_validator(mode="after")
+    def _some_wrong(self) -> Self:
+        if self.most_correct >= self.answers:
+            raise ValueError("most_correct must be below answers, or some prompt has no wrong answer")
+        return self
 
 
 class Machine(Section):
     """What one training job asks of the machine or cluster that it runs on."""
 
     kind: str
-    """cpu, or a GPU kind of asymgrpo/planner/machines.yaml: every rank has one such GPU, and a plan that cannot fit is
+    """cpu, or a GPU kind of asymgrpo/planner/gpu_kinds.yaml: every rank has one such GPU, and a plan that cannot fit is
     refused."""
     cpus_per_rank: Positive
     """CPU threads of each training process."""
@@ -293,11 +333,14 @@ class Study(Section):
     models: dict[str, Model]
     """Base models by name; `study.models` says which of them are run."""
     arms: dict[str, dict[str, Any]] = Field(default={})
-    """Changed fields of arms by the name of the arm, for example {grpo_entropy: {entropy_coef: 0.01}}."""
+    """Changed fields of arms by the name of the arm, for example {grpo_entropy: {entropy_coef: 0.01}}; new arms, which have the
+    key `base`: {mine: {base: asymgrpo, clip_high: 0.3}}. `all` changes all arms that it can act on: {all: {dual_clip: 3.0}}."""
     train: Train
     """Everything about training that all arms share."""
     evaluation: Evaluation
     """How trained models and base models are measured."""
+    theory: Theory
+    """The tabular study, which needs no model."""
     machine: Machine
     """What one training job asks of the machine or cluster that it runs on."""
     containers: Annotated[Containers, Field(exclude=True)]
@@ -306,6 +349,13 @@ class Study(Section):
     artifacts: Annotated[str | None, Field(exclude=True)] = None
     """Bundle (zip file, folder or URL) whose results take the place of data, training and grading; null makes them.
     Not written into results: they are the same either way."""
+
+    def changes_of(self, arm: str) -> dict[str, Any]:
+        """What `arms` changes of one arm: its own changes, and those of all arms that act on it."""
+        from asymgrpo.method.arms import ALL, acting, get_arm
+
+        own, every = self.arms.get(arm, {}), self.arms.get(ALL, {})
+        return (acting(get_arm(arm, own), every) | own) if every else own
 
     def train_of(self, model: str) -> Train:
         """`train` with the changes of one of the models."""
@@ -369,15 +419,34 @@ def _spec(name: str, model: Model, problems: list[str]) -> dict[str, Any]:
 
 
 def _arm_changes(name: str, changes: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    from asymgrpo.method.arm import ArmError
-    from asymgrpo.method.arms import get_arm
+    from asymgrpo.errors import ArmError
+    from asymgrpo.method.arms import ALL, get_arm
+    from asymgrpo.study.user_arms import with_sources
 
+    if name == ALL:
+        return _changes_of_all(changes, problems)
     try:
+        changes = with_sources({"arms": {name: changes}}, Path())["arms"][name]
         values = get_arm(name, changes).model_dump(mode="json")
     except ArmError as error:
         problems.append(f"config: {error}" if f"arms.{name}" in str(error) else f"config: arms.{name}: {error}")
         return {}
-    return {key: values[key] if key in values else values["advantage"][key] for key in changes}
+    defined = {key: changes[key] for key in ("base", "python") if key in changes}
+    changed = [key for key in changes if key not in defined]
+    return defined | {key: values[key] if key in values else values["advantage"][key] for key in changed}
+
+
+def _changes_of_all(changes: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """The same under `arms.all`, where a key must be one of grpo's: a field of every arm, or of its standard deviation."""
+    from asymgrpo.method.arms import ALL, GRPO
+
+    if "advantage" in changes:
+        problems.append("config: arms.all.advantage would make all arms one; change parameters by their own names.")
+        return {}
+    found: list[str] = []
+    values = _arm_changes(GRPO.name, changes, found)
+    problems += [text.replace(f"arms.{GRPO.name}", f"arms.{ALL}") for text in found]
+    return values
 
 
 def _all_keys() -> tuple[tuple[str, ...], ...]:

@@ -17,6 +17,7 @@ STAGES = {
     "train": "training runs, and everything that is made from them",
     "sample": "samples, and everything that is made from them",
     "tables": "tables and figures",
+    "theory": "the table of the theory and its figures",
     ADDED: "only what is new, then tables and figures; finished runs stay",
     NOTHING: "nothing; results do not depend on it",
 }
@@ -32,7 +33,8 @@ FIRST = {
         "train": "train",
     },
     **{"models.NAME.template": "train", "models.NAME.train": "train", "models.NAME.evaluation": "sample"},
-    **{"models.NAME.paper": "tables", "evaluation": "sample", "evaluation.selection": "train"},
+    **dict.fromkeys(("models.NAME.paper", "models.NAME.knowledge_cutoff"), "tables"),
+    **{"evaluation": "sample", "evaluation.selection": "train", "theory": "theory"},
     **dict.fromkeys(("evaluation.benchmarks", "evaluation.limit"), "problems"),
     **dict.fromkeys(
         (f"evaluation.{key}" for key in ("k", "bootstrap_draws", "bootstrap_seed", "seed_variance")), "tables"

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from asymgrpo.study.config import Study
 from asymgrpo.study.settings import BASE, selection_benchmarks
+
+if TYPE_CHECKING:
+    from asymgrpo.study.config import Study
 
 CONFIGURATION = "config/study.json"
 """Below the folder of results: the whole configuration, for readers. A folder that has it is a result set."""
+COUNTS = "counts/{part}.parquet"
+"""Below the folder of results: counts of the main runs (those of Table 1 and the base models) and of the analyses' runs. The
+tables of Table 1's arms must not need the other runs, and the tables of all arms read both, so that nothing is counted twice."""
 
 
 class Layout:
@@ -29,10 +35,14 @@ class Layout:
         self.evaluations, self.selection = f"{self.run}/eval.parquet", f"{self.run}/selection.json"
         self.checkpoints = f"{study.checkpoints}"
         self.samples = f"{root}/samples/{{model}}/{{arm}}/seed{{seed}}/{{benchmark}}.parquet"
+        self.sampled = f"{root}/samples/{{model}}/{{arm}}/seed{{seed}}/sampled.json"
         self.graded = f"{root}/graded/{{model}}/{{arm}}/seed{{seed}}.parquet"
         self.controls = f"{root}/controls/{{model}}"
-        self.scores = f"{root}/scores.parquet"
+        self.counts = f"{root}/{COUNTS}"
+        self.scores, self.differences = f"{root}/scores.parquet", f"{root}/differences.parquet"
+        self.run_scores = f"{root}/run_scores.parquet"
         self.table1 = f"{root}/table1"
+        self.theory = f"{root}/theory.parquet"
         self.figures = f"{root}/figures"
 
     def log(self, rule: str, *wildcards: str) -> str:
@@ -49,7 +59,12 @@ def main_runs(study: Study) -> list[dict[str, str]]:
 
 def trained_runs(study: Study) -> list[dict[str, str]]:
     """Wildcards of every training run: those of Table 1, then the analyses."""
-    return main_runs(study) + _runs(study.study.models, study.study.analyses, study.study.analysis_seeds)
+    return main_runs(study) + analysis_runs(study)
+
+
+def analysis_runs(study: Study) -> list[dict[str, str]]:
+    """Wildcards of the training runs of the analyses."""
+    return _runs(study.study.models, study.study.analyses, study.study.analysis_seeds)
 
 
 def with_base(study: Study, runs: list[dict[str, str]]) -> list[dict[str, str]]:

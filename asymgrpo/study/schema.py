@@ -23,6 +23,9 @@ def schema() -> Node:
     from asymgrpo.study.tiny_spec import TinySpec
 
     found, arm = Study.model_json_schema(), Arm.model_json_schema()
+    del arm["$defs"]["UserFunction"]  # a file states `python`, and its text is read
+    choices = arm["properties"]["advantage"]["oneOf"]
+    choices.remove({"$ref": "#/$defs/UserFunction"})
     parts, properties = found["$defs"], found["properties"]
     parts["TinySpec"] = TinySpec.model_json_schema()
     parts["ChangesOfArm"] = _changes_of_arm(arm)
@@ -41,15 +44,28 @@ def schema() -> Node:
 
 def _changes_of_arm(arm: Node) -> Node:
     """Fields of an arm that a study may change, and the parameters of all estimators by their own names."""
+    from asymgrpo.method.arm import FOR_READERS
+
     parameters = {
         key: node
         for choice in arm["properties"]["advantage"]["oneOf"]
         for key, node in arm["$defs"][choice["$ref"].rsplit("/", 1)[1]]["properties"].items()
         if key != "estimator"
     }
-    fields = {key: node for key, node in arm["properties"].items() if key not in ("name", "about")}
+    new = {
+        "base": {
+            "type": "string",
+            "description": "Makes this a new arm: the arm of the table that it is, but for the changes.",
+        },
+        "python": {
+            "type": "string",
+            "description": "Advantage of a new arm: FILE.py:FUNCTION, a function of rewards [prompts, group] "
+            "(asymgrpo.method.user_function); the path is relative to the configuration file.",
+        },
+    }
+    fields = {key: node for key, node in arm["properties"].items() if key not in ("name", *FOR_READERS)}
     about = {"type": "object", "additionalProperties": False, "description": "Changed fields of an arm."}
-    return about | {"properties": fields | parameters}
+    return about | {"properties": new | fields | parameters}
 
 
 def _refer(properties: Node, key: str, to: Node) -> None:

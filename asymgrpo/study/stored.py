@@ -1,6 +1,7 @@
 """Configurations from files: default.yaml updated as Snakemake updates it, and the study that a folder of results states.
 
-Snakemake itself is not imported: the planner runs where it is not installed, and starts at once.
+The merge is ours and not snakemake.utils.update_config: the planner runs where Snakemake is not installed, and starts at once.
+A test merges generated mappings by both.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import yaml
 
 from asymgrpo.study.config import ConfigError, Study, parse
 from asymgrpo.study.layout import CONFIGURATION
+from asymgrpo.study.user_arms import with_sources
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = ROOT / "config" / "default.yaml"
@@ -37,12 +39,12 @@ def updated(old: Any, new: Mapping[str, Any]) -> Any:
 
 
 def merged(configs: Sequence[Path]) -> dict[str, Any]:
-    """default.yaml updated by each file in turn. Raises ConfigError when a file is missing."""
+    """default.yaml updated by each file in turn. Raises ConfigError when a file is missing, ArmError of a user's arm."""
     mapping: dict[str, Any] = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
     for path in configs:
         if not path.is_file():
             raise ConfigError(f"planner: {path} is missing; give the configuration files that snakemake gets.")
-        mapping = updated(mapping, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        mapping = updated(mapping, with_sources(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, path.parent))
     return mapping
 
 

@@ -42,7 +42,7 @@ class ChainSumError(InputError):
     """The embedded task cannot be generated as asked; the message says what to change."""
 
 
-class Problem(NamedTuple):
+class Sum(NamedTuple):
     expression: str
     answer: int
 
@@ -79,20 +79,20 @@ def role(expression: str) -> Role:
     return "train" if point < ROLE_SHARES["benchmark"] + ROLE_SHARES["train"] else "sft"
 
 
-def draws(wanted: Role, terms: tuple[int, int], seed: int) -> Iterator[Problem]:
+def draws(wanted: Role, terms: tuple[int, int], seed: int) -> Iterator[Sum]:
     """Sums of the given role with terms[0] to terms[1] terms, in reasoning-gym's order for a derived seed; they may repeat."""
     for problem in _stream(terms, derive("chain_sum", wanted, *terms, seed)):
         if within_totals(problem.expression) and role(problem.expression) == wanted:
             yield problem
 
 
-def problems(wanted: Role, n: int, terms: tuple[int, int], seed: int) -> list[Problem]:
+def problems(wanted: Role, n: int, terms: tuple[int, int], seed: int) -> list[Sum]:
     """The first n distinct ones of `draws`. Raises ChainSumError when that many do not exist (two terms: 69 benchmarks).
 
     >>> problems("benchmark", 2, (3, 3), seed=0) == problems("benchmark", 3, (3, 3), seed=0)[:2]
     True
     """
-    found: dict[str, Problem] = {}
+    found: dict[str, Sum] = {}
     for drawn, problem in enumerate(draws(wanted, terms, seed)):
         found.setdefault(problem.expression, problem)
         if len(found) == n:
@@ -105,7 +105,7 @@ def problems(wanted: Role, n: int, terms: tuple[int, int], seed: int) -> list[Pr
     )
 
 
-def _stream(terms: tuple[int, int], seed: int) -> Iterator[Problem]:
+def _stream(terms: tuple[int, int], seed: int) -> Iterator[Sum]:
     from reasoning_gym.arithmetic.chain_sum import ChainSumConfig, ChainSumDataset
 
     class _ChainSum(ChainSumDataset):
@@ -116,7 +116,7 @@ def _stream(terms: tuple[int, int], seed: int) -> Iterator[Problem]:
     index = 0
     while True:
         item = dataset[index]
-        yield Problem(item["metadata"]["expression"].replace(" ", ""), int(item["answer"]))
+        yield Sum(item["metadata"]["expression"].replace(" ", ""), int(item["answer"]))
         index += 1
 
 

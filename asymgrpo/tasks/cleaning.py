@@ -1,6 +1,6 @@
-"""How golds are cleaned: rules by name, one function each, and a list of single patches with their reasons (patches.yaml).
+"""How reference answers are cleaned: rules by name, one function each, and single patches with their reasons (patches.yaml).
 
-Nothing is edited in silence: the problem table's metadata lists every gold that changed, before and after.
+Nothing is edited in silence: the problem table's metadata lists every reference answer that changed, before and after.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PATCHES = Path(__file__).with_name("patches.yaml")
 
 
 def last_boxed(text: str) -> str:
-    r"""The gold is in the last box of a solution, as in MATH; two of its solutions box one digit without braces.
+    r"""The reference answer is in the last box of a solution, as in MATH; two of its solutions box one digit without braces.
 
     >>> last_boxed(r"so \boxed{1} and $x=\boxed{\frac{1}{2}}$."), last_boxed(r"our answer is $\boxed 2$.")
     ('\\frac{1}{2}', '2')
@@ -30,7 +30,7 @@ def last_boxed(text: str) -> str:
 
 
 def after_hashes(text: str) -> str:
-    """The gold follows `####`, as in GSM8K.
+    """The reference answer follows `####`, as in GSM8K.
 
     >>> after_hashes("so 2+2=4\\n#### 4")
     '4'
@@ -57,7 +57,7 @@ def no_leading_zeros(text: str) -> str:
 
 
 def no_degree_sign(text: str) -> str:
-    r"""AIME answers are integers: 336^\circ is 336. Not for sets whose golds name units on purpose.
+    r"""AIME answers are integers: 336^\circ is 336. Not for sets whose reference answers name units on purpose.
 
     >>> no_degree_sign(r"336^\circ")
     '336'
@@ -94,7 +94,7 @@ def plain_fraction(text: str) -> str:
 
 
 def no_numpy(text: str) -> str:
-    r"""Minerva has one gold in Python notation.
+    r"""Minerva has one reference answer in Python notation.
 
     >>> no_numpy("np.arcsin(10/13)")
     '\\arcsin(10/13)'
@@ -103,7 +103,7 @@ def no_numpy(text: str) -> str:
 
 
 def only_element(value: Any) -> Any:
-    """OlympiadBench on the hub keeps golds in a list.
+    """OlympiadBench on the hub keeps reference answers in a list.
 
     >>> only_element(["2"]), only_element("2")
     ('2', '2')
@@ -147,12 +147,12 @@ def patches(name: str) -> dict[str, dict[str, str]]:
 
 
 def clean_answer(name: str, rules: list[str], problem: str, raw: Any) -> tuple[str, str | None]:
-    """(gold, reason): the rules in order, then the patch of this very problem. reason is None when no patch applied."""
+    """(reference answer, reason): the rules in order, then the patch of this very problem. reason is None without a patch."""
     value = raw
     for rule in rules:
         value = RULES[rule](value)
-    gold = strip(value)
+    reference_answer = strip(value)
     patch = patches(name).get(text_key(problem))
-    if patch is None or patch["was"] != gold:
-        return gold, None
+    if patch is None or patch["was"] != reference_answer:
+        return reference_answer, None
     return patch["answer"], patch["why"]

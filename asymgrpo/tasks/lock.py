@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from asymgrpo.errors import DataError
 
 HEADER = """\
-# Data sets by content: number of rows, and sha256 over the sorted, blank-normalised (problem, gold) pairs after cleaning
-# (asymgrpo.tasks.table.content_sha256). `revision` is the hub commit: null until a first fetch writes it, verified ever after.
+# Data sets by content: number of rows, and sha256 over the sorted, blank-normalised (problem, reference answer) pairs
+# after cleaning (asymgrpo.tasks.table.content_sha256). `revision` is the hub commit: null until a first fetch writes it,
+# verified ever after. So is the hash of a set that only the hub has.
 # `seed` is that of a generated set; the entry then holds for this seed and this number of rows. `models`: hub id -> commit.
 """
 
@@ -23,7 +24,8 @@ HEADER = """\
 class LockEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     rows: Annotated[int, Field(gt=0)]
-    content_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    content_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+    """Null for a set that is only on the hub, until a first fetch writes it."""
     revision: str | None = None
     seed: int | None = None
 
@@ -60,17 +62,18 @@ def write_lock(path: Path, lock: Lock) -> None:
     write_text(text, path)
 
 
-def write_revision(path: Path, name: str, revision: str) -> None:
-    """Record the commit of the first fetch of a data set or model; a recorded one is never replaced.
+def write_revision(path: Path, name: str, revision: str, content: str | None = None) -> None:
+    """Record the commit of the first fetch of a data set or model, and the hash of its content; recorded ones are never replaced.
 
-    Several downloads may finish at once: the file is read and written under a lock of its own.
+    Several downloads may finish at once: a file lock guards reading and writing.
     """
     from filelock import FileLock
 
     with FileLock(path.with_name(f".{path.name}.lock")):
         lock = read_lock(path)
         if name in lock.datasets and lock.datasets[name].revision is None:
-            entry = lock.datasets[name].model_copy(update={"revision": revision})
+            old = lock.datasets[name]
+            entry = old.model_copy(update={"revision": revision, "content_sha256": old.content_sha256 or content})
             write_lock(path, lock.model_copy(update={"datasets": lock.datasets | {name: entry}}))
         elif name not in lock.datasets and lock.models.get(name) is None:
             write_lock(path, lock.model_copy(update={"models": lock.models | {name: revision}}))

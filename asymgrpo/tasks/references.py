@@ -57,13 +57,13 @@ def references(folder: Path) -> list[Reference]:
         DataError: a known set is missing or malformed.
     """
     from asymgrpo.tasks.sources import normalised, read_directory
-    from asymgrpo.tasks.spec import dataset_spec, known_names
+    from asymgrpo.tasks.spec import dataset_spec, known_names, only_on_hub
 
     found: dict[str, Reference] = {}
     read = set()
     for name in known_names():
         spec = dataset_spec(name)
-        if spec.source == "generated":
+        if spec.source == "generated" or only_on_hub(spec):
             continue
         read.add(spec.file)
         for row in normalised(spec, read_directory(spec, folder)).rows:
@@ -140,7 +140,7 @@ def audit(found: Sequence[Reference], workers: int) -> list[Finding]:
 
 def _reading(text: str) -> str:
     """What it parses to, in sympy's words."""
-    from asymgrpo.verifier.mends import readings, rewrite
+    from asymgrpo.verifier.fixes import readings, rewrite
     from asymgrpo.verifier.reading import folds, read_reference
 
     wanted = rewrite(_key("", text)[1])

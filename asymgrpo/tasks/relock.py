@@ -1,7 +1,7 @@
 """`python -m asymgrpo.tasks.relock --data-dir DIR --lock FILE [NAME ...]`: rewrite entries of the lock of data sets.
 
 Content comes from a local directory (and the generator); revisions of untouched content are kept, revisions of changed content
-are forgotten.
+are forgotten. Sets that only the hub has keep their entries, unless one is named, which is an error: their first fetch writes it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from asymgrpo.console import run
 from asymgrpo.tasks.chain_sum import rows
 from asymgrpo.tasks.lock import Lock, LockEntry, read_lock, write_lock
 from asymgrpo.tasks.sources import normalised, read_directory
-from asymgrpo.tasks.spec import dataset_spec, known_names
+from asymgrpo.tasks.spec import dataset_spec, known_names, only_on_hub
 from asymgrpo.tasks.table import content_sha256
 
 
@@ -28,7 +28,7 @@ def main(
 ) -> None:
     whole = read_lock(lock) if lock.exists() else Lock(datasets={}, models={})
     entries = dict(whole.datasets)
-    for name in names or known_names():
+    for name in names or [name for name in known_names() if not only_on_hub(dataset_spec(name))]:
         spec, old = dataset_spec(name), entries.get(name)
         if spec.source == "generated":
             made, seed = rows(name, embedded_n, embedded_seed), embedded_seed

@@ -1,7 +1,8 @@
 """Rows of any data set from any source, checked against config/data.lock.yaml before anything uses them.
 
 embedded: generated here; directory: files of a local folder; hub: the Hugging Face hub, or the mirror that HF_ENDPOINT names, at
-the locked revision. The check is over content, so it holds for every source: rows and a sha256 over the (problem, gold) pairs.
+the locked revision. The check is over content, so it holds for every source: rows and a sha256 over the
+(problem, reference answer) pairs.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class EmbeddedSize(NamedTuple):
 class Loaded(NamedTuple):
     rows: list[Row]
     patched: list[dict[str, str]]
-    """One entry per gold that a single patch changed: problem_id, before, after, why."""
+    """One entry per reference answer that a single patch changed: problem_id, before, after, why."""
     revision: str | None
     """Of the hub; null for other sources."""
 
@@ -66,7 +67,7 @@ def load_dataset_rows(
     loaded = normalised(spec, raw)
     verify_content(name, loaded.rows, entry, place)
     if revision is not None and entry.revision is None:
-        write_revision(lock, name, revision)
+        write_revision(lock, name, revision, content_sha256(loaded.rows))
     return loaded._replace(revision=revision)
 
 
@@ -88,7 +89,7 @@ def _generated(spec: DatasetSpec, source: Source, lock: Path, embedded: Embedded
 
 
 def normalised(spec: DatasetSpec, raw: Iterable[Record]) -> Loaded:
-    """Rows of the problem table from raw rows: fields chosen, golds cleaned, identifiers kept or numbered.
+    """Rows of the problem table from raw rows: fields chosen, reference answers cleaned, identifiers kept or numbered.
 
     Raises:
         DataError: a row has no problem, no reference answer or an identifier of another row; the message names its place.
@@ -179,14 +180,16 @@ def _first(spec: DatasetSpec, place: str, record: dict[str, Any], fields: list[s
 
 
 def read_directory(spec: DatasetSpec, data_dir: Path | None) -> list[Record]:
-    """Raw rows of the data set's file (.jsonl or .parquet) in a local directory."""
+    """Raw rows of the data set's file (.jsonl or .parquet) in a local directory. Raises DataError when it has none."""
+    if spec.file is None:
+        raise DataError(f"{spec.name}: this data set is read from the hub only; set data.source to hub for it.")
     if data_dir is None:
         raise DataError(
             f"{spec.name}: data.source is directory, but data.dir is not set; name the folder of {spec.file}."
         )
     path = Path(data_dir) / str(spec.file)
     if not path.is_file():
-        raise DataError(f"{path} is missing; put {spec.title} there, or set data.source to hub.")
+        raise DataError(f"{path} is missing; put {spec.about} there, or set data.source to hub.")
     return read_records(path)
 
 
@@ -229,16 +232,16 @@ def _hub_call(spec: DatasetSpec, call: Callable[[Hub], Any]) -> Any:
 
 
 def verify_content(name: str, rows: list[Row], entry: LockEntry, place: str) -> None:
-    """Raise DataError unless the rows are those that the lock describes, in any order."""
+    """Raise DataError unless the rows are those that the lock describes, in any order. Without a hash their number counts."""
     if len(rows) != entry.rows:
         raise DataError(
             f"{name}: {place} has {len(rows)} rows, the lock {entry.rows}; fetch the data again, or, "
             "if the change is meant, write a new entry with python -m asymgrpo.tasks.relock."
         )
     found = content_sha256(rows)
-    if found != entry.content_sha256:
+    if entry.content_sha256 is not None and found != entry.content_sha256:
         raise DataError(
-            f"{name}: the problems or golds of {place} are not those of the lock (sha256 {found[:12]}, locked "
+            f"{name}: the problems or reference answers of {place} are not those of the lock (sha256 {found[:12]}, locked "
             f"{entry.content_sha256[:12]}); fetch the data again, or, if the change is meant, write a new entry "
             "with python -m asymgrpo.tasks.relock."
         )

@@ -29,6 +29,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.input_ids)
 
+    @property
+    def widths(self) -> Tensor:
+        """[B] tokens of each row that are fed: prompt and response but for the last."""
+        return (self.predictors * self.mask.long()).amax(dim=1) + 1
+
     def to(self, device: torch.device) -> Batch:
         return Batch(*(getattr(self, f.name).to(device) for f in fields(self)))
 
@@ -70,20 +75,20 @@ def pack(rollouts: Sequence[Rollout]) -> Batch:
     )
 
 
-def micro_batches(lengths: Tensor, rows: Tensor, size: int) -> list[Tensor]:
-    """Split `rows` into groups of `size` of similar length (lengths [B] in tokens), longest first; ties keep row order.
+def by_rows(widths: Tensor, rows: Tensor, size: int, parts: int = 1) -> list[Tensor]:
+    """Split `rows` into groups of at most `size` of similar width (widths [B] in tokens), widest first; ties keep row order.
 
-    >>> [m.tolist() for m in micro_batches(torch.tensor([3, 9, 4, 8]), torch.tensor([0, 1, 2, 3]), 2)]
+    At least `parts` groups, as far as there are rows: the largest are halved until then.
+
+    >>> [m.tolist() for m in by_rows(torch.tensor([3, 9, 4, 8]), torch.arange(4), size=2)]
     [[1, 3], [2, 0]]
     """
-    order = torch.argsort(lengths[rows], descending=True, stable=True)
-    return list(rows[order].split(size))
+    ordered = widest_first(widths, rows)
+    return halved([ordered[i : i + size] for i in range(0, len(ordered), size)], parts)
 
 
 def by_tokens(widths: Tensor, rows: Tensor, budget: int, parts: int = 1) -> list[Tensor]:
-    """Split `rows` into groups of similar width (widths [B] in tokens), widest first, of at most `budget` tokens with padding.
-
-    A row that is wider than that is alone. At least `parts` groups, as far as there are rows: the largest are halved until then.
+    """The same, but into groups of at most `budget` tokens with padding. A row that is wider than that is alone.
 
     >>> [m.tolist() for m in by_tokens(torch.tensor([3, 9, 4, 8]), torch.arange(4), budget=18)]
     [[1, 3], [2, 0]]
@@ -91,12 +96,21 @@ def by_tokens(widths: Tensor, rows: Tensor, budget: int, parts: int = 1) -> list
     [[1], [3], [2, 0]]
     """
     groups: list[list[int]] = []
-    for row in rows[torch.argsort(widths[rows], descending=True, stable=True)].tolist():
+    for row in widest_first(widths, rows):
         if groups and (len(groups[-1]) + 1) * int(widths[groups[-1][0]]) <= budget:
             groups[-1].append(row)
         else:
             groups.append([row])
-    while len(groups) < min(parts, len(rows)):
+    return halved(groups, parts)
+
+
+def widest_first(widths: Tensor, rows: Tensor) -> list[int]:
+    return rows[torch.argsort(widths[rows], descending=True, stable=True)].tolist()
+
+
+def halved(groups: list[list[int]], parts: int) -> list[Tensor]:
+    """At least `parts` groups, as far as there are members: the first of the largest is halved until then."""
+    while len(groups) < min(parts, sum(map(len, groups))):
         most = max(range(len(groups)), key=lambda i: len(groups[i]))
         half = len(groups[most]) // 2
         groups[most : most + 1] = [groups[most][:half], groups[most][half:]]

@@ -46,13 +46,13 @@ def writing(place: Path) -> Iterator[None]:
             raise
         reason = " ".join(str(error).split())[:160]
         raise CheckpointError(
-            f"{place} cannot be written ({reason}; {_free(place)}); make room there and start the same command again: it goes on "
-            "from the newest whole checkpoint."
+            f"{place} cannot be written ({reason}; {_free(place)}); make room there and start the same command again: it "
+            "continues from the newest whole checkpoint."
         ) from error
 
 
 def _of_a_write(error: BaseException) -> bool:
-    """torch says of a full disk that the position in its file is unexpected, safetensors has an error of its own."""
+    """torch says of a full disk that the position in its file is unexpected, safetensors raises its own error."""
     from safetensors import SafetensorError
 
     if isinstance(error, RuntimeError):

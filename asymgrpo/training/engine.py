@@ -16,11 +16,15 @@ from torch import Tensor
 
 from asymgrpo.devices import own_device, take_own_device
 from asymgrpo.errors import FailedError
+from asymgrpo.method.diagnostics import adam_update_square
 from asymgrpo.study.config import BUCKET, Train
 from asymgrpo.training.batch import Batch
 from asymgrpo.training.checkpoint import CheckpointError
 from asymgrpo.training.policy import Policy
 from asymgrpo.training.rendezvous import meeting
+
+CHUNK = 2**24
+"""Moments that `update_norm` looks at together, so that its temporaries stay small."""
 
 
 class GradientError(ArithmeticError):
@@ -111,7 +115,7 @@ class Engine:
             config=deepspeed_config(train, micro_batches_per_update, self.world_size, numbers),
             dist_init_required=False,
         )[0]
-        self.updates, self._grad_norm = 0, float("nan")
+        self.updates, self._grad_norm, self._abandoned = 0, float("nan"), False
 
     @torch.no_grad()
     def score(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -127,6 +131,19 @@ class Engine:
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return self._ds(batch)
 
+    @contextmanager
+    def whole_update(self) -> Iterator[None]:
+        """Around the micro-batches of one update: it is made whole, or an error inside leaves this engine unable to make any.
+
+        What the first micro-batches added up must not reach a later update, and each stage of ZeRO keeps it elsewhere.
+        """
+        try:
+            yield
+        except BaseException:
+            self._abandoned = True
+            self._ds.zero_grad()
+            raise
+
     def backward(self, loss: Tensor, last: bool | None = None) -> None:
         """Add one micro-batch's share of the global loss; the update happens with the last micro-batch of it.
 
@@ -136,7 +153,10 @@ class Engine:
 
         Raises:
             GradientError: the norm of the update's gradient is not finite; on all ranks, and nothing was updated.
+            RuntimeError: an earlier update was abandoned.
         """
+        if self._abandoned:
+            raise RuntimeError("an update of this engine was abandoned halfway; make a new engine from a checkpoint.")
         self._set_learning_rate()
         if last is not None:
             self._ds.set_gradient_accumulation_boundary(last)
@@ -158,6 +178,20 @@ class Engine:
         """Global L2 norm of the last update's gradient, before clipping."""
         norm = self._ds.get_global_grad_norm()
         return self._grad_norm if norm is None else float(norm)
+
+    def update_norm(self) -> float:
+        """Norm of the last update in Adam's own metric (asymgrpo.method.diagnostics), weight decay left out. Collective."""
+        group, total = self._optimizer.param_groups[0], 0.0
+        for moments in self._optimizer.state.values():
+            first, second = (1 - beta ** float(moments["step"]) for beta in group["betas"])
+            parts = (moments[key].flatten().split(CHUNK) for key in ("exp_avg", "exp_avg_sq"))
+            total += sum(
+                adam_update_square(mean / first, square / second, group["eps"])
+                for mean, square in zip(*parts, strict=True)
+            )
+        if self._ds.zero_optimization_stage() > 0:  # each rank has the moments of its own share
+            total = float(self.sum_over_ranks(torch.tensor([total], dtype=torch.float64, device=self.device)))
+        return float(self._ds.optimizer.param_groups[0]["lr"]) * math.sqrt(total)
 
     def _set_learning_rate(self) -> None:
         scale = min(1.0, (self.updates + 1) / (self._warmup + 1))

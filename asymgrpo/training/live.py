@@ -1,7 +1,7 @@
 """Curves of a running training for TensorBoard: `tensorboard --logdir checkpoints`.
 
 A view, never a result: event files lie in the run's workspace, outside of the declared outputs, and may be deleted at any time.
-Whether somebody watches is no part of the study, so it is chosen by the environment (ASYMGRPO_LIVE) and not by its configuration.
+Whether somebody watches does not belong to a study, so the environment variable ASYMGRPO_LIVE chooses it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asymgrpo.training.run import History
+    from asymgrpo.training.results import History
 
 VARIABLE = "ASYMGRPO_LIVE"
 FOLDER = "live"
@@ -52,7 +52,7 @@ class LiveView:
             for step, name, value in self._new(history):
                 self.writer.add_scalar(name, value, step)
         except OSError as error:
-            self.warn(f"the live view ends here, the training goes on: {error}")
+            self.warn(f"the live view ends here, the training continues: {error}")
             self.writer = None
 
     def _new(self, history: History) -> Iterator[tuple[int, str, float]]:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from asymgrpo.method.diagnostics import hard_weight, mean_size, net_mass
 from asymgrpo.training.stopwatch import PHASES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from asymgrpo.training.batch import Batch
+    from asymgrpo.training.scoring import Scores
 
 SCHEMA_VERSION = 1
 
@@ -32,6 +34,12 @@ DESCRIPTIONS: dict[str, tuple[pa.DataType, str]] = {
     "none_solved_share": (pa.float64(), "share of prompts with no correct rollout"),
     "all_solved_share": (pa.float64(), "share of prompts with only correct rollouts"),
     "zero_advantage_share": (pa.float64(), "share of prompts all of whose advantages are 0"),
+    "advantage_size": (pa.float64(), "mean over rollouts of |A|"),
+    "net_mass": (pa.float64(), "mean over rollouts of A: m_S - m_F, 0 where every group sums to 0"),
+    "hard_weight": (
+        pa.float64(),
+        "share of sum |A| on prompts with less than half of the rollouts correct; null if all advantages are 0",
+    ),
     "cov_by_correct": (
         pa.list_(pa.float64()),
         "Cov over a group's rollouts (population) of sequence log-probability and advantage, mean by number correct; "
@@ -47,9 +55,19 @@ DESCRIPTIONS: dict[str, tuple[pa.DataType, str]] = {
     "clip_share_high": (pa.float64(), "share of tokens whose ratio was clipped above (A > 0)"),
     "loss": (pa.float64(), "mean over updates of the reduced loss"),
     "grad_norm": (pa.float64(), "mean over updates of the global L2 norm before clipping"),
+    "update_norm": (
+        pa.float64(),
+        "norm of the step's last update in Adam's metric: learning rate x sqrt(sum m^2 / (sqrt(v) + eps)), m and v the moments "
+        "after bias correction, weight decay left out; null unless measured",
+    ),
     "entropy_coef": (pa.float64(), "entropy coefficient in force (moves only in adaptive arms)"),
     "response_tokens_mean": (pa.float64(), "mean response length"),
     "response_tokens_max": (pa.int32(), "longest response"),
+    "sampled_tokens": (
+        pa.int64(),
+        "response tokens sampled in the step, those of groups that were thrown away included",
+    ),
+    "discarded_share": (pa.float64(), "share of sampled groups that dynamic sampling threw away; 0 in other arms"),
     "truncated_share": (pa.float64(), "share of responses cut at max_tokens"),
     "unparsed_share": (pa.float64(), "share of responses in which the verifier found no answer"),
     "timeout_share": (pa.float64(), "share of responses on which the verifier gave up"),
@@ -80,12 +98,13 @@ class StepRecord:
     token_logp_sampler: np.ndarray
     logp_change: np.ndarray | None = None
     """[prompts, group] change of the sequence log-probability across the updates, when measured."""
+    sampled: np.ndarray | None = None
+    """[1, 2]: response tokens and groups that were sampled, thrown away ones included; None: those of the record."""
 
 
 def record_of(
     batch: Batch,
-    logp_old: Tensor,
-    entropy: Tensor,
+    scores: Scores,
     rewards: Tensor,
     advantages: Tensor,
     verdicts: np.ndarray,
@@ -98,8 +117,8 @@ def record_of(
         advantages=advantages.numpy(),
         verdicts=verdicts,
         n_tokens=batch.mask.sum(dim=1).long().reshape(rewards.shape).numpy(),
-        token_entropy=entropy[where].double().numpy(),
-        token_logp=logp_old[where].double().numpy(),
+        token_entropy=scores.entropy[where].double().numpy(),
+        token_logp=scores.logp[where].double().numpy(),
         token_logp_sampler=batch.logp_sampler[where].double().numpy(),
         logp_change=change,
     )
@@ -114,6 +133,8 @@ class UpdateTotals:
     clipped_low: float = 0.0
     clipped_high: float = 0.0
     tokens: float = 0.0
+    update_norm: float | None = None
+    """Of the last update, when measured."""
 
     def add(self, loss: float, clipped_low: float, clipped_high: float, tokens: float, grad_norm: float) -> None:
         """Add one update."""
@@ -138,6 +159,7 @@ def step_row(step: int, updates: int, record: StepRecord, totals: UpdateTotals, 
         "entropy_coef": entropy_coef,
         "loss": float(np.mean(totals.loss)),
         "grad_norm": float(np.mean(totals.grad_norm)),
+        "update_norm": totals.update_norm,
         "clip_share_low": totals.clipped_low / max(totals.tokens, 1),
         "clip_share_high": totals.clipped_high / max(totals.tokens, 1),
         **group_metrics(record),
@@ -145,6 +167,7 @@ def step_row(step: int, updates: int, record: StepRecord, totals: UpdateTotals, 
         **response_metrics(record),
         **mismatch_metrics(record.token_logp, record.token_logp_sampler),
         **displacement_metrics(record),
+        **sampling_metrics(record),
     }
 
 
@@ -160,6 +183,9 @@ def group_metrics(record: StepRecord) -> dict:
         "none_solved_share": float((correct == 0).mean()),
         "all_solved_share": float((correct == group).mean()),
         "zero_advantage_share": float((record.advantages == 0).all(axis=1).mean()),
+        "advantage_size": mean_size(record.advantages),
+        "net_mass": net_mass(record.advantages),
+        "hard_weight": hard_weight(record.rewards, record.advantages),
         "cov_by_correct": [_mean(covariance[correct == c]) for c in range(group + 1)],
     }
 
@@ -215,6 +241,14 @@ def displacement_metrics(record: StepRecord) -> dict:
         "logp_change_correct": _ratio(record.logp_change[correct].sum(), record.n_tokens[correct].sum()),
         "logp_change_wrong": _ratio(record.logp_change[~correct].sum(), record.n_tokens[~correct].sum()),
     }
+
+
+def sampling_metrics(record: StepRecord) -> dict:
+    """What the step cost: all tokens that were sampled for it, also those that dynamic sampling threw away."""
+    if record.sampled is None:
+        return {"sampled_tokens": int(record.n_tokens.sum()), "discarded_share": 0.0}
+    tokens, groups = record.sampled.sum(axis=0).tolist()
+    return {"sampled_tokens": tokens, "discarded_share": 1 - len(record.rewards) / groups}
 
 
 def _starts(n_tokens: np.ndarray) -> np.ndarray:

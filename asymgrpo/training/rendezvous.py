@@ -1,7 +1,10 @@
-"""Where the ranks of one job meet: told by torchrun, found in SLURM's variables, or alone.
+"""Where the ranks of one job meet: torchrun says it, SLURM's variables say it, or there is one rank.
 
 `python -m asymgrpo.training.rendezvous COMMAND ...` becomes COMMAND, with the variables that torchrun would have set. Under
 srun it finds the meeting where SLURM's tools are, before COMMAND enters a container that has none.
+
+submitit's TorchDistributedEnvironment turns the same variables of SLURM into torch's, but inside the rank's own process: too
+late for a rank whose container does not see them.
 """
 
 from __future__ import annotations

@@ -10,67 +10,27 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from asymgrpo.errors import Preempted
-from asymgrpo.files import remove_partial, write_json, write_table
+from asymgrpo.files import write_json, write_table
 from asymgrpo.progress import Progress
-from asymgrpo.provenance import machine
-from asymgrpo.readers import read_table
-from asymgrpo.rollout import Request, Rollout
-from asymgrpo.seeds import derive
+from asymgrpo.rollout import Rollout
 from asymgrpo.study.config import Train
 from asymgrpo.study.outcome import Diverged, DivergedError, read, stated
 from asymgrpo.training import checkpoint as ck
-from asymgrpo.training.finite import need_finite
-from asymgrpo.training.metrics import SCHEMA
-from asymgrpo.training.stopwatch import PHASES, Stopwatch
+from asymgrpo.training.candidates import accuracy, selectable
+from asymgrpo.training.results import History, rollout_rows, write_results
+from asymgrpo.training.stopwatch import Stopwatch
 from asymgrpo.training.time_limit import TimeLimit
 from asymgrpo.training.trainer import Problem, Trainer
-from asymgrpo.verifier import Verdict
 
 SHOWN_STEPS = 10
 """Steps whose token_mult_prob_error is printed."""
-
-EVALUATION_SCHEMA = pa.schema(
-    [
-        ("step", pa.int32()),
-        ("set", pa.string()),
-        ("n_problems", pa.int32()),
-        ("n_samples", pa.int32()),
-        ("accuracy", pa.float64()),
-    ]
-)
-ROLLOUT_SCHEMA = pa.schema(
-    [
-        ("step", pa.int64()),
-        ("prompt", pa.string()),
-        ("response", pa.string()),
-        ("sample_id", pa.int64()),
-        ("sample_seed", pa.int64()),
-        ("n_tokens", pa.int64()),
-        ("finish_reason", pa.string()),
-        ("reward", pa.float64()),
-    ]
-)
-TIMING_SCHEMA = pa.schema(
-    [("step", pa.int32()), *((phase, pa.float64()) for phase in PHASES), ("response_tokens", pa.int64())]
-)
-
-
-@dataclass
-class History:
-    """Rows written so far; travels with the checkpoints."""
-
-    metrics: list[dict] = field(default_factory=list)
-    timings: list[dict] = field(default_factory=list)
-    evaluations: list[dict] = field(default_factory=list)
 
 
 class Run:
@@ -105,7 +65,9 @@ class Run:
                 self.history, self.outcome, self.metadata = History(**told["history"]), read(told), told["metadata"]
                 return self.train.steps
             except (OSError, ValueError, KeyError, TypeError) as error:
-                warn(f"{concluded} is skipped, it cannot be read ({error}); the run goes on from its last checkpoint.")
+                warn(
+                    f"{concluded} is skipped, it cannot be read ({error}); the run continues from its last checkpoint."
+                )
                 self.history, self.outcome, self.metadata = History(), None, None
         folder = self.workspace / "checkpoints"
         failure: ck.CheckpointError | None = None
@@ -176,8 +138,7 @@ class Run:
                 with clock("evaluate"):
                     self.candidate(step)
             stop = self.stop_wanted(time.monotonic() - began)
-            tokens = round(row["response_tokens_mean"] * self.train.prompts_per_step * self.train.group_size)
-            self.history.timings.append({**clock.row(step), "response_tokens": tokens})
+            self.history.timings.append({**clock.row(step), "response_tokens": row["sampled_tokens"]})
             if step < self.train.steps and (stop or step % self.train.checkpoint_every == 0):
                 self.save(step)
             if self.live:
@@ -205,41 +166,16 @@ class Run:
                 shutil.rmtree(target, ignore_errors=True)
                 os.replace(staging, target)
         for name, problems in self.evaluation_sets.items():
-            accuracy = self.accuracy(problems, name, step)
+            value = accuracy(self.trainer, problems, name, step)
             self.history.evaluations.append(
                 {
                     "step": step,
                     "set": name,
                     "n_problems": len(problems),
                     "n_samples": self.train.evaluate_samples,
-                    "accuracy": accuracy,
+                    "accuracy": value,
                 }
             )
-
-    def accuracy(self, problems: Sequence[Problem], name: str, step: int) -> float:
-        """avg@n of the current weights at the evaluation temperature; ranks share the problems.
-
-        Raises:
-            DivergedError: the weights give no finite log-probabilities.
-        """
-        mine = problems[self.engine.rank :: self.engine.world_size]
-        n, seed = self.train.evaluate_samples, self.trainer.run_seed
-        requests = [
-            Request(p.prompt_ids, tuple(derive("candidate", seed, step, name, p.problem_id, i) for i in range(n)))
-            for p in mine
-        ]
-        correct, logprobs = 0, torch.zeros(0)
-        if requests:
-            groups = self.trainer.sampler.generate(
-                requests, self.train.evaluate_temperature, 1.0, self.train.evaluate_max_tokens
-            )
-            flat = [r for group in groups for r in group]
-            logprobs = torch.tensor([x for r in flat for x in r.logprobs])
-            verdicts = self.trainer.grade(flat, [p.answer for p in mine for _ in range(n)])
-            correct = sum(v is Verdict.correct for v in verdicts)
-        where = f"on {name} after step {step}"
-        need_finite(self.engine, where, step, the_log_probabilities_of_the_sampler_are=logprobs)
-        return sum(self.engine.gather_objects(correct)) / (len(problems) * n)
 
     def save(self, step: int) -> None:
         """Write a resumable checkpoint, then forget the oldest."""
@@ -290,20 +226,7 @@ class Run:
 
     def store_rollouts(self, step: int, groups: Sequence[Sequence[Rollout]], rewards: np.ndarray) -> None:
         """This step's rollouts as text, for reading."""
-        rows = [
-            {
-                "step": step,
-                "prompt": self.decode(r.prompt_ids),
-                "response": self.decode(r.response_ids),
-                "sample_id": i,
-                "sample_seed": r.seed,
-                "n_tokens": len(r.response_ids),
-                "finish_reason": r.finish_reason,
-                "reward": float(rewards[p, i]),
-            }
-            for p, group in enumerate(groups)
-            for i, r in enumerate(group)
-        ]
+        rows = rollout_rows(step, groups, rewards, self.decode)
         gathered = [row for part in self.engine.gather_objects(rows) for row in part]
         if self.engine.rank == 0:
             path = self.workspace / "rollouts" / f"step{step:06d}.parquet"
@@ -344,59 +267,7 @@ class Run:
         refuses, for a skewed clock or a slow file system. Of a diverged run the last good checkpoint stays too.
         """
         self.conclude(metadata)
-        metadata = self.metadata or metadata
-        out.mkdir(parents=True, exist_ok=True)
-        remove_partial(out)
-        tables = {
-            "metrics": pa.Table.from_pylist(self.history.metrics, SCHEMA),
-            "timings": pa.Table.from_pylist(self.history.timings, TIMING_SCHEMA),
-            "eval": pa.Table.from_pylist(self.history.evaluations, EVALUATION_SCHEMA),
-            "rollouts": self.all_rollouts(),
-        }
-        ended = stated(self.outcome)
-        about = metadata | (ended if self.outcome else {})
-        for name, table in tables.items():
-            where = {"machine": machine()} if name == "timings" else {}  # beside seconds, and nowhere else
-            write_table(table, out / f"{name}.parquet", about | where)
-        # Linked, not moved: a run killed in here resumes from its last checkpoint and needs the earlier candidates again.
-        shutil.rmtree(out / "candidates", ignore_errors=True)
-        leave = {path.name for path in self.unselectable(until=self.train.steps)}
-        (self.workspace / "candidates").mkdir(parents=True, exist_ok=True)
-        shutil.copytree(
-            self.workspace / "candidates",
-            out / "candidates",
-            copy_function=_link_or_copy,
-            ignore=lambda _, names: leave.intersection(names),
-        )
-        write_json(metadata | ended, out / "done.json")
+        leave = [path.name for path in self.unselectable(until=self.train.steps)]
+        write_results(self.workspace, out, self.history, self.outcome, self.metadata or metadata, leave)
         if not self.outcome:
             shutil.rmtree(self.workspace / "checkpoints", ignore_errors=True)
-
-    def all_rollouts(self) -> pa.Table:
-        """What `store_rollouts` wrote, step after step."""
-        paths = sorted((self.workspace / "rollouts").glob("step*.parquet"))
-        return pa.concat_tables(read_table(p) for p in paths) if paths else ROLLOUT_SCHEMA.empty_table()
-
-
-def selectable(evaluations: Sequence[Mapping[str, Any]], until: int) -> set[int]:
-    """Steps up to `until` that a selection rule can still choose: best so far on a set (the earliest of equals, as evals.select
-    has it), and the newest.
-
-    >>> rows = [{"step": s, "set": "validation", "accuracy": a} for s, a in ((5, 0.2), (10, 0.6), (15, 0.6), (20, 0.1))]
-    >>> sorted(selectable(rows, 20)), sorted(selectable(rows, 5))
-    ([10, 20], [5])
-    """
-    seen = [row for row in evaluations if row["step"] <= until]
-    best: dict[str, Mapping[str, Any]] = {}
-    for row in sorted(seen, key=lambda row: row["step"]):
-        if row["set"] not in best or row["accuracy"] > best[row["set"]]["accuracy"]:
-            best[row["set"]] = row
-    return {row["step"] for row in best.values()} | {max((row["step"] for row in seen), default=0)}
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    """A hard link where the file system can, else a copy."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

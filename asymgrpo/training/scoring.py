@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,15 +16,33 @@ Forward = Callable[[Batch], tuple[Tensor, Tensor]]
 """Batch of b rows on the device -> log-probability and entropy, [b, r] each."""
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What a policy says of the tokens of a batch; rows are filled as they go through the model, and are 0 before."""
+
+    logp: Tensor
+    """[B, R] log-probabilities, on the CPU."""
+    entropy: Tensor
+    """[B, R] entropies, on the CPU."""
+
+    @classmethod
+    def blank(cls, batch: Batch) -> Scores:
+        return cls(torch.zeros_like(batch.mask), torch.zeros_like(batch.mask))
+
+    @torch.no_grad()
+    def fill(self, rows: Tensor, logp: Tensor, entropy: Tensor) -> None:
+        """Put the results [b, r] of one pass over `rows` in their places."""
+        width = logp.shape[1]
+        self.logp[rows, :width], self.entropy[rows, :width] = logp.cpu(), entropy.cpu()
+
+
 @torch.no_grad()
-def score(forward: Forward, batch: Batch, parts: Sequence[Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Log-probability and entropy [B, R] on the CPU, one micro-batch (rows of `parts`) at a time."""
-    logp, entropy = torch.zeros_like(batch.mask), torch.zeros_like(batch.mask)
+def score(forward: Forward, batch: Batch, parts: Sequence[Tensor], device: torch.device) -> Scores:
+    """Scores of the rows in `parts`, one micro-batch at a time, without gradient."""
+    scores = Scores.blank(batch)
     for rows in parts:
-        part_logp, part_entropy = forward(batch.rows(rows).to(device))
-        width = part_logp.shape[1]
-        logp[rows, :width], entropy[rows, :width] = part_logp.cpu(), part_entropy.cpu()
-    return logp, entropy
+        scores.fill(rows, *forward(batch.rows(rows).to(device)))
+    return scores
 
 
 @torch.no_grad()

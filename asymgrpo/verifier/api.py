@@ -22,18 +22,18 @@ _SIMPLE = re.compile(
     r"|\\[dt]?frac\{[1-9][0-9]{0,9}\}\{[1-9][0-9]{0,9}\}|[1-9]?[0-9]{0,9}\\(?:pi|sqrt\{[1-9][0-9]{0,9}\}))"
 )
 
-Key = tuple[str | None, str]  # the boxed answer, or None, and the bare gold: all that a verdict depends on
+Key = tuple[str | None, str]  # the boxed answer, or None, and the bare reference answer: all that a verdict depends on
 
 
-def fast_verdict(answer: str, gold: str) -> Verdict | None:
+def fast_verdict(answer: str, reference: str) -> Verdict | None:
     """The verdict of two plain integers or two equal simple numbers, without math-verify; else None.
 
     >>> fast_verdict("12", "12"), fast_verdict("12", "-12"), fast_verdict("12", "12.0")
     (<Verdict.correct: 'correct'>, <Verdict.wrong: 'wrong'>, None)
     """
-    if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(gold):
-        return Verdict.correct if answer == gold else Verdict.wrong
-    return Verdict.correct if answer == gold and _SIMPLE.fullmatch(answer) else None
+    if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(reference):
+        return Verdict.correct if answer == reference else Verdict.wrong
+    return Verdict.correct if answer == reference and _SIMPLE.fullmatch(answer) else None
 
 
 class Verifier:
@@ -51,11 +51,11 @@ class Verifier:
         self.lock = threading.Lock()
 
     def verify_many(self, pairs: Iterable[tuple[str, str]]) -> list[Verdict]:
-        """Verdicts of (response, gold) pairs, in their order, for responses that are not truncated."""
-        keys = [_key(response, gold) for response, gold in pairs]
+        """Verdicts of (response, reference answer) pairs, in their order, for responses that are not truncated."""
+        keys = [_key(response, reference) for response, reference in pairs]
         with self.lock:
             verdicts = {key: self._known(key) for key in dict.fromkeys(keys)}
-            hard = [(answer or "", gold) for (answer, gold), verdict in verdicts.items() if verdict is None]
+            hard = [(answer or "", reference) for (answer, reference), verdict in verdicts.items() if verdict is None]
             for pair, verdict in zip(hard, self.pool.judge_many(hard), strict=True):
                 verdicts[pair] = self.cache[pair] = verdict
             while len(self.cache) > CACHE_PAIRS:
@@ -64,10 +64,10 @@ class Verifier:
 
     def _known(self, key: Key) -> Verdict | None:
         """The verdict if it needs no worker."""
-        answer, gold = key
+        answer, reference = key
         if not answer or len(answer) > MAX_ANSWER_CHARS:
             return Verdict.unparsed
-        fast = fast_verdict(answer, gold)
+        fast = fast_verdict(answer, reference)
         if fast is None and key in self.cache:
             self.cache.move_to_end(key)
             return self.cache[key]
@@ -84,9 +84,9 @@ class Verifier:
         self.close()
 
 
-def _key(response: str, gold: str) -> Key:
-    """The answer of the response and the gold without any box of its own."""
-    bare = (extract_answer(gold, gold) or gold).strip()
+def _key(response: str, reference: str) -> Key:
+    """The answer of the response and the reference answer without any box of its own."""
+    bare = (extract_answer(reference, reference) or reference).strip()
     answer = extract_answer(response, bare)
     return answer.strip() if answer else None, bare
 
@@ -104,21 +104,11 @@ def _shared_verifier(workers: int | None) -> Verifier:
     return _shared[key]
 
 
-def verify(response: str, gold: str, truncated: bool = False) -> Verdict:
-    r"""Verdict on one response; `truncated` says that it ran into the token limit.
-
-    The last complete ``\boxed{...}`` counts; without one the verdict is unparsed. No pair of strings raises.
-
-    >>> verify(r"so it is \boxed{42}", "42"), verify("so it is 42", "42")
-    (<Verdict.correct: 'correct'>, <Verdict.unparsed: 'unparsed'>)
-    """
-    if truncated:
-        return Verdict.truncated
-    return _shared_verifier(None).verify_many([(response, gold)])[0]
-
-
 def verify_many(pairs: Iterable[tuple[str, str]], workers: int | None = None) -> list[Verdict]:
-    r"""Verdicts on (response, gold) pairs, in their order; `workers` None means one for each usable core.
+    r"""Verdicts on (response, reference answer) pairs that were not cut (asymgrpo.verifier.grade), in their order.
+
+    The last complete ``\boxed{...}`` counts; without one the verdict is unparsed. No pair of strings raises. `workers` None
+    means one for each usable core.
 
     The workers start when a pair first needs one and are kept for the next call.
 

@@ -3,7 +3,8 @@ r"""How good is the verifier? Labelled pairs under math-verify alone, the verifi
     python -m asymgrpo.verifier.audit --cases verifier_cases.jsonl --golden tests/verifier/golden.jsonl \
         --forms tests/verifier/forms.yaml --out docs/verifier.md
 
-`cases` has the fields gold, response, label; `golden` has gold, answer, label, section; `forms` has the conventions on spelling.
+`cases` has the fields gold (the reference answer), response, label; `golden` has gold, answer, label, section; `forms` has the
+conventions on spelling.
 What every reference answer of the data sets parses to is listed by `python -m asymgrpo.tasks.references`.
 """
 
@@ -19,7 +20,7 @@ import yaml
 from asymgrpo.console import run
 from asymgrpo.errors import DataError
 from asymgrpo.readers import read_json_lines
-from asymgrpo.verifier import mends
+from asymgrpo.verifier import fixes
 from asymgrpo.verifier.api import CPU_SECONDS, MEMORY_BYTES, WALL_SECONDS, Verifier
 from asymgrpo.verifier.extract import extract_boxed
 from asymgrpo.verifier.remainders import remainders
@@ -32,11 +33,11 @@ them (about 12 minutes of processor time)."""
 
 
 class Case(NamedTuple):
-    """One labelled pair; response and gold as `verify` takes them."""
+    """One labelled pair; response and reference answer as `verify` takes them."""
 
     section: str
     response: str
-    gold: str
+    reference: str
     label: bool
 
 
@@ -45,7 +46,7 @@ class Graded(NamedTuple):
 
     case: Case
     plain: bool
-    mended: bool
+    fixed: bool
     second: bool
 
 
@@ -73,13 +74,13 @@ def boxed(response: str) -> str:
 def grade(cases: Sequence[Case], workers: int) -> list[Graded]:
     """All three graders on all cases."""
     answers = [extract_boxed(case.response) or "" for case in cases]
-    golds = [extract_boxed(case.gold) or case.gold for case in cases]
+    references = [extract_boxed(case.reference) or case.reference for case in cases]
     with Verifier(workers) as verifier:
-        plain = verifier.pool.judge_many(list(zip(answers, golds, strict=True)), mended=False)
-        mended = verifier.verify_many([(case.response, case.gold) for case in cases])
+        plain = verifier.pool.judge_many(list(zip(answers, references, strict=True)), with_fixes=False)
+        fixed = verifier.verify_many([(case.response, case.reference) for case in cases])
     return [
-        Graded(case, p == "correct", m == "correct", second_correct(answer, gold))
-        for case, p, m, answer, gold in zip(cases, plain, mended, answers, golds, strict=True)
+        Graded(case, p == "correct", m == "correct", second_correct(answer, reference))
+        for case, p, m, answer, reference in zip(cases, plain, fixed, answers, references, strict=True)
     ]
 
 
@@ -90,7 +91,7 @@ def accuracy_table(graded: Sequence[Graded]) -> str:
     for section in sections:
         rows = [item for item in graded if item.case.section == section]
         cells = [
-            _score([(row.case.label, getattr(row, name)) for row in rows]) for name in ("plain", "mended", "second")
+            _score([(row.case.label, getattr(row, name)) for row in rows]) for name in ("plain", "fixed", "second")
         ]
         lines.append(f"| {section} | {len(rows)} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -105,9 +106,10 @@ def _score(pairs: Sequence[tuple[bool, bool]]) -> str:
 def mistakes(graded: Sequence[Graded]) -> str:
     """Markdown list of the cases in which the verifier disagrees with the label."""
     lines = [
-        f"- {'accepted' if mended else 'rejected'}: reference answer `{_short(case.gold)}`, response `{_short(case.response)}`"
-        for case, _, mended, _ in graded
-        if mended != case.label
+        f"- {'accepted' if fixed else 'rejected'}: reference answer `{_short(case.reference)}`, "
+        f"response `{_short(case.response)}`"
+        for case, _, fixed, _ in graded
+        if fixed != case.label
     ]
     return "\n".join(lines) or "none"
 
@@ -118,9 +120,9 @@ def _short(text: str) -> str:
 
 
 def rules_table() -> str:
-    """Markdown: every mend with the first sentence of its docstring."""
+    """Markdown: every fix with the first sentence of its docstring."""
     lines = ["| rule | what it does |", "|---|---|"]
-    for rule in (*mends.REWRITES, *mends.SETTLERS, mends.readings):
+    for rule in (*fixes.REWRITES, *fixes.SETTLERS, fixes.readings):
         lines.append(f"| `{rule.__name__}` | {(rule.__doc__ or '').strip().splitlines()[0]} |")
     return "\n".join(lines)
 
@@ -153,7 +155,7 @@ def _code(text: str) -> str:
 def report(cases: Sequence[Graded], golden: Sequence[Graded], forms: Sequence[dict]) -> str:
     """The whole of docs/verifier.md."""
     pooled = [item._replace(case=item.case._replace(section="all of ours")) for item in golden]
-    differ = sum(item.mended != item.second for item in golden)
+    differ = sum(item.fixed != item.second for item in golden)
     return f"""# Verifier {VERIFIER_VERSION}
 
 Written by `python -m asymgrpo.verifier.audit`; do not edit.

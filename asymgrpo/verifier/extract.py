@@ -36,13 +36,13 @@ def extract_boxed(response: str) -> str | None:
     return response[found[-1].content : found[-1].close] if found else None
 
 
-def extract_answer(response: str, gold: str) -> str | None:
-    r"""What is compared with the gold: the last box; if the gold is a list, the last enumeration of boxes.
+def extract_answer(response: str, reference: str) -> str | None:
+    r"""What is compared with the reference answer: the last box; if that is a list, the last enumeration of boxes.
 
     >>> extract_answer(r"\boxed{1} and \boxed{2}", "1, 2"), extract_answer(r"\boxed{1} and \boxed{2}", "2")
     ('1, 2', '2')
     """
-    if response.count("\\boxed") < 2 or not is_list(gold):
+    if response.count("\\boxed") < 2 or not is_list(reference):
         return extract_boxed(response)
     boxes = _boxes(response, 0)
     run = boxes[-1:]
@@ -54,19 +54,19 @@ def extract_answer(response: str, gold: str) -> str | None:
     return ", ".join(response[box.content : box.close] for box in run) if run else None
 
 
-def is_list(gold: str) -> bool:
-    r"""Does the gold enumerate several values? A comma outside of all brackets, or "and", "or".
+def is_list(reference: str) -> bool:
+    r"""Does the reference answer enumerate several values? A comma outside of all brackets, or "and", "or".
 
     >>> is_list("(1, 2), (3, 4)"), is_list("(1, 2)"), is_list("12,345"), is_list(r"2 \text{ or } 3")
     (True, False, False, True)
     """
-    if re.fullmatch(r"\d{1,3}(?:,\d{3})+", gold):
+    if re.fullmatch(r"\d{1,3}(?:,\d{3})+", reference):
         return False
     flat, depth = "", 0
-    for character in gold:
+    for character in reference:
         depth += (character in "([{") - (character in ")]}")
         flat += character if depth <= 0 else ""
-    return "," in flat or bool(re.search(r"\b(?:and|or)\b", gold))
+    return "," in flat or bool(re.search(r"\b(?:and|or)\b", reference))
 
 
 class _Box(NamedTuple):

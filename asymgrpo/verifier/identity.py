@@ -18,7 +18,7 @@ _STEPS = (sympy.floor, sympy.ceiling, sympy.Mod, sympy.sign, sympy.Piecewise)
 _SIGNS = (1, -1, 1, 1, -1, 1, -1, -1)
 
 
-def same_function(answer: Expr, gold: Expr) -> bool:
+def same_function(answer: Expr, reference: Expr) -> bool:
     r"""Are both equal wherever the reference answer is defined in the real numbers?
 
     Both are evaluated to 30 digits at eight fixed points of either sign. So 1/sqrt(n) equals sqrt(1/n), which a simplification
@@ -29,17 +29,17 @@ def same_function(answer: Expr, gold: Expr) -> bool:
     >>> same_function(1 / sympy.sqrt(n), sympy.sqrt(1 / n)), same_function(sympy.Abs(n), n), same_function(n + 1, n)
     (True, False, False)
     """
-    names = sorted({symbol.name for symbol in gold.free_symbols})
+    names = sorted({symbol.name for symbol in reference.free_symbols})
     if (
         answer.has(*_STEPS)
-        or gold.has(*_STEPS)
+        or reference.has(*_STEPS)
         or not names
         or names != sorted({symbol.name for symbol in answer.free_symbols})
     ):
         return False
     defined = 0
     for point in _points(names):
-        wanted = _value(gold, point)
+        wanted = _value(reference, point)
         if wanted is None:
             continue
         given = _value(answer, point)
@@ -85,31 +85,31 @@ def _placed(expression: Expr, point: dict[str, Rational]) -> Expr:
     )
 
 
-def contradicted(answer: object, gold: object) -> bool:
+def contradicted(answer: object, reference: object) -> bool:
     """Do numbers differ that math-verify took for equal, alone or inside points, lists, matrices, intervals and equations?
 
     math-verify takes rationals for equal that agree in 15 digits, and decimals that agree in six places, however small they are
     (1e-7 = 2e-7). Here rationals are compared exactly, decimals by relative difference.
     """
-    if isinstance(answer, FiniteSet) and isinstance(gold, FiniteSet) and len(answer) == len(gold):
-        pairs = ((answer.args, gold.args), (gold.args, answer.args))
+    if isinstance(answer, FiniteSet) and isinstance(reference, FiniteSet) and len(answer) == len(reference):
+        pairs = ((answer.args, reference.args), (reference.args, answer.args))
         return any(all(contradicted(one, other) for other in others) for ones, others in pairs for one in ones)
-    if isinstance(answer, sympy.Eq) and isinstance(gold, sympy.Eq) and _without_solutions(answer, gold):
+    if isinstance(answer, sympy.Eq) and isinstance(reference, sympy.Eq) and _without_solutions(answer, reference):
         return True
-    if isinstance(answer, Relational) and isinstance(gold, Relational) and answer.lhs == gold.lhs:
-        answer, gold = answer.rhs, gold.rhs
-    inside = _inside(answer), _inside(gold)
+    if isinstance(answer, Relational) and isinstance(reference, Relational) and answer.lhs == reference.lhs:
+        answer, reference = answer.rhs, reference.rhs
+    inside = _inside(answer), _inside(reference)
     if inside[0] and len(inside[0]) == len(inside[1]):
         return any(contradicted(one, other) for one, other in zip(*inside, strict=True))
-    return _numbers_differ(answer, gold)
+    return _numbers_differ(answer, reference)
 
 
-def _without_solutions(answer: sympy.Eq, gold: sympy.Eq) -> bool:
+def _without_solutions(answer: sympy.Eq, reference: sympy.Eq) -> bool:
     """Different equations of which one has no solutions that sympy can name; math-verify takes two empty lists for equal."""
-    ratio = sympy.simplify((answer.lhs - answer.rhs) / (gold.lhs - gold.rhs))
+    ratio = sympy.simplify((answer.lhs - answer.rhs) / (reference.lhs - reference.rhs))
     if ratio.is_number and ratio.is_finite and not ratio.is_zero:
         return False
-    return not (sympy.solve(answer, answer.free_symbols) and sympy.solve(gold, gold.free_symbols))
+    return not (sympy.solve(answer, answer.free_symbols) and sympy.solve(reference, reference.free_symbols))
 
 
 def _inside(value: object) -> tuple[object, ...]:
@@ -123,10 +123,10 @@ def _inside(value: object) -> tuple[object, ...]:
     return ()
 
 
-def _numbers_differ(answer: object, gold: object) -> bool:
-    if not (isinstance(answer, Expr) and isinstance(gold, Expr) and answer.is_number and gold.is_number):
+def _numbers_differ(answer: object, reference: object) -> bool:
+    if not (isinstance(answer, Expr) and isinstance(reference, Expr) and answer.is_number and reference.is_number):
         return False
-    a, b = answer.doit(), gold.doit()
+    a, b = answer.doit(), reference.doit()
     if a.is_Rational and b.is_Rational:
         return bool(a != b)
     if not (a.has(sympy.Float) or b.has(sympy.Float)):

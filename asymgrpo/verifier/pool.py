@@ -41,7 +41,7 @@ class Worker:
             start_new_session=True,  # one group to kill; a Ctrl-C reaches the caller alone
         )
 
-    def judge(self, answer: str, gold: str, mended: bool) -> Verdict | None:
+    def judge(self, answer: str, reference: str, with_fixes: bool) -> Verdict | None:
         """Verdict of one pair; None if the process died or was silent for the whole wall time."""
         assert self.process.stdin is not None
         if not self.ready and self._read_line() != "ready":
@@ -51,7 +51,7 @@ class Worker:
             )
         self.ready = True
         with contextlib.suppress(BrokenPipeError):
-            _write_all(self.process.stdin.fileno(), json.dumps([answer, gold, mended]).encode() + b"\n")
+            _write_all(self.process.stdin.fileno(), json.dumps([answer, reference, with_fixes]).encode() + b"\n")
             line = self._read_line()
             return Verdict(line) if line else None
         return None
@@ -84,19 +84,19 @@ class Pool:
         for _ in range(workers):
             self.slots.put(None)
 
-    def judge_many(self, pairs: Sequence[tuple[str, str]], mended: bool = True) -> list[Verdict]:
-        """Verdicts of (answer, gold) pairs, in their order; `mended=False` is math-verify alone."""
+    def judge_many(self, pairs: Sequence[tuple[str, str]], with_fixes: bool = True) -> list[Verdict]:
+        """Verdicts of (answer, reference answer) pairs, in their order; `with_fixes=False` is math-verify alone."""
         if len(pairs) < 2:
-            return [self._judge(pair, mended) for pair in pairs]
+            return [self._judge(pair, with_fixes) for pair in pairs]
         with ThreadPoolExecutor(min(self.size, len(pairs))) as threads:
-            return list(threads.map(self._judge, pairs, [mended] * len(pairs)))
+            return list(threads.map(self._judge, pairs, [with_fixes] * len(pairs)))
 
-    def _judge(self, pair: tuple[str, str], mended: bool) -> Verdict:
+    def _judge(self, pair: tuple[str, str], with_fixes: bool) -> Verdict:
         worker = self.slots.get()
         alive = False
         try:
             worker = worker or Worker(*self.limits)
-            verdict = worker.judge(*pair, mended)
+            verdict = worker.judge(*pair, with_fixes)
             alive = verdict is not None
             return verdict or Verdict.timeout
         finally:

@@ -117,13 +117,13 @@ def _without_words(text: str) -> str:
     return bare.replace("$", " ").strip(" .,:;!?\n\t") if bare != text else ""
 
 
-def folds(answer: str, gold: str) -> bool:
+def folds(answer: str, reference: str) -> bool:
     r"""Do capital and small letters name the same things here? Not if one text has a letter in both sizes.
 
     >>> folds("2X", "2x"), folds("1", r"\frac{R}{r}")
     (True, False)
     """
-    for text in (answer, gold):
+    for text in (answer, reference):
         bare = re.sub(r"\\[a-zA-Z]+", " ", text)
         if {letter.lower() for letter in bare if letter.isupper()} & {letter for letter in bare if letter.islower()}:
             return False

@@ -21,8 +21,8 @@ _BRACKETS = {"(": ")", "[": "]", "\\{": "\\}"}
 _TOKEN = re.compile(r"\d+\.?\d*|\.\d+|\\[a-zA-Z]+|[-+*/^(){}\[\]]|\S")
 
 
-def second_correct(extracted: str, gold: str) -> bool:
-    r"""Is the extracted answer equal to the gold as a string, a number, a list (no order) or a tuple (order)?
+def second_correct(extracted: str, reference: str) -> bool:
+    r"""Is the extracted answer equal to the reference answer as a string, a number, a list (no order) or a tuple (order)?
 
     Never, if either has more than MAX_ANSWER_CHARS characters: the first grader does not look at such an answer either, and
     patterns that look ahead take time that grows with the square of the length.
@@ -30,9 +30,9 @@ def second_correct(extracted: str, gold: str) -> bool:
     >>> second_correct(r"\dfrac12", "0.5"), second_correct("2, 1", "1,2"), second_correct("(2,1)", "(1,2)")
     (True, True, False)
     """
-    if max(len(extracted), len(gold)) > MAX_ANSWER_CHARS:
+    if max(len(extracted), len(reference)) > MAX_ANSWER_CHARS:
         return False
-    answer, wanted = normalise(extracted), normalise(gold)
+    answer, wanted = normalise(extracted), normalise(reference)
     try:
         return bool(answer) and _equal(answer, wanted)
     except RecursionError:  # brackets in brackets, too deep to be an answer

@@ -1,6 +1,6 @@
 r"""Rules on typesetting: spacing, wrappers and unicode signs say nothing about the value of an answer.
 
-Every function takes and gives text. They run before the rules of `mends`, on answer and reference answer alike.
+Every function takes and gives text. They run before the rules of `fixes`, on answer and reference answer alike.
 """
 
 import re

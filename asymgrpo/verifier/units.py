@@ -130,22 +130,22 @@ def letters(text: str) -> set[str]:
     return set(re.findall(r"[a-zA-Z]", bare)) - {"e"}
 
 
-def share_letters(answer: str, gold: str) -> str:
+def share_letters(answer: str, reference: str) -> str:
     r"""A letter set in a font is the variable of that name if the reference answer has one: no unit.
 
     >>> share_letters(r"\frac{37}{4}\text{ m}", r"\frac{37}{4} m"), share_letters(r"5\text{ m}", "5")
     ('\\frac{37}{4} m', '5\\text{ m}')
     """
-    known = "".join(sorted(letters(gold)))
+    known = "".join(sorted(letters(reference)))
     return re.sub(rf"{_FONT}\{{\s*([{known}])\s*\}}", r" \1", answer) if known else answer
 
 
-def drop_letter_unit(answer: str, gold: str) -> str:
+def drop_letter_unit(answer: str, reference: str) -> str:
     r"""One plain letter after the figure is a unit only where the reference answer has no letter of its own.
 
     >>> drop_letter_unit("6 m", "6"), drop_letter_unit("6m", "6m"), drop_letter_unit("2x", "2"), drop_letter_unit("9 m^2", "9")
     ('6', '6m', '2x', '9')
     """
-    if letters(gold):
+    if letters(reference):
         return answer
     return re.sub(rf"(?<=[\d}}])\s*[msghLNJWVAKCFl]{_POWER}\s*$", "", answer)

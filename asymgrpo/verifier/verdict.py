@@ -1,4 +1,4 @@
-"""What a verdict is, and what it is worth."""
+"""What a verdict is; asymgrpo.verifier.grade says what it is worth."""
 
 from enum import StrEnum
 
@@ -10,9 +10,9 @@ MAX_ANSWER_CHARS = 2000
 
 
 class Verdict(StrEnum):
-    """The outcome of comparing one response with one gold answer.
+    """The outcome of comparing one response with one reference answer.
 
-    correct    the answer in the last complete box equals the gold
+    correct    the answer in the last complete box equals the reference answer
     wrong      it does not
     unparsed   there is no complete box, it is empty or too long, or no mathematics is found in it
     timeout    the comparison used up its processor time or its memory
@@ -24,14 +24,3 @@ class Verdict(StrEnum):
     unparsed = "unparsed"
     timeout = "timeout"
     truncated = "truncated"
-
-
-def reward(verdict: Verdict) -> float:
-    """Binary reward of a verdict: 1 for correct, 0 for everything else.
-
-    A truncated response is worth 0 as well: the paper does not say, and 0 is what a user would give it.
-
-    >>> [reward(v) for v in (Verdict.correct, Verdict.wrong, Verdict.truncated)]
-    [1.0, 0.0, 0.0]
-    """
-    return 1.0 if verdict is Verdict.correct else 0.0

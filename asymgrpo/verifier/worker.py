@@ -5,7 +5,7 @@ C cannot put it off, no `except` swallows it) and address space by RLIMIT_AS. Th
 loaded and a little warm, so that a replacement costs one fork. Before every pair the judge forgets sympy's
 caches and reseeds sympy's random numbers: a verdict is a function of its pair, not of what came before.
 
-Protocol: one JSON array [answer, gold, mended] a line on standard input, one verdict a line on standard
+Protocol: one JSON array [answer, reference answer, with_fixes] a line on standard input, one verdict a line on standard
 output, the next pair only after the verdict. "ready" comes first.
 """
 
@@ -36,8 +36,8 @@ def main(cpu_seconds: float, memory_bytes: int) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints must not enter the protocol
     from asymgrpo.verifier.judge import judge
 
-    for answer, gold in WARM_UP:
-        judge(answer, gold, True)
+    for answer, reference in WARM_UP:
+        judge(answer, reference, True)
     gc.freeze()  # keep the collector from touching, and so copying, the shared pages
     os.write(reply, b"ready\n")
     while True:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from asymgrpo.study.agreement import require_trained, require_within, selection_differences
 from asymgrpo.study.layout import CONFIGURATION
-from asymgrpo.study.settings import SettingsError, plan_of, require_trained, require_within, selection_differences
+from asymgrpo.study.settings import SettingsError, plan_of
 from asymgrpo.study.settings import place as place_of
 from evals.estimates.outcomes import RUN
 from evals.io import DataError, read_json, read_metadata, read_object

@@ -6,7 +6,8 @@
     snakemake figures tables --config artifacts=artifacts/study.zip
 
 In it, byte for byte: configuration, problems, metrics, timings, evaluations, conventions, selections. Reduced: graded samples
-(the verdict of each, the texts of a few; evals.artifacts.reading). Made: jobs.parquet, seconds and memory of every job
+(the verdict of each, the texts of a few; evals.artifacts.reading), and problems whose licence does not let us pass them on
+(identifiers and hashes; evals.artifacts.withheld). Made: jobs.parquet, seconds and memory of every job
 (evals.cost.jobs). Not in it: tables and figures, which are made from it again; weights, samples and rollouts, which are too
 large.
 """
@@ -27,6 +28,7 @@ from asymgrpo.study.layout import CONFIGURATION
 from evals.artifacts.agreement import refuse_other_settings
 from evals.artifacts.bundle_files import SCHEMA, open_bundle, write_bundle
 from evals.artifacts.reading import without_other_texts
+from evals.artifacts.withheld import without_texts
 from evals.cli import run
 from evals.cost import jobs
 from evals.io import DataError, read_json, read_metadata, read_table, sha256_file, write_json
@@ -34,7 +36,7 @@ from evals.io import DataError, read_json, read_metadata, read_table, sha256_fil
 COSTS = "cost.parquet"
 """What a cluster's accounting said, if it was asked (evals.cost.table)."""
 
-RULES = {
+RULE_OF = {
     "config": "configuration",
     "data": "problems",
     "selection.json": "select",
@@ -86,6 +88,9 @@ def contents(results: Path, leaves: list[str]) -> Iterator[tuple[str, bytes, dic
                 }
             }
             content = _parquet(small, table.schema.metadata)
+        elif name.startswith("data/") and (problems := read_table(path)) is not (small := without_texts(problems)):
+            reduced = {"reduced_from": {"sha256": sha256_file(path), "texts": "evals.artifacts.withheld"}}
+            content = _parquet(small, small.schema.metadata)
         else:
             content = path.read_bytes()
         yield name, content, _entry(name, content, _origin(name, path, config_sha256) | reduced)
@@ -117,14 +122,14 @@ def origin_rule(name: str) -> str:
     ('train', 'select')
     """
     parts = name.split("/")
-    return RULES.get(parts[-1], RULES.get(parts[0], parts[0]))
+    return RULE_OF.get(parts[-1], RULE_OF.get(parts[0], parts[0]))
 
 
 def _origin(name: str, path: Path, config_sha256: str) -> dict[str, Any]:
     """Which rule wrote a file, at which commit, of which configuration (that of the run where it names one)."""
     parts = name.split("/")
     about: dict[str, Any] = {
-        "rule": RULES.get(parts[-1], RULES.get(parts[0], parts[0])),
+        "rule": RULE_OF.get(parts[-1], RULE_OF.get(parts[0], parts[0])),
         "config_sha256": config_sha256,
     }
     told = read_metadata(path) if name.endswith(".parquet") else read_json(path) if parts[-1] == "done.json" else {}
@@ -170,12 +175,13 @@ def unpack(
 def content_hashes(results: Path) -> dict[str, str]:
     """Path -> sha256 of every table (its bytes) and figure (size and pixels of its PNG) that was derived in a folder of results.
 
-    Pixels, because a PNG's bytes change with the compression library. Seconds and costs are of the clock and left out.
+    Pixels, because a PNG's bytes change with the compression library. Left out are seconds and costs, which are of the clock, and
+    the theory, which is made of no run.
     """
     tables = [path for pattern in ("*.parquet", "*.md", "controls/**/*.*") for path in results.glob(pattern)]
-    timed = (jobs.FILE, "cost")
+    not_of_runs = (jobs.FILE, "cost", "theory", "figures/theory")
     named = {path.relative_to(results).as_posix(): path for path in [*tables, *results.glob("figures/*.png")]}
-    return {name: _content_hash(path) for name, path in sorted(named.items()) if not name.startswith(timed)}
+    return {name: _content_hash(path) for name, path in sorted(named.items()) if not name.startswith(not_of_runs)}
 
 
 def _content_hash(path: Path) -> str:

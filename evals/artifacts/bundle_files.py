@@ -51,6 +51,12 @@ class Bundle:
     def files(self) -> Mapping[str, Mapping[str, Any]]:
         return self.manifest["files"]
 
+    @property
+    def manifest_text(self) -> str:
+        """The manifest as it is written."""
+        with _Store(self.path) as store:
+            return store.read(MANIFEST).decode()
+
     def read(self, name: str) -> bytes:
         """Bytes of one file, checked against the manifest.
 
@@ -191,7 +197,10 @@ def _fault(store: _Store, name: str, entry: Mapping[str, Any] | None) -> str | N
 
 
 def _download(url: str, downloads: Path, wanted: str) -> Path:
-    """The file of a URL, fetched once and kept under a name of its own. Raises BundleError when it cannot be fetched."""
+    """The file of a URL, fetched once and kept under a name made from the URL. Raises BundleError when it cannot be fetched.
+
+    pooch does this too; here it is one file, in ten lines and by our own atomic write, and not worth a dependency.
+    """
     key = hashlib.sha256(f"{url}#{wanted}".encode()).hexdigest()[:12]
     path = downloads / f"{key}-{PurePosixPath(urllib.parse.urlparse(url).path).name or 'bundle.zip'}"
     if path.exists():

@@ -20,10 +20,11 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
+from asymgrpo.content import data_hash
 from evals.artifacts.bundle_files import is_bundle, open_bundle
 from evals.cli import run
 from evals.estimates.cells import check_ks
-from evals.io import DataError, data_hash, derived, inputs_metadata, read_json, read_metadata, write_table, write_text
+from evals.io import DataError, derived, inputs_metadata, read_json, read_metadata, write_table, write_text
 from evals.tables.compare import CONFIGURATION, SCHEMA, ResultSet, Settings, compare_sets, read_result_set, render
 from evals.tables.score import SeedVarianceRule
 

@@ -182,7 +182,7 @@ def _newest(results: Path, names: Sequence[str]) -> str:
 
 
 def _sorted(document: dict[str, Any]) -> dict[str, Any]:
-    """The same graph in an order of its own: the metadata file and the root first, then by identifier."""
+    """The same graph in a fixed order: the metadata file and the root first, then by identifier."""
     first = ("ro-crate-metadata.json", "./")
     document["@graph"].sort(key=lambda entity: (entity["@id"] not in first, entity["@id"]))
     return document

@@ -1,7 +1,7 @@
 """The samples to read: a few texts of every run, the same few in a finished study and in a bundle of it.
 
 A bundle keeps the verdict of every sample and the texts of these only (evals.artifacts.bundle). Whoever shows texts takes them
-from here.
+from here. Of a benchmark whose texts may not be passed on there is none: a response repeats its problem.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from evals.artifacts.withheld import withheld_licence
 from evals.io import read_table
 
 PROBLEMS, SAMPLES = 10, 2
@@ -37,7 +38,8 @@ def for_reading(graded: pa.Table) -> NDArray[np.bool_]:
     problems = frame.drop_duplicates(["step", "benchmark", "problem_id"])
     first = problems[problems.groupby(["step", "benchmark"]).cumcount() < PROBLEMS]
     wanted = frame.merge(first.assign(wanted=True).drop(columns="sample_id"), how="left")["wanted"].notna()
-    return (wanted & (frame["sample_id"] < SAMPLES)).to_numpy(bool)
+    hidden = {name for name in frame["benchmark"].unique() if withheld_licence(str(name))}
+    return (wanted & (frame["sample_id"] < SAMPLES) & ~frame["benchmark"].isin(hidden)).to_numpy(bool)
 
 
 def read_samples(paths: Iterable[str | Path]) -> pa.Table:

@@ -1,10 +1,11 @@
 """From a number in Table 1 back to what it was made of, checking every hash on the way.
 
-    python -m evals.artifacts.trace results-study/table1.parquet --arm asymgrpo --benchmark chain6 --metric pass_at_k --k 8
+    python -m evals.artifacts.trace results-study/table1.parquet --arm asymgrpo --benchmark chain4 --metric pass_at_k --k 8
     python -m evals.artifacts.trace artifacts/study.zip --arm grpo --benchmark average --metric avg_at_n
 
-table -> scores -> graded samples of every training seed -> samples -> checkpoint -> training run -> configuration, data, commit.
-A bundle has no tables, samples and weights: there the number is computed from the verdicts, and the manifest checks the files.
+table -> scores -> counts -> graded samples of every training seed -> samples -> checkpoint -> training run -> configuration,
+data, commit. A bundle has no tables, samples and weights: there the number is computed from the verdicts, and the manifest
+checks the files.
 Exit code 1 when something does not fit (the last lines name it), 2 when the number that was asked for is not there.
 """
 
@@ -20,16 +21,20 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-from asymgrpo.study.layout import CONFIGURATION
-from asymgrpo.study.settings import Settings, SettingsError, plan_of, require_within
+from asymgrpo.content import data_hash
+from asymgrpo.study.agreement import require_within
+from asymgrpo.study.layout import CONFIGURATION, COUNTS
+from asymgrpo.study.settings import Settings, SettingsError, plan_of
 from evals.artifacts.bundle_files import MANIFEST, is_bundle
 from evals.artifacts.compare_results import opened
 from evals.artifacts.trace_run import BASE, Findings, check_run, check_samples
 from evals.cli import run
-from evals.estimates.cells import Counts, check_ks, count_cells, read_graded, read_selection, select_samples
-from evals.estimates.outcomes import finished, of_frame
-from evals.io import DataError, data_hash, read_json, read_metadata, read_object, read_table
+from evals.estimates.cells import Counts, averaged, check_ks, count_cells, counting_elsewhere, read_graded
+from evals.estimates.selection import lost_of, read_selection, select
+from evals.io import DataError, read_json, read_metadata, read_object, read_table
+from evals.tables.compare import problems_of
 from evals.tables.score import AVERAGE
+from evals.tables.shared import Elsewhere, counted_elsewhere, keys_of
 
 METRICS = ("avg_at_n", "pass_at_k", "maj_at_k")
 COLUMNS = ("arm", "benchmark", "metric", "k", "selection", "model")
@@ -104,8 +109,21 @@ def check_tables(findings: Findings, path: Path, wanted: dict[str, Any]) -> dict
     findings.check(2, of_table == told["data_hash"], f"{path.name} was made from these scores", scores_path)
     same_row = find_row(scores, scores_path, {key: row[key] for key in wanted})
     findings.check(2, all(row[key] == same_row[key] for key in FIELDS), "they hold the same row", scores_path)
-    findings.inputs = told["inputs"]
+    findings.inputs = check_counts(findings, path.parent / COUNTS.format(part="main"), told["inputs"])
     return row
+
+
+def check_counts(findings: Findings, path: Path, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The graded files that scores with these inputs were made from: directly, by hand, or by way of the study's counts."""
+    if path.name not in inputs:
+        return inputs
+    counts, about = read_table(path), read_metadata(path)
+    findings.check(
+        1, data_hash(counts) == about["data_hash"], "counts: their values have the hash that they state", path
+    )
+    same = inputs[path.name]["data_hash"] == about["data_hash"]
+    findings.check(2, same, "the scores were made from these counts", path)
+    return about["inputs"]
 
 
 def _is_within(stated: Settings, table: Path) -> bool:
@@ -129,13 +147,12 @@ def check_number(findings: Findings, folder: Path, row: dict[str, Any], files: l
         chosen = read_selection(
             [folder / f"runs/{row['model']}/{row['arm']}/seed{seed}/selection.json" for seed in seeds]
         )
-        if row["selection"] not in set(chosen["selection"]):
-            raise DataError(
-                f"{folder}: no selection {row['selection']!r}; there is {', '.join(sorted(set(chosen['selection'])))}"
-            )
-        chosen = chosen[chosen["selection"] == row["selection"]]
-        steps = finished(chosen).to_dict("records")  # type: ignore[assignment]
-        lost = of_frame(chosen).get((row["model"], row["arm"]), {})
+        rules = sorted({item.selection for item in chosen})
+        if row["selection"] not in rules:
+            raise DataError(f"{folder}: no selection {row['selection']!r}; there is {', '.join(rules)}")
+        chosen = [item for item in chosen if item.selection == row["selection"]]
+        steps = [item._asdict() for item in chosen if item.diverged_at is None]
+        lost = lost_of(chosen).get((row["model"], row["arm"]), {})
         for seed, step in sorted(lost.items()):
             findings.say(1, f"- seed {seed} diverged at step {step}: it is in no estimate")
         if lost or row.get("n_diverged"):
@@ -144,9 +161,10 @@ def check_number(findings: Findings, folder: Path, row: dict[str, Any], files: l
         if not steps:
             return []
     graded = read_graded(files)
-    samples = graded if row["arm"] == BASE else select_samples(graded, chosen)[row["selection"]]
+    samples = graded if row["arm"] == BASE else select(graded, chosen)[row["selection"]]
     k = None if row["metric"] == "avg_at_n" else row["k"]
-    values = [item.metric(row["metric"], k) for item in counts_of(samples, row, files[0].parent)]
+    elsewhere = counted_elsewhere(keys_of(problems_of(folder)))
+    values = [item.metric(row["metric"], k) for item in counts_of(samples, row, files[0].parent, elsewhere)]
     estimate = float(np.mean([block.mean() for block in values]))
     if row.get("estimate") is None:
         row["estimate"] = estimate
@@ -226,13 +244,14 @@ def _from_verdicts(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def counts_of(samples: pa.Table, row: Mapping[str, Any], place: Path) -> list[Counts]:
-    """The counts that a row's number is of: of one benchmark, or of all for the average.
+def counts_of(samples: pa.Table, row: Mapping[str, Any], place: Path, elsewhere: Elsewhere) -> list[Counts]:
+    """The counts that a row's number is of: of one benchmark, or of all for the average, in which a problem counts once.
 
     Raises:
         DataError: the benchmark is unknown there, or has fewer samples than the row's k.
     """
-    by_name = {key[2]: item for key, item in count_cells(samples, votes=row["metric"] == "maj_at_k").items()}
+    counts = counting_elsewhere(count_cells(samples, votes=row["metric"] == "maj_at_k"), elsewhere)
+    by_name = {key[2]: item for key, item in counts.items()}
     choose("benchmark", row["benchmark"], [*by_name, *([AVERAGE] if len(by_name) > 1 else [])], str(place))
     chosen = list(by_name.values()) if row["benchmark"] == AVERAGE else [by_name[row["benchmark"]]]
     if row["metric"] != "avg_at_n":
@@ -241,7 +260,7 @@ def counts_of(samples: pa.Table, row: Mapping[str, Any], place: Path) -> list[Co
             raise DataError(
                 f"{place}: {smallest} samples per problem cannot serve --k {row['k']}; give at most {smallest}"
             )
-    return chosen
+    return averaged(chosen)
 
 
 def main(

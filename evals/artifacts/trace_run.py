@@ -11,10 +11,11 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from asymgrpo.content import data_hash
 from asymgrpo.provenance import PRODUCER
 from asymgrpo.study.layout import CONFIGURATION
 from asymgrpo.study.outcome import KEY as OUTCOME
-from evals.io import DataError, data_hash, read_json, read_metadata, read_object, read_table, sha256_file
+from evals.io import DataError, read_json, read_metadata, read_object, read_table, sha256_file
 from evals.select import select_step
 
 BASE = "base"

@@ -41,7 +41,7 @@ MIN_SEEDS = 3
 BASE = "base"
 
 
-class Verdict(StrEnum):
+class Conclusion(StrEnum):
     SUPPORTED = "supported"
     NOT_SUPPORTED = "not supported"
     INCONCLUSIVE = "inconclusive"
@@ -93,7 +93,7 @@ class Decision:
     p_holm: float
     level: float
     n_tests: int
-    verdict: Verdict
+    verdict: Conclusion
 
 
 def effect(weights: Mapping[str, float], arms: Mapping[str, Measured]) -> Effect | None:
@@ -194,18 +194,18 @@ def decide(claims: Sequence[Sequence[Effect]], relevant: Sequence[float]) -> lis
                 p_holm=round(float(p_holm), DIGITS),
                 level=level,
                 n_tests=len(claims),
-                verdict=Verdict.INCONCLUSIVE if constant else judge(low, high, smallest),
+                verdict=Conclusion.INCONCLUSIVE if constant else conclude(low, high, smallest),
             )
         )
     return found
 
 
-def judge(low: float, high: float, relevant: float) -> Verdict:
+def conclude(low: float, high: float, relevant: float) -> Conclusion:
     """The verdict that follows from an interval.
 
-    >>> [str(judge(*ends, relevant=1.0)) for ends in ((0.1, 3), (-3, 0.9), (-1, 2))]
+    >>> [str(conclude(*ends, relevant=1.0)) for ends in ((0.1, 3), (-3, 0.9), (-1, 2))]
     ['supported', 'not supported', 'inconclusive']
     """
     if low > 0:
-        return Verdict.SUPPORTED
-    return Verdict.NOT_SUPPORTED if high < relevant else Verdict.INCONCLUSIVE
+        return Conclusion.SUPPORTED
+    return Conclusion.NOT_SUPPORTED if high < relevant else Conclusion.INCONCLUSIVE

@@ -16,13 +16,14 @@ import pandas as pd
 import pyarrow as pa
 import typer
 
-from evals.claims.decide import BASE, Decision, Effect, Measured, Verdict, decide, effect
+from asymgrpo.content import data_hash
+from evals.claims.decide import BASE, Conclusion, Decision, Effect, Measured, decide, effect
 from evals.claims.measures import MEASURES, TRAINING, arms_of, measure_runs
 from evals.claims.table import CLAIMS, Claim, Contrast
 from evals.estimates.outcomes import finished, of_frame
-from evals.io import DataError, data_hash, derived, inputs_metadata, write_table, write_text
+from evals.io import DataError, derived, inputs_metadata, write_table, write_text
+from evals.names import describe_rule, rule_to_show, title
 from evals.tables.run_scores import read_run_scores
-from evals.tables.table1 import TITLES, describe_rule, untainted_rule
 
 SCHEMA = pa.schema(
     [
@@ -107,7 +108,7 @@ def claim_rows(claims: Sequence[Claim], measures: pd.DataFrame) -> Iterator[dict
         rules = mine["selection"].dropna()
         for claim in claims:
             decision = decisions.get(claim.id)
-            verdict = {"verdict": Verdict.NOT_TESTED, "why_not": why_not(claim, by_measure[claim.measure])}
+            verdict = {"verdict": Conclusion.NOT_TESTED, "why_not": why_not(claim, by_measure[claim.measure])}
             selection = None if claim.measure in TRAINING or rules.empty else str(rules.iloc[0])
             yield {
                 **described(claim),
@@ -155,7 +156,7 @@ def spelled(weights: Contrast) -> str:
     """
     ordered = sorted(weights.items(), key=lambda item: -item[1])
     plain = sorted(weights.values()) in ([-1.0, 1.0], [1.0])
-    names = [TITLES.get(arm, arm) for arm, _ in ordered]
+    names = [title(arm) for arm, _ in ordered]
     if plain:
         return " − ".join(names)
     return " ".join(f"{weight:+.2f} {name}".replace("-", "−") for name, (_, weight) in zip(names, ordered, strict=True))
@@ -164,10 +165,10 @@ def spelled(weights: Contrast) -> str:
 def why_not(claim: Claim, arms: Mapping[str, Measured]) -> str:
     """Why a claim cannot be tested with these arms."""
     needed = list(dict.fromkeys(arm for weights in claim.parts for arm in weights))
-    if missing := [TITLES.get(arm, arm) for arm in needed if arm not in arms]:
+    if missing := [title(arm) for arm in needed if arm not in arms]:
         return f"not run: {', '.join(missing)}"
     if lost := diverged_in(claim, arms):
-        return f"diverged: {', '.join(f'{TITLES.get(arm, arm)} (seed {s} at step {step})' for arm, s, step in lost)}"
+        return f"diverged: {', '.join(f'{title(arm)} (seed {s} at step {step})' for arm, s, step in lost)}"
     shared = set.intersection(*(set(arms[arm].values) for arm in needed if arm != BASE))
     return f"training seeds in common: {len(shared)}"
 
@@ -202,7 +203,7 @@ def render(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> str:
     """How many claims have which verdict."""
-    counts = {str(verdict): sum(row["verdict"] == verdict for row in rows) for verdict in Verdict}
+    counts = {str(verdict): sum(row["verdict"] == verdict for row in rows) for verdict in Conclusion}
     return f"{len(rows)} claims: " + ", ".join(f"{number} {verdict}" for verdict, number in counts.items()) + ".\n"
 
 
@@ -249,11 +250,13 @@ def main(
     measures: Annotated[Path, typer.Option(help="measures of each run to write (Parquet)")],
     out: Annotated[Path, typer.Option(help="claims with verdicts to write (Parquet)")],
     markdown: Annotated[Path, typer.Option(help="the same to write, to read (Markdown)")],
-    selection: Annotated[str | None, typer.Option(help="checkpoint rule; default: an untainted one")] = None,
+    selection: Annotated[
+        str | None, typer.Option(help="checkpoint rule; default: one that never looks at a benchmark")
+    ] = None,
 ) -> None:
     """Decide the paper's claims."""
     scores = read_run_scores(runs, selection).to_pandas()
-    by_run = measure_runs(metrics, scores, selection or untainted_rule(scores["selection"]))
+    by_run = measure_runs(metrics, scores, selection or rule_to_show(scores["selection"]))
     origin = derived(inputs_metadata([runs, *metrics]))
     about = {"data_hash": data_hash(by_run), **origin}
     write_table(by_run, measures, about)

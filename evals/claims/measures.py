@@ -1,7 +1,7 @@
 """What claims are about, as one number per training run: measures of the finished checkpoint and of the training itself.
 
-Scores are those of the checkpoint that the untainted selection rule picks. Training measures are taken from metrics.parquet
-(docs/metrics.md); "late" is the later half of the steps, "early" the first tenth.
+Scores are those of the checkpoint of a selection rule that never looks at a benchmark. Training measures are taken from
+metrics.parquet (docs/metrics.md); "late" is the later half of the steps, "early" the first tenth.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

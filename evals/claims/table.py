@@ -9,14 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from asymgrpo.method.arms import BETA_NEG, BETA_POS
+
 Contrast = Mapping[str, float]
 
-BETA_POS = {"negative_only": 0.0, "beta_pos_0p25": 0.25, "grpo": 0.5, "beta_pos_0p75": 0.75, "beta_pos_0p9": 0.9}
-"""Arm -> exponent on correct rollouts, that on wrong ones being 0.5."""
-BETA_NEG = {"positive_only": 0.0, "beta_neg_0p25": 0.25, "beta_neg_0p4": 0.4, "grpo": 0.5, "beta_neg_0p75": 0.75}
-"""Arm -> exponent on wrong rollouts, that on correct ones being 0.5."""
 BONUSES = ("grpo_entropy_0p003", "grpo_entropy", "grpo_entropy_0p03")
-"""Entropy bonuses; the coefficient of the middle one is the main table's (config)."""
+"""Entropy bonuses; a configuration may change the coefficient of the middle one (`arms`)."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +203,7 @@ CLAIMS = (
     Claim(
         "bonus_positive",
         "analysis 3: entropy bonus",
-        "With no coefficient does an entropy bonus match positive-only modulation",
+        "No entropy coefficient matches positive-only modulation",
         "accuracy",
         above("positive_only", *BONUSES),
         "every coefficient is below",

@@ -18,11 +18,11 @@ WILDCARDS = {
     "problems": ("dataset",),
     "train": ("model", "arm", "seed"),
     "select": ("model", "arm", "seed"),
-    "sample": ("model", "arm", "seed", "benchmark"),
+    "sample": ("model", "arm", "seed"),
     "grade": ("model", "arm", "seed"),
     "control": ("model",),
 }
-"""Rule -> what the folders below benchmarks/<rule> stand for; the jobs of other rules are told by `name` alone."""
+"""Rule -> what the folders below benchmarks/<rule> stand for; jobs of other rules have only their `name`."""
 
 SCHEMA = pa.schema(
     [

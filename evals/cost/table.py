@@ -19,9 +19,10 @@ import pandas as pd
 import pyarrow as pa
 import typer
 
+from evals.cost.jobs import WILDCARDS as OF_RUNS
 from evals.cost.slurm import JobCost, job_costs, query
 from evals.io import DataError, write_table, write_text
-from evals.tables.table1 import ARMS, TITLES
+from evals.names import TABLE_1, title
 
 UNHURT = ("COMPLETED", "RUNNING", "COMPLETING")
 """States of starts whose work is not lost."""
@@ -60,14 +61,7 @@ BY_ARM = pa.schema(
         ("max_rss_gb", pa.float64()),
     ]
 )
-WILDCARDS = {
-    "base_model": ("model",),
-    "control": ("model",),
-    "problems": ("dataset",),
-    "figure": ("figure",),
-    "sample": ("model", "arm", "seed", "benchmark"),
-    **dict.fromkeys(("train", "select", "grade"), ("model", "arm", "seed")),
-}
+WILDCARDS = {**OF_RUNS, "figure": ("figure",)}
 """What the folders below results/benchmarks/RULE stand for; a rule that is not here has none."""
 
 
@@ -142,7 +136,7 @@ def by_arm(jobs: pa.Table) -> pa.Table:
 
 
 def _place(arm: str) -> int:
-    return ARMS.index(arm) if arm in ARMS else len(ARMS)
+    return TABLE_1.index(arm) if arm in TABLE_1 else len(TABLE_1)
 
 
 def markdown(table: pa.Table) -> str:
@@ -160,7 +154,7 @@ def markdown(table: pa.Table) -> str:
     )
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for row in table.to_pylist():
-        name = "(shared by all arms)" if row["arm"] == SHARED else TITLES.get(row["arm"], row["arm"])
+        name = "(shared by all arms)" if row["arm"] == SHARED else title(row["arm"])
         numbers = [row[key] for key in BY_ARM.names[4:]]
         cells = [row["model"], name, str(row["n_seeds"]), *("–" if n is None else f"{n:.3g}" for n in numbers)]
         lines.append(f"| {' | '.join(cells)} |")

@@ -1,22 +1,22 @@
 """From graded samples to cells: counts per (training seed, problem), the input of every estimate."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from evals import asked
-from evals.estimates.outcomes import AT, finished, outcome_of
 from evals.estimates.passk import avg_at_n, maj_at_k, normalise_answer, pass_at_k
-from evals.io import DataError, check_table, read_json, read_table, read_tables
+from evals.io import DataError, check_table, concatenated, read_table
 
 RUN = ("model", "arm", "train_seed", "step", "benchmark")
+CELL = (*RUN, "problem_id")
 GRADED = pa.schema(
     [
         ("model", pa.string()),
@@ -33,14 +33,18 @@ GRADED = pa.schema(
     ]
 )
 COLUMNS = tuple(GRADED.names)
-SELECTION_COLUMNS = ("model", "arm", "train_seed", "selection", "step")
+COUNTED = ("n", "correct", "truncated", "unparsed", "disagreed")
+"""Of each cell: samples, and how many of them are correct, truncated, unparsed, or judged otherwise by the second grader."""
+CountsOf = Mapping[tuple[str, str, str], "Counts"]
+"""(model, arm, benchmark) -> counts."""
 
 
 @dataclass(frozen=True)
 class Counts:
     """All samples of one arm at its selected checkpoints on one benchmark; arrays are [S seeds, P problems].
 
-    votes and verdicts are [S, P, n], or None where n differs between cells or no vote was asked for.
+    votes and verdicts are [S, P, n], or None where n differs between cells or no vote was asked for. `elsewhere` are ids of
+    problems that an average over benchmarks counts in another one (evals.tables.shared).
     """
 
     train_seeds: tuple[int, ...]
@@ -52,6 +56,17 @@ class Counts:
     disagreed: NDArray[np.int64]
     votes: NDArray[np.int64] | None
     verdicts: NDArray[np.bool_] | None
+    elsewhere: frozenset[str] = frozenset()
+
+    def once(self) -> Counts:
+        """Without the problems that are counted elsewhere."""
+        kept = np.array([problem not in self.elsewhere for problem in self.problem_ids], bool)
+        if kept.all():
+            return self
+        arrays = ("n", "c", "truncated", "unparsed", "disagreed", "votes", "verdicts")
+        found = {name: array[:, kept] for name in arrays if (array := getattr(self, name)) is not None}
+        ids = tuple(problem for problem in self.problem_ids if problem not in self.elsewhere)
+        return replace(self, problem_ids=ids, elsewhere=frozenset(), **found)
 
     def metric(self, name: str, k: int | None) -> NDArray[np.float64]:
         """[S, P] values of avg_at_n, pass_at_k or maj_at_k."""
@@ -64,120 +79,159 @@ class Counts:
         return maj_at_k(self.votes, self.verdicts, k or 0)
 
 
+def averaged(items: Sequence[Counts]) -> list[Counts]:
+    """The counts that a number of these benchmarks is of: a benchmark's own, or for an average each problem once.
+
+    A benchmark whose every problem is counted elsewhere has no part in the average.
+    """
+    if len(items) == 1:
+        return list(items)
+    return [item for item in (one.once() for one in items) if item.problem_ids]
+
+
+def counting_elsewhere(counts: CountsOf, elsewhere: Mapping[str, Sequence[str]]) -> CountsOf:
+    """The counts, each with the ids of its problems that an average counts in another benchmark (benchmark -> ids)."""
+    return {
+        key: replace(item, elsewhere=frozenset(elsewhere[key[2]])) if key[2] in elsewhere else item
+        for key, item in counts.items()
+    }
+
+
 def read_graded(paths: Sequence[str | Path]) -> pa.Table:
     """The columns of graded tables that estimates use.
 
     Raises:
         DataError: a file is missing, empty or not a graded table, or a sample occurs twice.
     """
-    for path in paths:
-        check_table(read_table(path, COLUMNS), path, GRADED, nullable=["extracted"])
-    table = read_tables(paths, COLUMNS)
-    keys = _codes(table, [*RUN, "problem_id", "sample_id"])
-    if len(np.unique(keys)) != table.num_rows:
+    table = concatenated(paths, [_graded(path) for path in paths])
+    if len(np.unique(codes(table, [*CELL, "sample_id"]))) != table.num_rows:
         raise DataError("the graded tables hold the same sample twice; pass each file once")
     return table
 
 
-def _codes(table: pa.Table, columns: Sequence[str]) -> NDArray[np.int64]:
-    """[rows] one number per row, equal for rows with the same values in `columns`; far faster than grouping by strings."""
-    codes = np.zeros(table.num_rows, np.int64)
-    for name in columns:
-        encoded = table[name].combine_chunks().dictionary_encode()
-        codes = codes * len(encoded.dictionary) + encoded.indices.to_numpy(zero_copy_only=False)
-    return codes
-
-
-def read_selection(paths: Sequence[str | Path]) -> pd.DataFrame:
-    """Which checkpoint each run reports under each rule: JSON lists or Parquet of (model, arm, train_seed,
-    selection, step), as `evals.select` writes them. `diverged_at`: the step at which a run without a checkpoint diverged."""
-    if not paths:
-        raise DataError("no selection of checkpoints was given; name at least one (evals.select writes them)")
-    parts = [_selections(path) for path in paths]
-    for path, part in zip(paths, parts, strict=True):
-        missing = set(SELECTION_COLUMNS) - set(part.columns)
-        if missing:
-            raise DataError(f"{path}: column(s) {', '.join(sorted(missing))} missing; write it with evals.select")
-    table = pd.concat(parts, ignore_index=True)[[*SELECTION_COLUMNS, AT]].drop_duplicates()
-    double = table.duplicated(["model", "arm", "train_seed", "selection"])
-    if double.any():
-        raise DataError(f"two checkpoints are selected for {table[double].iloc[0].to_dict()}; keep one")
+def _graded(path: str | Path) -> pa.Table:
+    table = read_table(path, COLUMNS)
+    check_table(table, path, GRADED, nullable=["extracted"])
     return table
 
 
-def _selections(path: str | Path) -> pd.DataFrame:
-    rows = read_table(path).to_pylist() if str(path).endswith(".parquet") else _read_rows(path)
-    asked.check_selection(path, rows)
-    ends = [outcome_of(path, row) for row in rows]
-    for row, ended in zip(rows, ends, strict=True):
-        if row.get("step") is None and ended is None and "step" in row:
-            raise DataError(f"{path}: no step for a run that did not diverge; write it with evals.select")
-    steps = pd.array([pd.NA if ended is None else ended.step for ended in ends], dtype="Int64")
-    return pd.DataFrame(rows).assign(**{AT: steps})
-
-
-def _read_rows(path: str | Path) -> list[dict[str, Any]]:
-    rows = read_json(path)
-    if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
-        raise DataError(f"{path}: not a list of selected checkpoints; write it with evals.select")
-    for i, row in enumerate(rows, start=1):
-        whole = [k for k in ("train_seed", "step") if row.get(k) is not None]
-        odd = [k for k in whole if isinstance(row[k], bool) or not isinstance(row[k], int)]
-        odd += [k for k in ("model", "arm", "selection") if k in row and not isinstance(row[k], str)]
-        if odd:
-            raise DataError(f"{path}, entry {i}: {odd[0]} is {row[odd[0]]!r}; write it with evals.select")
-    return rows
-
-
-def select_samples(graded: pa.Table, selection: pd.DataFrame) -> dict[str, pa.Table]:
-    """selection rule -> the samples of the checkpoints it picks. The base model belongs to every rule, a diverged run to none.
+def count_graded(paths: Sequence[str | Path]) -> pa.Table:
+    """CELL and COUNTED of all samples of graded tables, which are read one by one: a study of any size fits into memory.
 
     Raises:
-        DataError: a selected checkpoint has no samples.
+        DataError: as `read_graded`.
     """
-    chosen = {}
-    base = graded.filter(pc.equal(graded["arm"], "base"))
-    for rule, rows in selection.groupby("selection", sort=True):
-        trained = finished(rows[rows["arm"] != "base"])[[name for name in SELECTION_COLUMNS if name != "selection"]]
-        wanted = pa.Table.from_pandas(trained, preserve_index=False)
-        wanted = wanted.cast(pa.schema([graded.schema.field(name) for name in wanted.column_names]))
-        keys = wanted.column_names
-        samples = graded.join(wanted, keys=keys, join_type="inner", use_threads=False)
-        found = {tuple(row.values()) for row in samples.group_by(keys).aggregate([]).select(keys).to_pylist()}
-        for row in wanted.to_pylist():
-            if tuple(row.values()) not in found:
-                raise DataError(f"selection {rule!r}: no graded samples for {row}; sample and grade that checkpoint")
-        chosen[str(rule)] = pa.concat_tables([samples, base.select(samples.column_names)])
-    return chosen
+    cells = concatenated(paths, [cells_of(_graded(path)) for path in paths])
+    if len(np.unique(codes(cells, CELL))) == cells.num_rows:
+        return cells
+    return cells_of(read_graded(paths))  # by hand: the samples of one cell are in several files, or twice in them
 
 
-def count_cells(samples: pa.Table, votes: bool) -> Mapping[tuple[str, str, str], Counts]:
-    """(model, arm, benchmark) -> Counts, sorted by key; one checkpoint per training seed.
+def cells_of(samples: pa.Table) -> pa.Table:
+    """CELL and COUNTED of graded samples, cells in the order of their first samples.
+
+    Raises:
+        DataError: a sample occurs twice.
+    """
+    if len(np.unique(codes(samples, [*CELL, "sample_id"]))) != samples.num_rows:
+        raise DataError("the graded tables hold the same sample twice; pass each file once")
+    _, first, cell = np.unique(codes(samples, CELL), return_index=True, return_inverse=True)
+    order = np.argsort(first, kind="stable")
+    flags = {
+        "n": np.ones(samples.num_rows, bool),
+        "correct": numbers(samples["correct"]),
+        "truncated": numbers(pc.equal(samples["verdict"], "truncated")),
+        "unparsed": numbers(pc.equal(samples["verdict"], "unparsed")),
+        "disagreed": numbers(pc.not_equal(samples["correct"], samples["second_correct"])),
+    }
+    table = take(samples.select(CELL), first[order])
+    for name in COUNTED:
+        sums = np.bincount(cell, weights=flags[name], minlength=len(first))[order]
+        table = table.append_column(name, pa.array(sums, pa.int32()))
+    return table
+
+
+def codes(table: pa.Table, columns: Sequence[str]) -> NDArray[np.int64]:
+    """[rows] one number per row, equal for rows with the same values in `columns`; far faster than grouping by strings."""
+    found = np.zeros(table.num_rows, np.int64)
+    for name in columns:
+        index, values = encoded(table[name])
+        found = found * max(1, len(values)) + index
+    return found
+
+
+def encoded(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[Any]]:
+    """[rows] the index of each value, and the distinct values, null among them."""
+    values = pa.chunked_array(column).combine_chunks().dictionary_encode(null_encoding="encode")
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    return values.indices.to_numpy(zero_copy_only=False), values.dictionary.to_pylist()
+
+
+def numbers(column: pa.ChunkedArray) -> NDArray:
+    """The values of a column without nulls."""
+    return column.combine_chunks().to_numpy(zero_copy_only=False)
+
+
+def take(table: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
+    """Some rows of a table, in this order."""
+    return table.take(pa.array(rows, pa.int64()))
+
+
+def count_cells(samples: pa.Table, votes: bool) -> CountsOf:
+    """(model, arm, benchmark) -> Counts of samples, sorted by key; one checkpoint per training seed.
 
     Raises:
         DataError: a seed has several checkpoints, or a seed or an arm lacks a problem that another one has.
     """
-    flags = {
-        "c": pc.cast(samples["correct"], pa.int64()),
-        "truncated": pc.cast(pc.equal(samples["verdict"], "truncated"), pa.int64()),
-        "unparsed": pc.cast(pc.equal(samples["verdict"], "unparsed"), pa.int64()),
-        "disagreed": pc.cast(pc.not_equal(samples["correct"], samples["second_correct"]), pa.int64()),
-    }
-    table = samples.select([*RUN, "problem_id"])
-    for name, values in flags.items():
-        table = table.append_column(name, values)
-    grouped = table.group_by([*RUN, "problem_id"], use_threads=False)
-    cells = grouped.aggregate([("c", "count"), *((name, "sum") for name in flags)]).to_pandas()
-    long = dict(list(_vote_codes(samples).groupby(["model", "arm", "benchmark"]))) if votes else {}
-    result = {}
-    for key, frame in cells.groupby(["model", "arm", "benchmark"], sort=True):
-        named: tuple[str, str, str] = key  # type: ignore[assignment]
-        result[named] = _counts(named, frame, long.get(named))
+    return counts_of(cells_of(samples), samples if votes else None)
+
+
+def counts_of(cells: pa.Table, voting: pa.Table | None = None) -> CountsOf:
+    """The same of cells; `voting` are the samples of majority votes, if there are to be some.
+
+    Raises:
+        DataError: as `count_cells`.
+    """
+    result: dict[tuple[str, str, str], Counts] = {}
+    ballots = dict(_groups(_with_votes(voting), "sample_id")) if voting is not None else {}
+    for key, rows in _groups(cells):
+        result[key] = _counts(key, rows, ballots.get(key))
     _need_same_problems(result)
     return result
 
 
-def _need_same_problems(counts: Mapping[tuple[str, str, str], Counts]) -> None:
+Rows = dict[str, Any]
+"""Columns as arrays, of one model, arm and benchmark, sorted by training seed and problem."""
+
+
+def _groups(table: pa.Table, *then: str) -> Iterable[tuple[tuple[str, str, str], Rows]]:
+    """(model, arm, benchmark), sorted -> its rows."""
+    if not table.num_rows:
+        return
+    by = ("model", "arm", "benchmark", "train_seed", "problem_id", *then)
+    ranks = {name: _ranks(table[name]) for name in by}
+    order = np.lexsort([ranks[name][0] for name in reversed(by)])
+    group = np.stack([ranks[name][0][order] for name in by[:3]])
+    starts = np.flatnonzero(np.r_[True, (group[:, 1:] != group[:, :-1]).any(axis=0)])
+    rest = {name: numbers(table[name]) for name in table.column_names if name not in by}
+    for start, stop in zip(starts, [*starts[1:], table.num_rows], strict=True):
+        chosen = order[start:stop]
+        first = [ranks[name][1][ranks[name][0][chosen[0]]] for name in by[:3]]
+        found = {name: np.asarray(ranks[name][1], object)[ranks[name][0][chosen]] for name in by[3:]}
+        yield (first[0], first[1], first[2]), found | {name: values[chosen] for name, values in rest.items()}
+
+
+def _ranks(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[Any]]:
+    """[rows] the rank of each value, and the distinct values in order."""
+    index, values = encoded(column)
+    order = sorted(range(len(values)), key=values.__getitem__)
+    rank = np.empty(len(values), np.int64)
+    rank[order] = np.arange(len(values))
+    return rank[index], [values[i] for i in order]
+
+
+def _need_same_problems(counts: CountsOf) -> None:
     """Arms that stand in one table answer the same problems, or their numbers cannot be compared."""
     first: dict[tuple[str, str], tuple[str, Counts]] = {}
     for (model, arm, benchmark), item in counts.items():
@@ -207,37 +261,28 @@ def need_samples(ks: Sequence[int], counts: Iterable[Counts]) -> None:
             raise DataError(f"k = {k}: no benchmark has that many samples per problem (largest n = {largest})")
 
 
-def _counts(key: tuple[str, str, str], frame: pd.DataFrame, votes: pd.DataFrame | None) -> Counts:
+def _counts(key: tuple[str, str, str], rows: Rows, ballots: Rows | None) -> Counts:
     where = f"{key[1]} on {key[2]} ({key[0]})"
-    seeds, problems = sorted(frame["train_seed"].unique()), sorted(frame["problem_id"].unique())
-    if frame.groupby("train_seed")["step"].nunique().max() > 1:
+    seeds, problems = sorted(set(rows["train_seed"])), sorted(set(rows["problem_id"]))
+    if len(set(zip(rows["train_seed"], rows["step"].tolist(), strict=True))) > len(seeds):
         raise DataError(f"{where}: samples of several checkpoints of one seed; select one (evals.select)")
-    if len(frame) != len(seeds) * len(problems):
+    if len(rows["n"]) != len(seeds) * len(problems):
         raise DataError(f"{where}: not every training seed has samples for every problem; sample the missing ones")
-    frame = frame.sort_values(["train_seed", "problem_id"])
     shape = (len(seeds), len(problems))
-    arrays = {name: frame[f"{name}_sum"].to_numpy(np.int64).reshape(shape) for name in _SUMS}
-    n = frame["c_count"].to_numpy(np.int64).reshape(shape)
-    codes = verdicts = None
-    if votes is not None and n.min() == n.max():
-        votes = votes.sort_values(["train_seed", "problem_id", "sample_id"])
-        codes = votes["vote"].to_numpy(np.int64).reshape(*shape, -1)
-        verdicts = votes["correct"].to_numpy(bool).reshape(*shape, -1)
-    return Counts(tuple(int(s) for s in seeds), tuple(problems), n, votes=codes, verdicts=verdicts, **arrays)
+    n, c, truncated, unparsed, disagreed = (rows[name].astype(np.int64).reshape(shape) for name in COUNTED)
+    votes = verdicts = None
+    if ballots is not None and n.min() == n.max():
+        votes, verdicts = (ballots[name].reshape(*shape, -1) for name in ("vote", "correct"))
+    return Counts(tuple(seeds), tuple(problems), n, c, truncated, unparsed, disagreed, votes, verdicts)
 
 
-_SUMS = ("c", "truncated", "unparsed", "disagreed")
-
-
-def _vote_codes(samples: pa.Table) -> pd.DataFrame:
+def _with_votes(samples: pa.Table) -> pa.Table:
     """Samples with `vote`: a code per distinct normalised answer, -1 for none or a truncated response."""
-    spelled = samples["extracted"].combine_chunks().dictionary_encode()
-    if isinstance(spelled, pa.ChunkedArray):
-        spelled = spelled.combine_chunks()
-    texts: list[Any] = [normalise_answer(text or "") for text in spelled.dictionary.to_pylist()]
+    index, spelled = encoded(samples["extracted"].fill_null(""))
+    texts = [normalise_answer(text) for text in spelled]
     code = {text: i for i, text in enumerate(dict.fromkeys(texts))}
     lookup = np.array([code[text] if text else -1 for text in texts] or [-1], np.int64)
-    votes = lookup[spelled.indices.to_numpy(zero_copy_only=False)]
-    votes[pc.equal(samples["verdict"], "truncated").to_numpy(zero_copy_only=False)] = -1
-    frame = samples.select(["model", "arm", "benchmark", "train_seed", "problem_id", "sample_id", "correct"])
-    return frame.to_pandas().assign(vote=votes)
+    votes = lookup[index]
+    votes[numbers(pc.equal(samples["verdict"], "truncated"))] = -1
+    named = samples.select(["model", "arm", "benchmark", "train_seed", "problem_id", "sample_id", "correct"])
+    return named.append_column("vote", pa.array(votes))

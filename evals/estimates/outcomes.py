@@ -1,21 +1,23 @@
 """Which training runs of a study diverged, for tables, figures, claims and the report. What one file says is
 asymgrpo.study.outcome.
 
-A diverged run has no scores: it is not sampled, whatever candidates it left. It is told beside the estimates, which are over the
-runs that finished, and it is no missing row and no zero.
+A diverged run has no scores: it is not sampled, whatever candidates it left. Estimates use the runs that finished; tables name
+the diverged runs beside them, neither as a missing row nor as a zero.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 
 from asymgrpo.study.outcome import Diverged, read
 from evals.io import DataError, read_metadata
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Lost = Mapping[tuple[str, str], Mapping[int, int]]
 """(model, arm) -> training seed -> the step at which it diverged."""
@@ -56,8 +58,9 @@ def of_files(paths: Iterable[str | Path]) -> dict[tuple[str, str], dict[int, int
 
 
 def of_frame(frame: pd.DataFrame) -> dict[tuple[str, str], dict[int, int]]:
-    """The diverged runs of a table with a row per run (selections, scores of runs, measures).
+    """The diverged runs of a table with a row per run (scores of runs, measures).
 
+    >>> import pandas as pd
     >>> rows = [{"model": "m", "arm": "a", "train_seed": seed, "diverged_at": at} for seed, at in ((0, None), (1, 3))]
     >>> of_frame(pd.DataFrame(rows))
     {('m', 'a'): {1: 3}}
@@ -87,15 +90,17 @@ def in_words(n_finished: int, steps: Sequence[int]) -> str:
     return f"diverged ({len(steps)} of {n_finished + len(steps)} seeds, {at})"
 
 
-def sentence(lost: Lost, titles: Mapping[str, str]) -> str:
+def sentence(lost: Lost) -> str:
     """All diverged runs in a sentence, empty if there is none.
 
-    >>> sentence({("tiny", "grpo"): {0: 3, 2: 5}}, {"grpo": "GRPO"})
+    >>> sentence({("tiny", "grpo"): {0: 3, 2: 5}})
     'Diverged: GRPO (seed 0 at step 3, seed 2 at step 5).'
     """
+    from evals.names import title  # which reads every arm; most tables need none
+
     models = {model for model, _ in lost}
     parts = []
     for (model, arm), seeds in lost.items():
         at = ", ".join(f"seed {seed} at step {step}" for seed, step in sorted(seeds.items()))
-        parts.append(f"{f'{model}: ' if len(models) > 1 else ''}{titles.get(arm, arm)} ({at})")
+        parts.append(f"{f'{model}: ' if len(models) > 1 else ''}{title(arm)} ({at})")
     return f"Diverged: {'; '.join(parts)}." if parts else ""

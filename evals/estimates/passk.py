@@ -4,6 +4,8 @@ All three are estimates for *one* problem (and one training seed); averaging ove
 the intervals, are in `evals.estimates.stats`.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -53,6 +55,8 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> NDArray[np.float64]:
     k_ = _whole("k", k)
     if np.any(k_ < 1):
         raise ValueError(f"pass@k: k must be at least 1, found {k_.min()}")
+    if n_.size and k_.ndim == 0 and n_.shape == c_.shape and n_.min() == n_.max() >= k_:
+        return _by_number_correct(int(n_.flat[0]), int(k_))[c_]
     n_, c_, k_ = np.broadcast_arrays(n_, c_, k_)
     if np.any(k_ > n_):
         at = int(np.argmax(k_ > n_))
@@ -62,6 +66,12 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> NDArray[np.float64]:
     triples = np.stack([n_.ravel(), c_.ravel(), k_.ravel()], axis=1)
     unique, inverse = _unique_rows(triples)
     return _pass_at_k_rows(*unique.T)[inverse].reshape(n_.shape)
+
+
+@lru_cache(maxsize=64)
+def _by_number_correct(n: int, k: int) -> NDArray[np.float64]:
+    """[n + 1] pass@k of a problem with 0, ..., n correct samples: studies have few n and k, and many problems."""
+    return _pass_at_k_rows(np.full(n + 1, n), np.arange(n + 1), np.full(n + 1, k))
 
 
 def _pass_at_k_rows(n: NDArray, c: NDArray, k: NDArray) -> NDArray[np.float64]:
@@ -105,7 +115,7 @@ def maj_at_k(answers: NDArray[np.int64], correct: NDArray[np.bool_], k: int) -> 
     this is unbiased for maj@k; unlike an average over all size-k subsets it is cheap and needs no random
     numbers.
 
-    Convention: -1 is no vote; a block without votes earns 0. In a tie every leading answer is equally
+    Convention: -1 does not vote; a block without votes earns 0. In a tie every leading answer is equally
     likely to be named, so the block earns the mean worth of the leading answers. An answer is worth the
     mean verdict of the samples in the block that gave it (0 or 1 unless equal spellings were judged
     differently).

@@ -166,10 +166,30 @@ def paired_difference(
     Raises:
         ValueError: the arms do not have the same problems, or as in `mean_interval`.
     """
-    if [block.shape[1] for block in a] != [block.shape[1] for block in b]:
-        raise ValueError("a paired difference needs the same problems in both arms")
-    split = split_levels([a, b], [1.0, -1.0], seed_variances)
-    deviations = draw_deviations([split], seed, draws)[0]
+    return paired_differences([(a, b, seed_variances)], seed=seed, draws=draws, level=level)[0]
+
+
+Pair = tuple[Cells, Cells, tuple[SeedVariance | None, SeedVariance | None]]
+"""Cells of arm A and of arm B, and their seed variances."""
+AT_ONCE = 64  # contrasts; bounds the memory at AT_ONCE * draws doubles
+
+
+def paired_differences(pairs: Sequence[Pair], *, seed: int, draws: int, level: float) -> list[Difference]:
+    """`paired_difference` for many pairs of arms on the same benchmarks in one go: their draws resample the same problems."""
+    found = []
+    for start in range(0, len(pairs), AT_ONCE):
+        some = pairs[start : start + AT_ONCE]
+        for a, b, _ in some:
+            if [block.shape[1] for block in a] != [block.shape[1] for block in b]:
+                raise ValueError("a paired difference needs the same problems in both arms")
+        splits = [split_levels([a, b], [1.0, -1.0], variances) for a, b, variances in some]
+        for pair, split, deviations in zip(some, splits, draw_deviations(splits, seed, draws), strict=True):
+            found.append(_difference(pair, split, deviations, level))
+    return found
+
+
+def _difference(pair: Pair, split: Levels, deviations: NDArray[np.float64], level: float) -> Difference:
+    a, b, _ = pair
     low, high = np.quantile(split.estimate + deviations, _tails(level))
     extreme = int(np.count_nonzero(np.abs(deviations) >= abs(split.estimate) - 1e-12))
     return Difference(
@@ -177,7 +197,7 @@ def paired_difference(
         round(max(-1.0, float(low)), DIGITS),
         round(min(1.0, float(high)), DIGITS),
         round(split.std_error, DIGITS),
-        (1 + extreme) / (1 + draws),
+        (1 + extreme) / (1 + len(deviations)),
         a[0].shape[0],
         b[0].shape[0],
         sum(block.shape[1] for block in a),
@@ -203,7 +223,7 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
 def _interval(cells: Cells, split: Levels, low: float, high: float, level: float) -> Interval:
     n_problems = sum(block.shape[1] for block in cells)
     if split.estimate in (0.0, 1.0):
-        ends = _exact_binomial(int(split.estimate) * n_problems, n_problems, level)
+        ends = _exact_binomial(split.estimate == 1.0, n_problems, level)
     else:
         ends = _score_end(split.estimate, low), _score_end(split.estimate, high)
     return Interval(
@@ -231,11 +251,15 @@ def _score_end(estimate: float, deviation: float) -> float:
     return float((2 * estimate + a + np.copysign(root, deviation)) / (2 * (1 + a)))
 
 
-def _exact_binomial(successes: int, trials: int, level: float) -> tuple[float, float]:
-    from scipy.stats import binomtest
+def _exact_binomial(all_succeed: bool, trials: int, level: float) -> tuple[float, float]:
+    """Clopper and Pearson's interval where all trials succeed, or none: its open end x solves x^trials = (1 - level) / 2.
 
-    interval = binomtest(successes, trials).proportion_ci(level)
-    return float(interval.low), float(interval.high)
+    >>> low, high = _exact_binomial(True, 40, 0.95)
+    >>> round(low, 4), high
+    (0.9119, 1.0)
+    """
+    end = _tails(level)[0] ** (1 / trials)
+    return (end, 1.0) if all_succeed else (0.0, 1 - end)
 
 
 def _tails(level: float) -> list[float]:

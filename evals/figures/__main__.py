@@ -11,7 +11,7 @@ import typer
 
 from asymgrpo.console import say_error
 from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
-from evals.cli import repeat_options, without_settings
+from evals.cli import understood
 
 SEPARATOR = "+"
 
@@ -36,14 +36,14 @@ def draw(name: str, options: Sequence[str]) -> None:
     module = importlib.import_module(f"evals.figures.{name}")
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(module.main)
-    app(args=repeat_options(options), standalone_mode=False)
+    app(args=list(options), standalone_mode=False)
 
 
 def main() -> int:
     name = ""
     try:
         for name, *options in split(sys.argv[1:]):
-            draw(name, without_settings(options))
+            draw(name, understood(options))
     except InputError as error:
         say_error(f"{name}: {error}")
         return EXIT_WRONG_INPUT

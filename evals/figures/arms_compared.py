@@ -13,8 +13,8 @@ from evals.figures import series
 from evals.figures.series import Band
 from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
 from evals.io import DataError
+from evals.names import describe_rule, rule_to_show, title
 from evals.tables.run_scores import read_run_scores
-from evals.tables.table1 import TITLES, describe_rule, untainted_rule
 
 CURVES = (("entropy", 1.0, "entropy (nats per token)"), ("reward_mean", 100.0, "training accuracy (%)"))
 COLUMNS = 3
@@ -53,7 +53,7 @@ def finding(runs: pd.DataFrame, accuracy: pd.DataFrame, arms: Sequence[str], ban
     for arm in arms:
         late = series.summary(entropy.loc[entropy["arm"] == arm, "entropy"], band).text(".3f")
         scored = series.summary(100 * accuracy.loc[accuracy["arm"] == arm, "value"], band).text(".1f")
-        parts.append(f"{TITLES.get(arm, arm)} {late} nats and {scored} %")
+        parts.append(f"{title(arm)} {late} nats and {scored} %")
     return f"Entropy in the later half of training, and avg@n on the benchmarks: {'; '.join(parts)}."
 
 
@@ -78,7 +78,7 @@ def draw(metrics: Sequence[Path], run_scores: Path, prefix: Path, arms: Sequence
             {"finding": NOTHING, **series.diverged(lost)},
         )
         return
-    rule = untainted_rule(frame["selection"])
+    rule = rule_to_show(frame["selection"])
     accuracy, band = series.accuracies(frame, rule), series.band_of(runs)
     accuracy = accuracy[accuracy["arm"].isin(arms)]
     smooth = series.default_window(int(runs["step"].max()))

@@ -20,7 +20,7 @@ from evals.estimates.outcomes import of_files
 from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix
 from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
-from evals.tables.table1 import ARMS, TITLES, in_order
+from evals.names import TABLE_1, in_order, title
 
 RUN = ["model", "arm", "train_seed"]
 COLUMNS = ("step", "groups_by_correct", "cov_by_correct")
@@ -51,7 +51,7 @@ def mean_by_share(groups: NDArray[np.float64], covariance: NDArray[np.float64]) 
 
 def covariance(found: pd.DataFrame, band: Band) -> Figure:
     """One panel per model, a line per arm, from the rows of `by_share`."""
-    arms, models = in_order(found["arm"], ARMS), sorted(set(found["model"]))
+    arms, models = in_order(found["arm"], TABLE_1), sorted(set(found["model"]))
     with mpl.rc_context(RC):
         figure, axes = panels(len(models), 1, height=3.0)
         for axis, model in zip(axes, models, strict=True):
@@ -66,7 +66,7 @@ def covariance(found: pd.DataFrame, band: Band) -> Figure:
         label = correlations(found, band)
         figure.legend(
             [bars[0] for bars in axes[0].containers],
-            [f"{TITLES.get(arm, arm)}: r = {label[arm]} (n = {series.counted(found)[arm]})" for arm in arms],
+            [f"{title(arm)}: r = {label[arm]} (n = {series.counted(found)[arm]})" for arm in arms],
             loc="outside lower center",
             ncols=2,
             title=f"mean over n training seeds, all steps; bars, brackets: {IN_WORDS[band]}",
@@ -93,7 +93,7 @@ def correlations(found: pd.DataFrame, band: Band) -> dict[str, str]:
 def finding(found: pd.DataFrame, band: Band, arms: Sequence[str]) -> str:
     """What the figure shows, as one sentence."""
     label = correlations(found, band)
-    parts = [f"{TITLES.get(arm, arm)} {label[arm]}" for arm in arms]
+    parts = [f"{title(arm)} {label[arm]}" for arm in arms]
     return f"Correlation of Cov(log π, A) with the share of correct rollouts: {'; '.join(parts)}."
 
 
@@ -116,7 +116,7 @@ def main(metrics: Metrics, out_prefix: OutPrefix) -> None:
     notes["caption"] = (
         "At p = 0 and p = 1 all advantages are equal and the covariance is 0; r is over the groups between."
     )
-    notes["finding"] = finding(found, band, in_order(found["arm"], ARMS))
+    notes["finding"] = finding(found, band, in_order(found["arm"], TABLE_1))
     save(covariance(found, band), out_prefix, {"metrics": table}, sys.modules[__name__], notes)
 
 

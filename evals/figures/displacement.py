@@ -9,7 +9,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evals.claims.table import BETA_NEG
+from asymgrpo.method.arms import BETA_NEG
 from evals.cli import run
 from evals.estimates.outcomes import of_files
 from evals.figures import series

@@ -6,15 +6,13 @@ python -m evals.figures.entropy_accuracy --metrics M.parquet ... --run-scores ru
 import sys
 
 from evals.cli import run
-from evals.figures import arms_compared
+from evals.figures import ARMS, arms_compared
 from evals.figures.series import Metrics, OutPrefix, RunScores
-
-ARMS = ("reinforce", "grpo", "positive_only", "negative_only")
 
 
 def main(metrics: Metrics, run_scores: RunScores, out_prefix: OutPrefix) -> None:
     """Draw entropy, training accuracy and accuracy on the benchmarks."""
-    arms_compared.draw(metrics, run_scores, out_prefix, ARMS, sys.modules[__name__])
+    arms_compared.draw(metrics, run_scores, out_prefix, ARMS["entropy_accuracy"], sys.modules[__name__])
 
 
 if __name__ == "__main__":

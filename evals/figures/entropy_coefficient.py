@@ -11,17 +11,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evals.claims.table import BONUSES
 from evals.cli import run
 from evals.estimates.outcomes import of_files
-from evals.figures import series
+from evals.figures import ARMS, series
 from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix, RunScores, Summary
 from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
 from evals.io import read_table
-from evals.tables.table1 import describe_rule, untainted_rule
+from evals.names import describe_rule, rule_to_show
 
 REFERENCE = "positive_only"
-ARMS = ("grpo", *BONUSES, REFERENCE)
+SHOWN = ARMS["entropy_coefficient"]
 PANELS = (
     ("entropy", 1.0, "entropy, later half\n(nats per token)"),
     ("reward_mean", 100.0, "training accuracy,\nlater half (%)"),
@@ -50,7 +49,7 @@ def entropy_coefficient(runs: pd.DataFrame, accuracy: pd.DataFrame, band: Band) 
             mine, scores = runs[runs["model"] == model], accuracy[accuracy["model"] == model]
             for axis, (column, factor, label) in zip(axes[len(PANELS) * row :], PANELS, strict=False):
                 values = scores if column == "value" else series.late_means(mine, column)
-                found = {arm: series.summary(values.loc[values["arm"] == arm, column], band) for arm in ARMS}
+                found = {arm: series.summary(values.loc[values["arm"] == arm, column], band) for arm in SHOWN}
                 _panel(axis, found, levels, factor, label)
             axes[len(PANELS) * row].set_title(model if len(models) > 1 else "")
         numbers = ", ".join(f"{level:g}: {seeds[arm]}" for arm, level in levels.items())
@@ -68,9 +67,9 @@ def entropy_coefficient(runs: pd.DataFrame, accuracy: pd.DataFrame, band: Band) 
 
 
 def _panel(axis: Axes, found: Mapping[str, Summary], levels: Mapping[str, float], factor: float, label: str) -> None:
-    series.points(axis, range(len(levels)), [found[arm] for arm in levels], factor, **look("grpo_entropy", ARMS))
+    series.points(axis, range(len(levels)), [found[arm] for arm in levels], factor, **look("grpo_entropy", SHOWN))
     reference = found[REFERENCE]
-    style = look(REFERENCE, ARMS)
+    style = look(REFERENCE, SHOWN)
     if reference.n_seeds:
         axis.axhspan(factor * reference.low, factor * reference.high, color=style["color"], alpha=0.13, linewidth=0)
     axis.axhline(factor * reference.mean, **style)
@@ -93,7 +92,7 @@ def main(metrics: Metrics, run_scores: RunScores, out_prefix: OutPrefix) -> None
     """Draw entropy and accuracy against the coefficient."""
     table, scores = series.read_runs(metrics, _columns()), read_table(run_scores)
     runs, frame = table.to_pandas(), scores.to_pandas()
-    runs, lost = runs[runs["arm"].isin(ARMS)], of_files(metrics)
+    runs, lost = runs[runs["arm"].isin(SHOWN)], of_files(metrics)
     if runs.empty:
         save(
             nothing_finished(),
@@ -103,7 +102,7 @@ def main(metrics: Metrics, run_scores: RunScores, out_prefix: OutPrefix) -> None
             {"finding": NOTHING, **series.diverged(lost)},
         )
         return
-    rule = untainted_rule(frame["selection"])
+    rule = rule_to_show(frame["selection"])
     accuracy, band = series.accuracies(frame, rule), series.band_of(runs)
     notes = {"band": band.value, "seeds": series.counted(runs), "selection": rule}
     notes |= series.diverged(lost)

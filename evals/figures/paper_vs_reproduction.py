@@ -17,9 +17,9 @@ from evals.cli import run
 from evals.figures.series import OutPrefix
 from evals.figures.style import RC, panels, save
 from evals.io import DataError, read_table
+from evals.names import TABLE_1, describe_rule, in_order, percent, rule_to_show, title
 from evals.tables import paper_values
 from evals.tables.score import AVERAGE
-from evals.tables.table1 import ARMS, TITLES, describe_rule, in_order, percent, untainted_rule
 
 AGAINST = "grpo"
 
@@ -50,7 +50,7 @@ def from_grpo(differences: pd.DataFrame) -> pd.DataFrame:
 
 def paper_vs_reproduction(found: pd.DataFrame) -> Figure:
     """A panel per model, a row per arm, from the rows of `from_grpo`."""
-    models, arms = sorted(set(found["model"])), in_order(found["arm"], ARMS)
+    models, arms = sorted(set(found["model"])), in_order(found["arm"], TABLE_1)
     seeds = found.groupby("arm")["n_seeds"].max()
     with mpl.rc_context(RC):
         figure, axes = panels(len(models), 1, height=0.7 + 0.27 * len(arms))
@@ -65,7 +65,7 @@ def paper_vs_reproduction(found: pd.DataFrame) -> Figure:
             axis.plot(
                 100 * mine["paper"], rows, "D", color="#D55E00", markersize=4.5, markerfacecolor="none", label=label
             )
-            axis.set_yticks(rows, [f"{TITLES.get(arm, arm)} (n = {seeds[arm]:.0f})" for arm in arms])
+            axis.set_yticks(rows, [f"{title(arm)} (n = {seeds[arm]:.0f})" for arm in arms])
             axis.set_ylim(-len(arms) + 0.4, 0.6)
             axis.set_xlabel("avg@n minus GRPO's, mean over benchmarks (points)")
             axis.set_title(model)
@@ -82,10 +82,10 @@ def paper_vs_reproduction(found: pd.DataFrame) -> Figure:
 def finding(found: pd.DataFrame) -> str:
     """What the figure shows, as one sentence."""
     rows, parts = found.set_index("arm"), []
-    for arm in in_order(found["arm"], ARMS):
+    for arm in in_order(found["arm"], TABLE_1):
         estimate, low, high, paper = (float(rows[name].loc[arm]) for name in ("estimate", "ci_low", "ci_high", "paper"))
         ours = "–" if math.isnan(estimate) else percent(estimate, low, high)
-        parts.append(f"{TITLES.get(arm, arm)} {ours} (paper {100 * paper:+.1f})")
+        parts.append(f"{title(arm)} {ours} (paper {100 * paper:+.1f})")
     listed = "; ".join(parts).replace(" -", " −").replace("[-", "[−")
     return f"Points from GRPO: {listed}."
 
@@ -96,7 +96,7 @@ def diverged(differences: pd.DataFrame) -> dict[str, str]:
     for side in "ab":
         if f"n_diverged_{side}" in differences:
             lost |= {str(arm): int(n) for arm, n in differences.groupby(side)[f"n_diverged_{side}"].max().items() if n}
-    parts = [f"{TITLES.get(arm, arm)} ({lost[arm]} run{'s' if lost[arm] > 1 else ''})" for arm in in_order(lost, ARMS)]
+    parts = [f"{title(arm)} ({lost[arm]} run{'s' if lost[arm] > 1 else ''})" for arm in in_order(lost, TABLE_1)]
     return {"diverged": f"Diverged: {', '.join(parts)}."} if parts else {}
 
 
@@ -108,7 +108,7 @@ def main(
     read_table(differences, NEEDED)
     table = read_table(differences)
     frame = table.to_pandas()
-    rule = untainted_rule(frame["selection"])
+    rule = rule_to_show(frame["selection"])
     found = from_grpo(frame[frame["selection"] == rule])
     if found.empty:
         raise DataError(f"{differences}: no difference between GRPO and another arm of the paper's table in it")

@@ -18,9 +18,10 @@ from evals.cli import run
 from evals.estimates.outcomes import AT, in_words
 from evals.figures.style import RC, look, panels, save
 from evals.io import DataError
+from evals.names import TABLE_1, describe_rule, in_order, rule_to_show, title
 from evals.tables import paper_values
 from evals.tables.score import AVERAGE, read_scores
-from evals.tables.table1 import ARMS, TITLES, describe_rule, estimate_text, in_order, untainted_rule
+from evals.tables.table1 import estimate_text
 
 COLUMNS = 3
 SPREAD = 0.3  # of an octave: how far the arms' bars are set apart so that they can be told
@@ -32,7 +33,7 @@ def passk_curves(scores: pd.DataFrame) -> Figure:
     Args:
         scores: pass_at_k rows of one selection rule, as `evals.tables.score` writes them.
     """
-    arms, models = in_order(scores["arm"], ARMS), sorted(set(scores["model"]))
+    arms, models = in_order(scores["arm"], TABLE_1), sorted(set(scores["model"]))
     names = in_order(scores["benchmark"], paper_values.BENCHMARKS)
     there = set(zip(scores["model"], scores["benchmark"], strict=True))
     shown = [(model, name) for model in models for name in names if (model, name) in there]
@@ -53,7 +54,7 @@ def passk_curves(scores: pd.DataFrame) -> Figure:
         rule = describe_rule(scores["selection"].iloc[0])
         figure.legend(
             [axes[0].containers[i][0] for i in range(len(arms))],
-            [f"{TITLES.get(arm, arm)} (n = {seeds[arm]})" for arm in arms],
+            [f"{title(arm)} (n = {seeds[arm]})" for arm in arms],
             loc="outside lower center",
             ncols=3,
             title=f"bars: 95 % intervals over problems, samples and the n training seeds; checkpoint: {rule}",
@@ -79,7 +80,7 @@ def _label(axis: Axes, name: str, rows: pd.DataFrame, above: str) -> None:
     problems, samples = int(rows["n_problems"].max()), rows["n_samples"] / (rows["n_problems"] * rows["n_seeds"])
     # The average weighs benchmarks equally, so its samples per problem mean nothing.
     per_problem = "" if name == "average" else f" × {samples.max():.0f} samples"
-    axis.set_title(f"{above}{TITLES.get(name, name)}: {problems} problems{per_problem}")
+    axis.set_title(f"{above}{title(name)}: {problems} problems{per_problem}")
 
 
 def finding(scores: pd.DataFrame) -> str:
@@ -88,8 +89,8 @@ def finding(scores: pd.DataFrame) -> str:
     chosen = scores[scores["benchmark"] == name]
     chosen = chosen[chosen["k"] == chosen["k"].max()]
     cells = {row.arm: estimate_text(row) for row in chosen.itertuples()}
-    parts = [f"{TITLES.get(arm, arm)} {cells[arm]}" for arm in in_order(chosen["arm"], ARMS)]
-    return f"pass@{chosen['k'].max()} in per cent, {TITLES.get(name, name)}: {'; '.join(parts)}."
+    parts = [f"{title(arm)} {cells[arm]}" for arm in in_order(chosen["arm"], TABLE_1)]
+    return f"pass@{chosen['k'].max()} in per cent, {title(name)}: {'; '.join(parts)}."
 
 
 def diverged(scores: pd.DataFrame) -> dict[str, str]:
@@ -99,14 +100,16 @@ def diverged(scores: pd.DataFrame) -> dict[str, str]:
         steps = rows[AT].iloc[0] if AT in rows else []
         if len(steps):
             where = f"{model}: " if scores["model"].nunique() > 1 else ""
-            parts.append(f"{where}{TITLES.get(str(arm), str(arm))} {in_words(int(rows['n_seeds'].max()), steps)}")
+            parts.append(f"{where}{title(str(arm))} {in_words(int(rows['n_seeds'].max()), steps)}")
     return {"diverged": f"Left out: {'; '.join(parts)}."} if parts else {}
 
 
 def main(
     scores: Annotated[Path, typer.Option(help="scores of evals.tables.score (Parquet)")],
     out_prefix: Annotated[Path, typer.Option(help="path of the pictures without ending")],
-    selection: Annotated[str | None, typer.Option(help="checkpoint rule; default: an untainted one")] = None,
+    selection: Annotated[
+        str | None, typer.Option(help="checkpoint rule; default: one that never looks at a benchmark")
+    ] = None,
 ) -> None:
     """Draw pass@k curves."""
     table = read_scores(scores)
@@ -114,7 +117,7 @@ def main(
     frame = frame[frame["metric"] == "pass_at_k"].astype({"k": int})
     if frame.empty:
         raise DataError(f"{scores}: no pass@k in it; score with --k")
-    rule = selection or untainted_rule(frame["selection"])
+    rule = selection or rule_to_show(frame["selection"])
     chosen = frame[frame["selection"] == rule]
     if chosen.empty:
         raise DataError(f"{scores}: no selection {rule!r}; there are {', '.join(sorted(set(frame['selection'])))}")

@@ -6,15 +6,13 @@ python -m evals.figures.reversal --metrics M.parquet ... --run-scores run_scores
 import sys
 
 from evals.cli import run
-from evals.figures import arms_compared
+from evals.figures import ARMS, arms_compared
 from evals.figures.series import Metrics, OutPrefix, RunScores
-
-ARMS = ("grpo", "positive_only", "ent_decrease", "negative_only", "ent_increase")
 
 
 def main(metrics: Metrics, run_scores: RunScores, out_prefix: OutPrefix) -> None:
     """Draw entropy, training accuracy and accuracy on the benchmarks."""
-    arms_compared.draw(metrics, run_scores, out_prefix, ARMS, sys.modules[__name__])
+    arms_compared.draw(metrics, run_scores, out_prefix, ARMS["reversal"], sys.modules[__name__])
 
 
 if __name__ == "__main__":

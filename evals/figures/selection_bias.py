@@ -1,4 +1,4 @@
-"""What it does to a score that the checkpoint is chosen by a reported benchmark: best on it against the untainted rule.
+"""What it does to a score that a reported benchmark chooses the checkpoint, against a rule that never looks at one.
 
 python -m evals.figures.selection_bias --run-scores run_scores.parquet --out-prefix F
 """
@@ -16,31 +16,31 @@ from evals.figures import series
 from evals.figures.series import IN_WORDS, Band, OutPrefix, RunScores
 from evals.figures.style import NOTHING, RC, nothing_finished, panels, save
 from evals.io import DataError
+from evals.names import EVERY_ARM, describe_rule, in_order, rule_to_show, title
 from evals.tables.run_scores import read_run_scores
 from evals.tables.score import AVERAGE
-from evals.tables.table1 import TITLES, describe_rule, in_order, untainted_rule
 
 LOOKS = (("selected", "#D55E00", "o"), ("other", "#0072B2", "s"))
 
 
-def gains(scores: pd.DataFrame, tainted: str, untainted: str) -> pd.DataFrame:
-    """model, arm, train_seed, `selected` and `other`: avg@n under the tainted rule minus under the untainted one, on the
-    benchmark that the tainted rule looks at and on the mean of the others."""
-    name = tainted.removeprefix("best_on:")
+def gains(scores: pd.DataFrame, best_on: str, never_looks: str) -> pd.DataFrame:
+    """model, arm, train_seed, `selected` and `other`: avg@n under the rule `best_on` minus under the rule `never_looks`, on the
+    benchmark that `best_on` looks at and on the mean of the others."""
+    name = best_on.removeprefix("best_on:")
     chosen = scores[(scores["metric"] == "avg_at_n") & (scores["arm"] != "base") & (scores["benchmark"] != AVERAGE)]
     wide = chosen.pivot_table(
         index=["model", "arm", "train_seed", "benchmark"], columns="selection", values="value", observed=True
     )
-    difference = (wide[tainted] - wide[untainted]).rename("gain").reset_index()
+    difference = (wide[best_on] - wide[never_looks]).rename("gain").reset_index()
     kind = difference["benchmark"].eq(name).map({True: "selected", False: "other"}).rename("kind")
     return difference.groupby(["model", "arm", "train_seed", kind])["gain"].mean().unstack("kind").reset_index()
 
 
-def selection_bias(found: pd.DataFrame, tainted: str, untainted: str, band: Band) -> Figure:
+def selection_bias(found: pd.DataFrame, best_on: str, never_looks: str, band: Band) -> Figure:
     """A panel per model, a row per arm, from the rows of `gains`."""
-    models, arms, seeds = sorted(set(found["model"])), in_order(found["arm"], tuple(TITLES)), series.counted(found)
-    benchmark = tainted.removeprefix("best_on:")
-    labels = {"selected": f"on {TITLES.get(benchmark, benchmark)} itself", "other": "mean of the other benchmarks"}
+    models, arms, seeds = sorted(set(found["model"])), in_order(found["arm"], EVERY_ARM), series.counted(found)
+    benchmark = best_on.removeprefix("best_on:")
+    labels = {"selected": f"on {title(benchmark)} itself", "other": "mean of the other benchmarks"}
     with mpl.rc_context(RC):
         figure, axes = panels(len(models), 1, height=0.6 + 0.27 * len(arms))
         for axis, model in zip(axes, models, strict=True):
@@ -59,18 +59,16 @@ def selection_bias(found: pd.DataFrame, tainted: str, untainted: str, band: Band
                         "linestyle": "none",
                     }
                     axis.errorbar([point.mean], [shift - row], xerr=bars, label=label, **style)
-            axis.set_yticks(
-                [-row for row in range(len(arms))], [f"{TITLES.get(arm, arm)} (n = {seeds[arm]})" for arm in arms]
-            )
+            axis.set_yticks([-row for row in range(len(arms))], [f"{title(arm)} (n = {seeds[arm]})" for arm in arms])
             axis.set_ylim(-len(arms) + 0.4, 0.6)
-            axis.set_xlabel(f"avg@n, checkpoint best on {TITLES.get(benchmark, benchmark)} minus {untainted} (points)")
+            axis.set_xlabel(f"avg@n, checkpoint best on {title(benchmark)} minus {never_looks} (points)")
             axis.set_title(model if len(models) > 1 else "")
-        title = f"mean over n training seeds; bars: {IN_WORDS[band]}"
-        figure.legend(loc="outside lower center", ncols=2, title=title, title_fontsize=7.5)
+        heading = f"mean over n training seeds; bars: {IN_WORDS[band]}"
+        figure.legend(loc="outside lower center", ncols=2, title=heading, title_fontsize=7.5)
     return figure
 
 
-def finding(found: pd.DataFrame, tainted: str, untainted: str) -> str:
+def finding(found: pd.DataFrame, best_on: str, never_looks: str) -> str:
     """What the figure shows, as one sentence. Arms share a seed's random numbers, so they are averaged within it first."""
     by_seed, parts = found.groupby("train_seed")[[kind for kind, *_ in LOOKS if kind in found]].mean(), []
     band = Band.t if len(by_seed) >= series.MIN_SEEDS else Band.range
@@ -78,7 +76,7 @@ def finding(found: pd.DataFrame, tainted: str, untainted: str) -> str:
         if kind in by_seed:
             parts.append(f"{series.summary(100 * by_seed[kind], band).text('+.1f')} points {words}")
     return (
-        f"Reporting the checkpoint {describe_rule(tainted)} instead of the one {describe_rule(untainted)} changes avg@n by "
+        f"Reporting the checkpoint {describe_rule(best_on)} instead of the one {describe_rule(never_looks)} changes avg@n by "
         f"{' and '.join(parts)} (mean over arms, then over n = {len(by_seed)} seeds)."
     )
 
@@ -88,10 +86,10 @@ def main(run_scores: RunScores, out_prefix: OutPrefix) -> None:
     table = read_run_scores(run_scores)
     scores = table.to_pandas()
     rules = sorted(set(scores["selection"]))
-    tainted, untainted = next((rule for rule in rules if rule.startswith("best_on:")), None), untainted_rule(rules)
-    if tainted is None or untainted == tainted:
+    best_on, never_looks = next((rule for rule in rules if rule.startswith("best_on:")), None), rule_to_show(rules)
+    if best_on is None or never_looks == best_on:
         raise DataError(f"{run_scores}: selection rules are {', '.join(rules)}; one best_on: and one other are needed")
-    lost = of_frame(scores[scores["selection"] == untainted])
+    lost = of_frame(scores[scores["selection"] == never_looks])
     scores = finished(scores)
     if scores[scores["arm"] != "base"].empty:
         save(
@@ -102,12 +100,16 @@ def main(run_scores: RunScores, out_prefix: OutPrefix) -> None:
             {"finding": NOTHING, **series.diverged(lost)},
         )
         return
-    found = gains(scores, tainted, untainted)
+    found = gains(scores, best_on, never_looks)
     band = series.band_of(found)
-    notes = {"band": band.value, "seeds": series.counted(found), "finding": finding(found, tainted, untainted)}
+    notes = {"band": band.value, "seeds": series.counted(found), "finding": finding(found, best_on, never_looks)}
     notes |= series.diverged(lost)
     save(
-        selection_bias(found, tainted, untainted, band), out_prefix, {"run_scores": table}, sys.modules[__name__], notes
+        selection_bias(found, best_on, never_looks, band),
+        out_prefix,
+        {"run_scores": table},
+        sys.modules[__name__],
+        notes,
     )
 
 

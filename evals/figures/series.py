@@ -19,8 +19,8 @@ from scipy.special import stdtrit
 
 from evals.estimates.outcomes import Lost, outcome_of, sentence
 from evals.io import DataError, read_table, table_metadata
+from evals.names import title
 from evals.tables.score import AVERAGE
-from evals.tables.table1 import TITLES
 
 MIN_SEEDS = 3
 """From this many seeds on, bands are Student's intervals; below, from the lowest to the highest seed."""
@@ -88,7 +88,7 @@ def read_runs(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:
 
 def diverged(lost: Lost) -> dict[str, str]:
     """The note of a figure about runs that it cannot show, {} if every run finished; `style.save` writes it on the picture."""
-    return {"diverged": sentence(lost, TITLES)} if lost else {}
+    return {"diverged": sentence(lost)} if lost else {}
 
 
 def moving_average(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
@@ -208,7 +208,7 @@ def short(arm: str) -> str:
     >>> short("positive_only"), short("grpo_clip_higher")
     ('positive-only', 'GRPO + Clip-higher')
     """
-    return TITLES.get(arm, arm).split(" (")[0]
+    return title(arm).split(" (")[0]
 
 
 def legend(
@@ -224,7 +224,7 @@ def legend(
     smoothing = f"; curves: moving average over {smooth} steps" if smooth > 1 else ""
     figure.legend(
         handles,
-        [f"{TITLES.get(arm, arm)} (n = {seeds.get(arm, 0)})" for arm in arms],
+        [f"{title(arm)} (n = {seeds.get(arm, 0)})" for arm in arms],
         loc="outside lower center",
         ncols=3,
         title=f"mean over n training seeds; {marks}: {IN_WORDS[band]}{smoothing}",

@@ -15,10 +15,16 @@ import matplotlib.colors
 import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from asymgrpo.content import data_hash
+from asymgrpo.method.arms import ARMS
+from asymgrpo.study.settings import BASE
 from evals import asked
-from evals.io import data_hash, replace_atomically, sha256_file, write_json
+from evals.io import replace_atomically, sha256_file, write_json
 
 mpl.use("Agg")
 
@@ -27,22 +33,7 @@ LETTERS = 120  # of a line across a figure
 
 NOTHING = "No run of this figure finished."
 
-# Okabe and Ito's colours, told apart with every common colour blindness; dashes help in grey print.
-LOOKS: dict[str, tuple[str, Any]] = {
-    "base": ("#555555", (0, (1, 1))),
-    "reinforce": ("#B8860B", "solid"),
-    "grpo": ("#000000", "solid"),
-    "grpo_entropy": ("#56B4E9", (0, (5, 1))),
-    "grpo_clip_higher": ("#009E73", (0, (3, 1, 1, 1))),
-    "dr_grpo": ("#CC79A7", (0, (5, 1, 1, 1))),
-    "asymgrpo": ("#D55E00", "solid"),
-    "asymgrpo_clip_higher": ("#0072B2", (0, (4, 1))),
-    # One colour per side that is modulated; reversed is dashed.
-    "positive_only": ("#0072B2", "solid"),
-    "ent_decrease": ("#0072B2", (0, (3, 1))),
-    "negative_only": ("#D55E00", "solid"),
-    "ent_increase": ("#D55E00", (0, (3, 1))),
-}
+BASE_LOOK = "#555555 1 1"
 SPARE = (("#0072B2", "solid"), ("#D55E00", "dashed"), ("#009E73", "dashdot"), ("#CC79A7", "dotted"))
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (2, 1)), (0, (1, 1)))
 
@@ -75,15 +66,24 @@ FORMATS: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
 }
 
+CANVASES: dict[str, Any] = {"pdf": FigureCanvasPdf, "png": FigureCanvasAgg, "svg": FigureCanvasSVG}
+
 
 def look(arm: str, arms: Sequence[str]) -> dict[str, Any]:
-    """Colour and dashes of an arm: its own in every figure, a spare one for arms outside the main table."""
-    if arm not in LOOKS:
-        others = [name for name in arms if name not in LOOKS]
-        colour, dashes = SPARE[others.index(arm) % len(SPARE)]
-    else:
-        colour, dashes = LOOKS[arm]
-    return {"color": colour, "linestyle": dashes}
+    """Colour and dashes of an arm among those of a figure: its own if it has a look, else a spare one.
+
+    >>> look("dr_grpo", ["grpo", "dr_grpo"]), look("rloo", ["grpo", "rloo"])
+    ({'color': '#CC79A7', 'linestyle': (0, (5, 1, 1, 1))}, {'color': '#0072B2', 'linestyle': 'solid'})
+    """
+    if own := _own_look(arm):
+        colour, *dashes = own.split()
+        return {"color": colour, "linestyle": (0, tuple(map(int, dashes))) if dashes else "solid"}
+    colour, style = SPARE[[name for name in arms if not _own_look(name)].index(arm) % len(SPARE)]
+    return {"color": colour, "linestyle": style}
+
+
+def _own_look(arm: str) -> str:
+    return BASE_LOOK if arm == BASE else ARMS[arm].look if arm in ARMS else ""
 
 
 def sweep(number: int) -> list[dict[str, Any]]:
@@ -108,6 +108,12 @@ def nothing_finished() -> Figure:
     return figure
 
 
+def _print(figure: Figure, ending: str, metadata: Mapping[str, Any], path: Path) -> None:
+    """Draw into a file: once. `savefig` draws everything once more before, in case a layout is still to be found."""
+    figure.set_dpi(RC["savefig.dpi"])
+    getattr(CANVASES[ending](figure), f"print_{ending}")(path, metadata=metadata)
+
+
 def save(
     figure: Figure, prefix: Path, inputs: Mapping[str, pa.Table], module: ModuleType, notes: Mapping[str, Any]
 ) -> None:
@@ -125,15 +131,16 @@ def save(
     with mpl.rc_context(RC):
         if notes.get("diverged"):
             figure.suptitle("\n".join(wrap(f"Not shown. {notes['diverged']}", LETTERS)), fontsize=7.5)
-        figure.draw_without_rendering()  # the layout is found once, not once per format
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)  # the layout is found once, not once per format
         figure.set_layout_engine("none")
         for ending, metadata in FORMATS.items():
             path = prefix.with_name(f"{prefix.name}.{ending}")
-            replace_atomically(path, partial(figure.savefig, format=ending, metadata=metadata))
+            replace_atomically(path, partial(_print, figure, ending, metadata))
             hashes[path.name] = sha256_file(path)
     shared = [
         Path(__file__).with_name(name).read_text(encoding="utf-8")
-        for name in ("arms_compared.py", "series.py", "style.py")
+        for name in ("__init__.py", "arms_compared.py", "series.py", "style.py")
     ]
     sources = inspect.getsource(module) + "".join(shared)
     sidecar = {

@@ -6,15 +6,13 @@ python -m evals.figures.synergy --metrics M.parquet ... --run-scores run_scores.
 import sys
 
 from evals.cli import run
-from evals.figures import arms_compared
+from evals.figures import ARMS, arms_compared
 from evals.figures.series import Metrics, OutPrefix, RunScores
-
-ARMS = ("grpo", "grpo_clip_higher", "asymgrpo", "asymgrpo_clip_higher")
 
 
 def main(metrics: Metrics, run_scores: RunScores, out_prefix: OutPrefix) -> None:
     """Draw entropy, training accuracy and accuracy on the benchmarks."""
-    arms_compared.draw(metrics, run_scores, out_prefix, ARMS, sys.modules[__name__])
+    arms_compared.draw(metrics, run_scores, out_prefix, ARMS["synergy"], sys.modules[__name__])
 
 
 if __name__ == "__main__":

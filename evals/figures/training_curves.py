@@ -16,7 +16,7 @@ from evals.estimates.outcomes import of_files
 from evals.figures import series
 from evals.figures.series import Band, Metrics, OutPrefix
 from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
-from evals.tables.table1 import ARMS, TITLES, in_order
+from evals.names import TABLE_1, in_order, title
 
 PANELS = (
     ("entropy", 1.0, "entropy (nats per token)"),
@@ -32,7 +32,7 @@ def training_curves(runs: pd.DataFrame, band: Band, smooth: int) -> Figure:
         band: what the shading shows.
         smooth: odd window of the moving average, 1 for none.
     """
-    arms, models = in_order(runs["arm"], ARMS), sorted(set(runs["model"]))
+    arms, models = in_order(runs["arm"], TABLE_1), sorted(set(runs["model"]))
     looks = {arm: look(arm, arms) for arm in arms}
     with mpl.rc_context(RC):
         figure, axes = panels(len(models), len(PANELS), height=3.0)
@@ -51,10 +51,10 @@ def finding(runs: pd.DataFrame, band: Band) -> str:
     """What the figure shows, as one sentence."""
     late = {column: series.late_means(runs, column) for column in ("entropy", "reward_mean")}
     parts = []
-    for arm in in_order(runs["arm"], ARMS):
+    for arm in in_order(runs["arm"], TABLE_1):
         entropy, reward = (values.loc[values["arm"] == arm, column] for column, values in late.items())
         accuracy = series.summary(100 * reward, band).text(".1f")
-        parts.append(f"{TITLES.get(arm, arm)} {series.summary(entropy, band).text('.3f')} nats and {accuracy} %")
+        parts.append(f"{title(arm)} {series.summary(entropy, band).text('.3f')} nats and {accuracy} %")
     return f"Entropy and training accuracy in the later half of training: {'; '.join(parts)}."
 
 

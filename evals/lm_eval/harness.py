@@ -4,9 +4,9 @@
         --config results/config/study.json --template plain --model tiny --arm base --train-seed 0 --step 0 \\
         --seed 0 --out samples.parquet
 
-An external check: prompts, golds and verifier are ours, the generation loop is lm-eval's. lm-eval's own scores go into
-the table's metadata; evals.grade and evals.tables.score read the table like any other. lm-eval seeds a run, not a sample, and
-gives no log-probabilities: sample_seed is --seed throughout, logprob_sum is null. docs/evaluation.md lists what may differ.
+An external check: prompts, reference answers and verifier are ours, the generation loop is lm-eval's. lm-eval's own scores go
+into the table's metadata; evals.grade and evals.tables.score read the table like any other. lm-eval seeds a run, not a sample,
+and gives no log-probabilities: sample_seed is --seed throughout, logprob_sum is null. docs/evaluation.md lists what may differ.
 """
 
 from __future__ import annotations
@@ -139,12 +139,13 @@ def evaluate(
     from lm_eval.tasks import TaskManager
     from lm_eval.tasks._yaml_loader import load_yaml
 
+    from asymgrpo.verifier import was_cut
     from evals.lm_eval import FOLDER, task_config
     from evals.lm_eval.tasks import scores
 
     def process_results(doc: dict[str, Any], results: list[list[str]]) -> dict[str, float]:
         (responses,) = results
-        return scores(responses, doc["answer"], [endings[text].finish_reason == "length" for text in responses])
+        return scores(responses, doc["answer"], [was_cut(endings[text].finish_reason) for text in responses])
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     shared = load_yaml(FOLDER / "_benchmark.yaml")

@@ -49,16 +49,16 @@ def load_problems(
     return {"test": Dataset.from_list(docs)}
 
 
-def scores(responses: Sequence[str], gold: str, truncated: Sequence[bool]) -> dict[str, float]:
-    r"""avg_at_n and pass_at_k of one problem; a truncated response is wrong.
+def scores(responses: Sequence[str], reference_answer: str, truncated: Sequence[bool]) -> dict[str, float]:
+    r"""avg_at_n and pass_at_k of one problem; `truncated`: which responses were cut.
 
     >>> scores([r"\boxed{2}"] * 4, "2", [False, False, False, True])
     {'avg_at_n': 0.75, 'pass_at_2': 1.0}
     """
-    from asymgrpo.verifier import Verdict, verify_many
+    from asymgrpo.verifier import Verdict, grade_many
 
-    whole = [(response, gold) for response, cut in zip(responses, truncated, strict=True) if not cut]
-    n, c = len(responses), sum(verdict is Verdict.correct for verdict in verify_many(whole, workers=1))
+    asked = [(response, reference_answer, cut) for response, cut in zip(responses, truncated, strict=True)]
+    n, c = len(responses), grade_many(asked, workers=1).count(Verdict.correct)
     passes = {f"pass_at_{k}": pass_at_k(n, c, k).item() for k in passk_ks(n)}
     return {"avg_at_n": avg_at_n(n, c).item(), **passes}
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from asymgrpo.training.stopwatch import PHASES
 from evals.cost.jobs import read_jobs
+from evals.names import title
 from evals.report.results import Results
 from evals.report.sections import Grid
 
@@ -59,7 +60,7 @@ def by_arm(results: Results) -> list[Grid]:
     frame = frame.assign(arm=frame["arm"].replace("", None).fillna(SHARED))
     rows = []
     for arm in [arm for arm in (*["base"], *results.arms, SHARED) if (frame["arm"] == arm).any()]:
-        rows.append([arm if arm == SHARED else results.title(arm), *_hours(frame[frame["arm"] == arm])])
+        rows.append([arm if arm == SHARED else title(arm), *_hours(frame[frame["arm"] == arm])])
     rows.append(["all", *_hours(frame)])
     head = [
         "arm",
@@ -112,7 +113,7 @@ def by_phase(results: Results) -> Grid:
         seconds = frame["rollout"].sum()  # 0 where every run diverged in its first step
         tokens = f"{frame['response_tokens'].sum() / seconds:,.0f}" if seconds else "–"
         total = number(means.sum()) if len(frame) else "–"
-        rows.append([results.title(arm), *map(number, means), total, tokens])
+        rows.append([title(arm), *map(number, means), total, tokens])
     return Grid(
         "Seconds of a training step by phase",
         ["arm", *phases, "sum", "rollout tokens/s"],

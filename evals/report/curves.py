@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from asymgrpo.training.metrics import DESCRIPTIONS
 from evals.figures.style import look
+from evals.names import title
 from evals.report.results import Results, RunResults
 
 DIGITS = 4
@@ -34,7 +35,7 @@ def curves(results: Results, points: int) -> dict[str, Any]:
         "arms": [
             {
                 "name": arm,
-                "title": results.title(arm),
+                "title": title(arm),
                 "main": arm in results.study["study"]["arms"],
                 **_stroke(arm, results),
             }

@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from evals.report import cost, curves, sections, texts
 from evals.report.results import Results
-from evals.tables.table1 import TITLES
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -46,7 +45,6 @@ def render(results: Results, with_cost: bool, points: int, characters: int) -> s
         cost=cost.cost(results) if with_cost else None,
         environment=sections.environment(results),
         configuration=sections.configuration(results),
-        titles=TITLES,
     )
 
 

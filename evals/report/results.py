@@ -15,7 +15,7 @@ from asymgrpo.study.outcome import Diverged
 from evals.artifacts.agreement import refuse_other_settings
 from evals.io import DataError, read_json, read_metadata, read_table
 from evals.estimates.outcomes import outcome_of
-from evals.tables.table1 import ARMS, TITLES, in_order
+from evals.names import TABLE_1, in_order, title
 from asymgrpo.study.layout import of_study
 from asymgrpo.study.stored import parse_stored
 
@@ -70,26 +70,28 @@ class Results:
     def name(self, run: RunResults) -> str:
         """A run in words."""
         model = f"{run.model}, " if len(self.models) > 1 else ""
-        return f"{model}{self.title(run.arm)}, seed {run.seed}"
+        return f"{model}{title(run.arm)}, seed {run.seed}"
 
     def table(self, name: str) -> pa.Table | None:
         """A table directly below the folder, or None; also if it is of no study with this configuration."""
         path = self.folder / f"{name}.parquet"
         return read_table(path) if path.exists() and of_study(parse_stored(self.study), path.name) else None
 
-    def title(self, name: str) -> str:
-        """Of an arm or a benchmark, in words."""
-        return TITLES.get(name, name.replace("_", " "))
-
     @property
     def models(self) -> list[str]:
         return list(self.study["study"]["models"])
 
     @property
+    def cutoffs(self) -> dict[str, str]:
+        """Model -> month after which it knows nothing, where that is known."""
+        months = {name: self.study["models"][name].get("knowledge_cutoff") for name in self.models}
+        return {name: month for name, month in months.items() if month is not None}
+
+    @property
     def arms(self) -> list[str]:
         """Arms of runs that are done: those of Table 1 in its order, then the analyses."""
         present = dict.fromkeys(run.arm for run in self.runs)
-        main = in_order([arm for arm in present if arm in self.study["study"]["arms"]], ARMS)
+        main = in_order([arm for arm in present if arm in self.study["study"]["arms"]], TABLE_1)
         return main + [arm for arm in present if arm not in main]
 
     def of_arm(self, arm: str) -> list[RunResults]:

@@ -24,7 +24,8 @@ from evals.estimates.outcomes import AT, finished, in_words
 from evals.report.cost import by_arm
 from evals.report.results import Results, read_results
 from evals.report.sections import Grid, overview
-from evals.tables.table1 import TITLES, describe_rule, render_markdown, untainted_rule
+from evals.names import describe_rule, title, rule_to_show
+from evals.tables.table1 import render_markdown
 
 FIGURES = {
     "training_curves": "Entropy and accuracy over training",
@@ -36,8 +37,12 @@ FIGURES = {
     "none_solved": "Analysis 5: the exponent on correct rollouts",
     "displacement": "Analysis 6: the exponent on wrong rollouts",
     "synergy": "Analysis 7: AsymGRPO and Clip-higher",
+    "plane": "The plane of exponents",
     "passk_curves": "Analysis 8: pass@k",
     "selection_bias": "Choosing the checkpoint by a reported benchmark",
+    "theory_weight": "Theory: the weight of a prompt by its success rate",
+    "theory_entropy": "Theory: entropy at matched success",
+    "theory_equation": "Theory: when the entropy equation holds",
 }
 """Figure -> heading, in the order of the page; others follow under their own names."""
 HEAD = """# Results
@@ -93,11 +98,11 @@ def described(results: Results) -> Iterator[str]:
     """The study in a few lines: what was planned, and where training started."""
     yield "\n".join(f"- **{term}:** {meaning}" for term, meaning in overview(results))
     scores = needed(results, "scores").to_pandas()
-    rule = untainted_rule(scores["selection"])
+    rule = rule_to_show(scores["selection"])
     for model in results.models:
         base = scores[(scores["arm"] == "base") & (scores["model"] == model) & (scores["selection"] == rule)]
         base = base[(base["metric"] == "avg_at_n") & (base["benchmark"] != "average")]
-        shares = [f"{TITLES.get(row.benchmark, row.benchmark)} {100 * row.estimate:.0f} %" for row in base.itertuples()]
+        shares = [f"{title(row.benchmark)} {100 * row.estimate:.0f} %" for row in base.itertuples()]
         yield f"- **{model} before training** solves, with one sample: {', '.join(shares)}."
         metrics = [item.table("metrics") for item in results.finished if (item.model, item.arm) == (model, "grpo")]
         if metrics:
@@ -115,7 +120,7 @@ def described(results: Results) -> Iterator[str]:
 
 def table_1(results: Results) -> Iterator[str]:
     """Table 1, both selection rules."""
-    lines = render_markdown(needed(results, "table1")).split("\n")
+    lines = render_markdown(needed(results, "table1"), results.cutoffs).split("\n")
     yield "\n".join(f"#{line}" if line.startswith("#") else line for line in lines[1:]).strip("\n") + "\n"
 
 
@@ -123,8 +128,8 @@ def figures(results: Results, images: str) -> Iterator[str]:
     """Every figure with the sentence that its data say."""
     for name in drawn(results):
         about = read_json(results.folder / "figures" / f"{name}.json")
-        title = FIGURES.get(name, name.replace("_", " "))
-        yield f"### {title}\n\n![{title}]({images}/{name}.png)\n"
+        heading = FIGURES.get(name, name.replace("_", " "))
+        yield f"### {heading}\n\n![{heading}]({images}/{name}.png)\n"
         yield " ".join(filter(None, [about["finding"], about.get("caption", ""), about.get("diverged", "")])) + "\n"
 
 
@@ -145,7 +150,7 @@ def drawn(results: Results) -> list[str]:
 def control(results: Results) -> Iterator[str]:
     """What GRPO gains on coin flips, over the base model."""
     scores = needed(results, "run_scores").to_pandas()
-    rule = untainted_rule(scores["selection"])
+    rule = rule_to_show(scores["selection"])
     found = series.accuracies(scores, rule)
     for model in results.models:
         mine = found[found["model"] == model]
@@ -157,7 +162,7 @@ def control(results: Results) -> Iterator[str]:
                 known = finished(rows)
                 gain = series.summary(100 * (known["value"] - base.iloc[0]), series.band_of(rows))
                 lost = in_words(len(known), [] if AT not in rows else rows[AT].dropna().tolist())
-                parts.append(f"{TITLES[arm]} {gain.text('+.1f')} points (n = {gain.n_seeds}{'; ' if lost else ''}{lost})")
+                parts.append(f"{title(arm)} {gain.text('+.1f')} points (n = {gain.n_seeds}{'; ' if lost else ''}{lost})")
         if len(parts) < 2:
             yield "The control on random rewards is not in this study.\n"
         else:

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from evals.io import read_json
+from evals.names import TABLE_1, describe_rule, in_order, marked, title
 from evals.report.results import Results
 from evals.tables import paper_values
 from evals.tables.compare import difference_cells
-from evals.tables.table1 import ARMS, estimate_text, in_order
-from evals.tables.table1 import describe_rule as rule_in_words
+from evals.tables.table1 import estimate_text, younger_text
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def overview(results: Results) -> list[tuple[str, str]]:
         ("Runs", f"{len(results.finished)} finished of {results.planned} planned"),
         ("Diverged", "; ".join(f"{results.name(run)}: {run.diverged.reason}" for run in results.runs if run.diverged)),
         ("Models", ", ".join(f"{name} ({_model(study['models'][name])})" for name in results.models)),
-        ("Arms of Table 1", ", ".join(f"{results.title(arm)} ({seeds[arm]})" for arm in main)),
-        ("Arms of the analyses", ", ".join(f"{results.title(arm)} ({seeds[arm]})" for arm in rest)),
+        ("Arms of Table 1", ", ".join(f"{title(arm)} ({seeds[arm]})" for arm in main)),
+        ("Arms of the analyses", ", ".join(f"{title(arm)} ({seeds[arm]})" for arm in rest)),
         (
             "Training",
             f"{train['steps']} steps of {train['prompts_per_step']} prompts × {train['group_size']} rollouts, "
@@ -61,9 +61,9 @@ def overview(results: Results) -> list[tuple[str, str]]:
         ),
         (
             "Evaluation",
-            f"{', '.join(map(results.title, study['evaluation']['benchmarks']))}; samples per problem: "
+            f"{', '.join(map(title, study['evaluation']['benchmarks']))}; samples per problem: "
             f"{_samples(study['evaluation'])}; temperature {study['evaluation']['temperature']:g}; "
-            f"checkpoints: {'; '.join(map(rule_in_words, study['evaluation']['selection']))}",
+            f"checkpoints: {'; '.join(map(describe_rule, study['evaluation']['selection']))}",
         ),
     ]
     return [(term, meaning) for term, meaning in pairs if meaning]
@@ -95,7 +95,7 @@ def conventions(results: Results) -> list[Grid]:
     rows = []
     for arm, what in said.items():
         differs = "; ".join(f"{key}: {short(d['arm'])}" for key, d in what["differs_from_grpo"].items())
-        rows.append([results.title(arm), what["about"], differs or "–"])
+        rows.append([title(arm), what["about"], differs or "–"])
     meanings = {arm: what["meaning"] for arm, what in said.items()}
     keys = list(dict.fromkeys(key for meaning in meanings.values() for key in meaning))
     shared = [key for key in keys if len({short(m.get(key, "–")) for m in meanings.values()}) == 1]
@@ -106,7 +106,7 @@ def conventions(results: Results) -> list[Grid]:
         Grid(
             "Conventions that differ between arms",
             ["arm", *(key.replace("_", " ") for key in own)],
-            [[results.title(arm), *(short(m.get(key, "–")) for key in own)] for arm, m in meanings.items()],
+            [[title(arm), *(short(m.get(key, "–")) for key in own)] for arm, m in meanings.items()],
             numbers=(),
             folded=True,
         ),
@@ -128,11 +128,11 @@ def table_1(results: Results) -> list[Grid]:
     frame, grids = table.to_pandas(), []
     for model, rule in _pairs(frame):
         mine = frame[(frame["model"] == model) & (frame["selection"] == rule)]
-        where = f"{model}, checkpoint: {rule_in_words(rule)}"
-        grids.append(_scores(mine[mine["metric"] == "avg_at_n"], f"avg@n in per cent, {where}", results, folded=False))
+        where, cutoff = f"{model}, checkpoint: {describe_rule(rule)}", results.cutoffs.get(model)
+        grids.append(_scores(mine[mine["metric"] == "avg_at_n"], f"avg@n in per cent, {where}", cutoff, folded=False))
         for (metric, k), part in mine[mine["metric"] != "avg_at_n"].groupby(["metric", "k"]):
             name = str(metric).replace("_at_k", f"@{int(k)}")
-            grids.append(_scores(part, f"{name} in per cent, {where}", results, folded=True))
+            grids.append(_scores(part, f"{name} in per cent, {where}", cutoff, folded=True))
     return grids
 
 
@@ -145,8 +145,8 @@ def analyses(results: Results) -> list[Grid]:
     frame, grids = frame[frame["metric"] == "avg_at_n"], []
     for model, rule in _pairs(frame):
         mine = frame[(frame["model"] == model) & (frame["selection"] == rule)]
-        title = f"avg@n in per cent with the arms of the analyses, {model}, checkpoint: {rule_in_words(rule)}"
-        grids.append(_scores(mine, title, results, folded=True))
+        heading = f"avg@n in per cent with the arms of the analyses, {model}, checkpoint: {describe_rule(rule)}"
+        grids.append(_scores(mine, heading, results.cutoffs.get(model), folded=True))
     return grids
 
 
@@ -156,15 +156,16 @@ def _pairs(frame: pd.DataFrame) -> list[tuple[str, str]]:
     return sorted(((m, r) for m, r in found), key=lambda pair: (pair[0], not pair[1].startswith("best_on:"), pair[1]))
 
 
-def _scores(frame: pd.DataFrame, title: str, results: Results, folded: bool) -> Grid:
+def _scores(frame: pd.DataFrame, heading: str, cutoff: str | None, folded: bool) -> Grid:
     benchmarks = in_order(frame["benchmark"], paper_values.BENCHMARKS)
     cells: dict[tuple[str, str], Any] = {(row.arm, row.benchmark): row for row in _tuples(frame)}
     rows = []
-    for arm in in_order(frame["arm"], ARMS):
+    for arm in in_order(frame["arm"], TABLE_1):
         found = [cells.get((arm, name)) for name in benchmarks]
         seeds = {int(row.n_seeds) for row in found if row is not None}
-        rows.append([results.title(arm), ", ".join(map(str, sorted(seeds))), *map(_score, found)])
-    return Grid(title, ["arm", "seeds", *map(results.title, benchmarks)], rows, folded=folded)
+        rows.append([title(arm), ", ".join(map(str, sorted(seeds))), *map(_score, found)])
+    note = younger_text(benchmarks, cutoff)
+    return Grid(heading, ["arm", "seeds", *marked(benchmarks, cutoff)], rows, note, folded=folded)
 
 
 def _score(row: Any) -> str:
@@ -186,15 +187,15 @@ def differences(results: Results) -> list[Grid]:
         mine = frame[(frame["model"] == model) & (frame["selection"] == rule)]
         rows = [
             [
-                f"{results.title(row.a)} − {results.title(row.b)}",
-                results.title(row.benchmark),
+                f"{title(row.a)} − {title(row.b)}",
+                title(row.benchmark),
                 *difference_cells(row._asdict()),
             ]
             for row in _tuples(mine)
         ]
-        title = f"Paired differences of avg@n in percentage points, {model}, checkpoint: {rule_in_words(rule)}"
+        heading = f"Paired differences of avg@n in percentage points, {model}, checkpoint: {describe_rule(rule)}"
         head = ["A − B", "benchmark", "points [95 %]", "p", "p (Holm)"]
-        grids.append(Grid(title, head, rows, numbers=(2, 3, 4), folded=True))
+        grids.append(Grid(heading, head, rows, numbers=(2, 3, 4), folded=True))
     return grids
 
 
@@ -256,7 +257,7 @@ def contamination(results: Results) -> list[Grid]:
         return []
     frame = table.to_pandas()
     rows = [
-        [results.title(str(name)), str(int(part["exact"].sum())), str(int(part["normalised"].sum())), str(len(part))]
+        [title(str(name)), str(int(part["exact"].sum())), str(int(part["normalised"].sum())), str(len(part))]
         for name, part in frame.groupby("benchmark")
     ]
     head = ["benchmark", "same text", "same after normalising", "all pairs found similar"]

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from evals.artifacts.reading import PROBLEMS, SAMPLES, read_samples
 from evals.io import read_table
+from evals.names import title
 from evals.report.results import Results
 
 LEVELS = ("model", "arm", "benchmark", "problem_id", "verdict")
@@ -33,6 +34,9 @@ def texts(results: Results, budget: int) -> dict[str, Any]:
             "rule": "There are no graded samples in these results.",
         }
     frame = read_samples(paths).to_pandas()
+    if frame.empty:
+        rule = "The licences of these benchmarks do not let their texts be passed on."
+        return {"problems": {}, "columns": [], "levels": {}, "rows": [], "rule": rule}
     frame["response"] = [shortened(text) for text in frame["response"]]
     kept = within(frame, budget)
     order = {arm: i for i, arm in enumerate(["base", *results.arms])}
@@ -51,7 +55,7 @@ def texts(results: Results, budget: int) -> dict[str, Any]:
         "columns": columns,
         "levels": levels,
         "rows": [list(row) for row in coded[columns].astype(object).itertuples(index=False)],
-        "titles": {name: results.title(name) for name in [*order, *kept["benchmark"].unique()]},
+        "titles": {name: title(name) for name in [*order, *kept["benchmark"].unique()]},
         "rule": f"Not chosen by hand: the first {SAMPLES} samples of the first {min(PROBLEMS, problems)} problems of each "
         f"benchmark, for each selected checkpoint of {every}: {len(kept):,} samples.",
     }

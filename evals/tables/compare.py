@@ -1,6 +1,7 @@
 """Paired differences with intervals between the arms of a result set. Two result sets: evals.artifacts.compare_results.
 
     python -m evals.tables.compare results/ --draws 10000 --seed 0 --seed-variance pooled
+    python -m evals.tables.compare --counts counts.parquet --draws 10000 --seed 0 --seed-variance pooled
     python -m evals.tables.compare --graded G.parquet ... --selection S.json ... --draws 10000 --seed 0 --seed-variance pooled
 
 A result set is a directory with graded tables (Parquet files with verdicts, at any depth), selections
@@ -9,33 +10,29 @@ A result set is a directory with graded tables (Parquet files with verdicts, at 
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
+import numpy as np
 import pyarrow as pa
 import typer
+from numpy.typing import NDArray
 
+from asymgrpo.content import data_hash
 from asymgrpo.study.layout import CONFIGURATION
+from asymgrpo.study.settings import TRAINING_SETS
 from evals.cli import run
+from evals.estimates.bootstrap import SeedVariance
 from evals.estimates.cells import COLUMNS as GRADED
-from evals.estimates.cells import (
-    SELECTION_COLUMNS,
-    Counts,
-    check_ks,
-    count_cells,
-    need_samples,
-    read_graded,
-    read_selection,
-    select_samples,
-)
-from evals.estimates.outcomes import Lost, of_files, of_frame
-from evals.estimates.stats import holm, paired_difference
-from evals.io import DataError, data_hash, derived, inputs_metadata, read_json, read_schema, write_table
+from evals.estimates.cells import Counts, CountsOf, averaged, check_ks, need_samples
+from evals.estimates.outcomes import Lost
+from evals.estimates.stats import holm, paired_differences
+from evals.io import DataError, derived, read_json, read_schema, write_table
+from evals.names import TABLE_1, in_order, percent, title
+from evals.tables.counts import Counted, Graded, Problems, Selection, StudyCounts, study_counts
 from evals.tables.score import AVERAGE, SeedVarianceRule, metrics_of, seed_variances
-from evals.tables.table1 import ARMS, TITLES, in_order, percent
 
 SCHEMA = pa.schema(
     [
@@ -52,19 +49,24 @@ SCHEMA = pa.schema(
 )
 NOTHING = {"estimate": None, "p_value": None, "p_holm": None, "comparisons": 0}
 """A difference to an arm of which every run diverged."""
-CountsOf = Mapping[tuple[str, str, str], Counts]
-ONLY_CHECKPOINT = "only checkpoint"
 
 
 @dataclass(frozen=True)
 class ResultSet:
-    """Graded samples by selection rule, the files they are from, the conventions of every run by its place, and the runs that
-    diverged by selection rule."""
+    """Counts by selection rule with the runs that diverged, the files they are from, and the conventions of every run by its
+    place."""
 
-    counts: dict[str, CountsOf]
+    found: StudyCounts
     files: list[Path]
     conventions: dict[str, dict[str, Any]]
-    lost: dict[str, Lost]
+
+    @property
+    def counts(self) -> dict[str, CountsOf]:
+        return self.found.counts
+
+    @property
+    def lost(self) -> dict[str, Lost]:
+        return self.found.lost
 
     def keys(self, rule: str) -> set[tuple[str, str, str]]:
         """(model, arm, benchmark) of all that was measured under a rule, or would have been if it had not diverged."""
@@ -91,43 +93,18 @@ def read_result_set(directory: Path) -> ResultSet:
     conventions = {
         str(path.parent.relative_to(directory)): read_json(path) for path in sorted(directory.rglob("conventions.json"))
     }
-    counts, lost = count_by_rule(graded_files, selections)
-    return ResultSet(counts, graded_files, conventions, lost)
+    found = study_counts(None, graded_files, selections, problems_of(directory))
+    return ResultSet(found, graded_files, conventions)
+
+
+def problems_of(directory: Path) -> list[Path]:
+    """The problem tables of benchmarks in a folder of results."""
+    return [path for path in sorted((directory / "data").glob("*.parquet")) if path.stem not in TRAINING_SETS]
 
 
 def sets_within(directory: Path) -> list[Path]:
-    """Result sets below a folder, told by the configuration that each states in its own folder (workflow.document)."""
+    """Result sets below a folder, found by the configuration that each has in its folder (workflow.document)."""
     return sorted(path.parents[1] for path in directory.glob(f"**/{CONFIGURATION}") if path.parents[1] != directory)
-
-
-def count_by_rule(
-    graded_files: Sequence[Path], selections: Sequence[Path]
-) -> tuple[dict[str, CountsOf], dict[str, Lost]]:
-    """selection rule -> counts of the checkpoints it picks, and the runs that diverged.
-
-    Raises:
-        DataError: as in `evals.estimates.cells`, or selections are needed and none is given.
-    """
-    graded = read_graded(graded_files)
-    lost: dict[str, Lost]
-    if selections:
-        selection = read_selection(selections)
-        lost = {str(rule): of_frame(rows) for rule, rows in selection.groupby("selection")}
-    else:
-        selection = _only_checkpoints(graded, graded_files[0].parent)
-        lost = {ONLY_CHECKPOINT: of_files(graded_files)}
-    samples = select_samples(graded, selection)
-    return {rule: count_cells(table, votes=False) for rule, table in samples.items()}, lost
-
-
-def _only_checkpoints(graded: pa.Table, directory: Path) -> pd.DataFrame:
-    runs = graded.select(["model", "arm", "train_seed", "step"]).group_by(
-        ["model", "arm", "train_seed", "step"], use_threads=False
-    )
-    frame = runs.aggregate([]).to_pandas()
-    if frame.duplicated(["model", "arm", "train_seed"]).any():
-        raise DataError(f"{directory}: a run has several checkpoints; add a selection*.json (evals.select)")
-    return frame.assign(selection=ONLY_CHECKPOINT)[list(SELECTION_COLUMNS)]
 
 
 @dataclass(frozen=True)
@@ -151,7 +128,7 @@ def compare_arms(
     rows, lost = [], lost or {}
     for model, group in _groups(_with_lost(counts, lost)):
         mine = _arms(counts, model, group)
-        names = in_order({*mine, *(arm for where, arm in lost if where == model)}, ARMS)
+        names = in_order({*mine, *(arm for where, arm in lost if where == model)}, TABLE_1)
         pairs = [(b, a) for a, b in itertools.combinations(names, 2)]
         if against is not None:
             pairs = [(arm, against) for arm in names if arm != against and against in names]
@@ -178,7 +155,7 @@ def compare_sets(
     rows = []
     for model, group in _groups(shared):
         left, right = _arms(first, model, group), _arms(second, model, group)
-        names = in_order((key[1] for key in shared if key[0] == model), ARMS)
+        names = in_order((key[1] for key in shared if key[0] == model), TABLE_1)
         pairs = [(arm, arm) for arm in names if all((model, arm, name) in shared for name in group)]
         rows += _differences(model, group, left, right, pairs, settings, lost)
     return rows
@@ -189,9 +166,9 @@ ArmCounts = dict[str, list[Counts]]
 
 def _arms(counts: CountsOf, model: str, group: list[str]) -> ArmCounts:
     """Arms of a model that were measured on every benchmark of the group, in the order of the table."""
-    names = in_order((key[1] for key in counts if key[0] == model), ARMS)
+    names = in_order((key[1] for key in counts if key[0] == model), TABLE_1)
     complete = [arm for arm in names if all((model, arm, name) in counts for name in group)]
-    return {arm: [counts[model, arm, name] for name in group] for arm in complete}
+    return {arm: averaged([counts[model, arm, name] for name in group]) for arm in complete}
 
 
 def _differences(
@@ -213,19 +190,28 @@ def _differences(
         _need_same_problems(left[a], right[b], f"{a} and {b}" if a != b else f"the two sets' {a}")
     everything = [item for side in (left, right) for items in side.values() for item in items]
     for metric in metrics_of(everything, settings.ks, []) if everything else []:
-        cells = [{arm: [c.metric(*metric) for c in items] for arm, items in s.items()} for s in (left, right)]
-        variances = [seed_variances(side, settings.rule) for side in cells]
-        family = []
-        for a, b in pairs:
-            pair = (variances[0][a], variances[1][b])
-            options = {"seed": settings.seed, "draws": settings.draws}
-            found = paired_difference(cells[0][a], cells[1][b], pair, level=0.95, **options)
-            family.append(_row(model, group, metric, a, b, vars(found)))
-        rows += _with_holm(family) + [_row(model, group, metric, a, b, NOTHING) for a, b in without]
+        ours, variances = _measured(left, metric, settings.rule)
+        theirs, others = (ours, variances) if right is left else _measured(right, metric, settings.rule)
+        family = paired_differences(
+            [(ours[a], theirs[b], (variances[a], others[b])) for a, b in pairs],
+            seed=settings.seed,
+            draws=settings.draws,
+            level=0.95,
+        )
+        found = [_row(model, group, metric, a, b, vars(item)) for (a, b), item in zip(pairs, family, strict=True)]
+        rows += _with_holm(found) + [_row(model, group, metric, a, b, NOTHING) for a, b in without]
     for row in rows:
         for side, runs in zip("ab", lost, strict=True):
             row[f"n_diverged_{side}"] = len(runs.get((model, row[side]), {}))
     return rows
+
+
+def _measured(
+    arms: ArmCounts, metric: tuple[str, int | None], rule: SeedVarianceRule
+) -> tuple[dict[str, list[NDArray[np.float64]]], dict[str, SeedVariance | None]]:
+    """Per arm its cells of one metric, and its seed variance."""
+    cells = {arm: [item.metric(*metric) for item in items] for arm, items in arms.items()}
+    return cells, seed_variances(cells, rule)
 
 
 def _groups(counts: Iterable[tuple[str, str, str]]) -> Iterable[tuple[str, list[str]]]:
@@ -278,18 +264,18 @@ def render(rows: list[dict[str, Any]], metric: str) -> str:
     lines = ["| model | checkpoint | benchmark | A − B | points [95 %] | p | p (Holm) |", "|---" * 7 + "|"]
     for row in rows:
         if row["metric"] == metric:
-            a, b = TITLES.get(row["a"], row["a"]), TITLES.get(row["b"], row["b"])
+            a, b = title(row["a"]), title(row["b"])
             pair = a if a == b else f"{a} − {b}"
             points, p, p_holm = difference_cells(row)
             lines.append(
-                f"| {row['model']} | {row['selection']} | {TITLES.get(row['benchmark'], row['benchmark'])} "
+                f"| {row['model']} | {row['selection']} | {title(row['benchmark'])} "
                 f"| {pair} | {points} | {p} | {p_holm} |"
             )
     return "\n".join(lines)
 
 
 def _known_arms(by_rule: Mapping[str, CountsOf]) -> list[str]:
-    return in_order((key[1] for counts in by_rule.values() for key in counts), ARMS)
+    return in_order((key[1] for counts in by_rule.values() for key in counts), TABLE_1)
 
 
 def main(
@@ -298,32 +284,31 @@ def main(
     draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
     seed: Annotated[int, typer.Option(help="names the random streams of the bootstrap")],
     seed_variance: Annotated[SeedVarianceRule, typer.Option(help="whose seeds the seed variance is from")],
-    graded: Annotated[list[Path] | None, typer.Option(help="graded tables, instead of a directory")] = None,
-    selection: Annotated[list[Path] | None, typer.Option(help="checkpoint selections of these")] = None,
+    counts: Counted = None,
+    graded: Graded = None,
+    selection: Selection = None,
+    problems: Problems = None,
     against: Annotated[str | None, typer.Option(help="compare every arm with this one only")] = None,
     k: Annotated[list[int] | None, typer.Option(help="k of pass@k; avg@n only by default")] = None,
     out: Annotated[Path | None, typer.Option(help="differences to write (Parquet)")] = None,
 ) -> None:
     """Paired differences between arms."""
     check_ks(k or [])
-    if (results is None) == (not graded):
-        raise DataError("name either a directory of results or --graded files")
-    if results is not None:
-        found = read_result_set(results)
-        files, by_rule, lost = found.files, found.counts, found.lost
-    else:
-        files = graded or []
-        by_rule, lost = count_by_rule(files, selection or [])
-    there = {key[1] for rule, counts in by_rule.items() for key in _with_lost(counts, lost[rule])}
+    if (results is None) == (not graded and not counts):
+        raise DataError("name either a directory of results, or --counts or --graded files")
+    files = counts or graded or [results or Path()]
+    found = read_result_set(results).found if results else study_counts(counts, graded, selection, problems)
+    by_rule, lost = found.counts, found.lost
+    there = {key[1] for rule, mine in by_rule.items() for key in _with_lost(mine, lost[rule])}
     if against and against not in there:
         raise DataError(
             f"{files[0]} and others: no arm {against!r} in them; choose --against from {', '.join(_known_arms(by_rule))}"
         )
-    need_samples(k or [], [item for counts in by_rule.values() for item in counts.values()])
+    need_samples(k or [], [item for mine in by_rule.values() for item in mine.values()])
     settings = Settings(tuple(k or ()), seed_variance, seed, draws)
     rows: list[dict[str, Any]] = []
-    for rule, counts in by_rule.items():
-        rows += [{"selection": rule, **row} for row in compare_arms(counts, against, settings, lost[rule])]
+    for rule, mine in by_rule.items():
+        rows += [{"selection": rule, **row} for row in compare_arms(mine, against, settings, lost[rule])]
     if not rows:
         raise DataError("nothing to compare: there must be two arms")
     typer.echo(render(rows, "avg_at_n"))
@@ -335,7 +320,7 @@ def main(
             "bootstrap_seed": seed,
             "seed_variance": seed_variance.value,
         }
-        write_table(table, out, origin | derived(inputs_metadata(files)))
+        write_table(table, out, origin | derived(found.origin))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ normalised   the same without figures ([asy] blocks), letter case, white space a
 jaccard      shared token 5-grams over all token 5-grams of the two problems (as sets), figures left out; a
              token is a run of letters, digits and underscores or one other visible character, lower case
 
-Numbers stay in: templates with other numbers are found by jaccard, and not called the same.
+Numbers stay in: templates with other numbers are found by jaccard, and not called the same. Problems that several benchmarks
+share are named, too (evals.tables.shared); a benchmark whose texts a bundle left out is compared with the other benchmarks only.
 """
 
 import re
@@ -21,13 +22,14 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
+from asymgrpo.content import data_hash
 from asymgrpo.tasks.table import read_problems
 from evals.cli import run
-from evals.io import DataError, data_hash, derived, inputs_metadata, read_table, write_table, write_text
+from evals.io import DataError, derived, inputs_metadata, read_table, table_metadata, write_table, write_text
+from evals.tables.shared import FIGURE, WITHHELD, keys_of, normalise_problem, shared_problems
 
 GRAM = 5
 NEAR, VERY_NEAR = 0.6, 0.8
-FIGURE = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
 TOKEN = re.compile(r"\w+|[^\w\s]")
 COLUMNS = ("problem_id", "problem", "answer")
 SCHEMA = pa.schema(
@@ -44,16 +46,7 @@ SCHEMA = pa.schema(
     ]
 )
 
-Problem = Mapping[str, Any]
-
-
-def normalise_problem(text: str) -> str:
-    r"""The text without figures, case, white space and $ { }.
-
-    >>> normalise_problem("Let $x^{4} = 2.$  Find $x$.")
-    'letx^4=2.findx.'
-    """
-    return re.sub(r"[\s${}]", "", FIGURE.sub("", text).lower())
+Row = Mapping[str, Any]
 
 
 def token_grams(text: str) -> set[tuple[str, ...]]:
@@ -69,7 +62,7 @@ def token_grams(text: str) -> set[tuple[str, ...]]:
 class TrainingIndex:
     """Training problems, findable by text, by normalised text and by token 5-gram."""
 
-    def __init__(self, problems: Sequence[Problem]):
+    def __init__(self, problems: Sequence[Row]):
         self.problems = problems
         self.exact = {row["problem"]: i for i, row in reversed(list(enumerate(problems)))}
         self.normalised = {normalise_problem(text): i for text, i in reversed(self.exact.items())}
@@ -100,7 +93,7 @@ class TrainingIndex:
         return nearest, exact is not None, normalised is not None, jaccard
 
 
-def overlap(train: Sequence[Problem], benchmarks: Mapping[str, Sequence[Problem]], threshold: float) -> pa.Table:
+def overlap(train: Sequence[Row], benchmarks: Mapping[str, Sequence[Row]], threshold: float) -> pa.Table:
     """Pairs that are exact, normalised or have jaccard >= threshold; at most one per benchmark problem.
 
     Args:
@@ -153,7 +146,7 @@ def count_pairs(pairs: pa.Table, sizes: Mapping[str, int]) -> list[dict[str, Any
 
 def render(counts: Sequence[Mapping[str, Any]], pairs: pa.Table) -> str:
     """The counts and the pairs as Markdown."""
-    header = list(counts[0])
+    header = list(counts[0]) if counts else ["benchmark", "problems"]
     lines = [
         "# Overlap with the training set",
         "",
@@ -168,6 +161,31 @@ def render(counts: Sequence[Mapping[str, Any]], pairs: pa.Table) -> str:
     return "\n".join(lines) + "\n"
 
 
+def render_shared(shared: Sequence[Mapping[str, str]], withheld: Mapping[str, str]) -> str:
+    """What is to be said beside the pairs, as Markdown; nothing where benchmarks share no problem and all texts are there.
+
+    >>> print(render_shared([{"a": "a/1", "b": "b/7"}], {"c": "CC-BY-NC-SA-4.0"}).strip())
+    ## Problems that benchmarks share
+    <BLANKLINE>
+    An average counts each once, in the first of its benchmarks.
+    <BLANKLINE>
+    - a/1 (a), b/7 (b)
+    <BLANKLINE>
+    Not compared with the training set, because a bundle does not have its texts: c (CC-BY-NC-SA-4.0).
+    """
+    parts = []
+    if shared:
+        parts.append(
+            "## Problems that benchmarks share\n\nAn average counts each once, in the first of its benchmarks.\n"
+        )
+        named = (", ".join(f"{problem} ({name})" for name, problem in places.items()) for places in shared)
+        parts.append("\n".join(f"- {line}" for line in named) + "\n")
+    if withheld:
+        names = ", ".join(f"{name} ({licence})" for name, licence in withheld.items())
+        parts.append(f"Not compared with the training set, because a bundle does not have its texts: {names}.\n")
+    return "".join(f"\n{part}" for part in parts)
+
+
 def main(
     train: Annotated[Path, typer.Option(help="training problems (problem table, Parquet)")],
     benchmarks: Annotated[list[Path], typer.Option(help="benchmarks (problem tables); named by their files")],
@@ -177,9 +195,13 @@ def main(
     """Find benchmark problems that are in the training set, or nearly."""
     tables = {path.stem: read_table(path, COLUMNS) for path in benchmarks}
     if len(tables) < len(benchmarks):
-        raise DataError("two benchmark files have the same name; rename one, since benchmarks are told by it")
-    rows = {path.stem: read_problems(path, COLUMNS) for path in benchmarks}
+        raise DataError("two benchmark files have the same name; rename one, since benchmarks are identified by it")
     training = read_table(train, COLUMNS)
+    withheld = {name: about[WITHHELD] for name, table in tables.items() if WITHHELD in (about := table_metadata(table))}
+    if licence := table_metadata(training).get(WITHHELD):
+        withheld = dict.fromkeys(tables, licence)
+    rows = {path.stem: read_problems(path, COLUMNS) for path in benchmarks if path.stem not in withheld}
+    shared = shared_problems(keys_of(benchmarks))
     pairs = overlap(read_problems(train, COLUMNS), rows, NEAR)
     counts = count_pairs(pairs, {name: len(problems) for name, problems in rows.items()})
     hashes = {name: data_hash(table) for name, table in {train.stem: training, **tables}.items()}
@@ -190,10 +212,11 @@ def main(
             "counts": counts,
             "data_hash": data_hash(pairs),
             "input_hashes": hashes,
+            **({"shared": shared} if shared else {}),
             **derived(inputs_metadata([train, *benchmarks])),
         },
     )
-    text = render(counts, pairs)
+    text = render(counts, pairs) + render_shared(shared, withheld)
     if markdown:
         write_text(text, markdown)
     else:

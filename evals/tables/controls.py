@@ -17,12 +17,13 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
+from asymgrpo.content import data_hash
 from evals.cli import run
 from evals.estimates.cells import Counts, check_ks, count_cells, need_samples, read_graded
-from evals.io import DataError, data_hash, derived, inputs_metadata, read_metadata, read_table, write_table, write_text
+from evals.io import DataError, derived, inputs_metadata, read_metadata, read_table, write_table, write_text
+from evals.names import percent
 from evals.tables.compare import Settings, compare_arms
 from evals.tables.score import SeedVarianceRule, score_selection
-from evals.tables.table1 import percent
 
 BASE, MARK = "base", "base@"
 SCHEMA = pa.schema(
@@ -83,7 +84,7 @@ def arm_templates(graded: Sequence[Path]) -> dict[str, str]:
     """arm -> prompt template, from the files' metadata.
 
     Raises:
-        DataError: an arm is no base model, has two templates, or is named after another template than it was sampled with.
+        DataError: an arm is not a base model, has two templates, or is named after another template than it was sampled with.
     """
     templates: dict[str, str] = {}
     for path in graded:

@@ -1,11 +1,12 @@
 """What each training run scored: one row per run, selection rule, benchmark, metric and k, without intervals.
 
-    python -m evals.tables.run_scores --graded G.parquet ... --selection S.json ... --k 1 4 16 --out run_scores.parquet
+    python -m evals.tables.run_scores --counts counts.parquet --k 1 4 16 --out run_scores.parquet
 
 Training seeds are the unit of replication: claims and figures with intervals over seeds start from this table. `average` is the
 unweighted mean over the benchmarks. `sampling_sd` is what drawing the answers again from the same weights would change.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,12 +17,13 @@ import pyarrow as pa
 import typer
 from numpy.typing import NDArray
 
+from asymgrpo.content import data_hash
 from evals.cli import run
-from evals.estimates.cells import Counts, check_ks, need_samples
+from evals.estimates.cells import Counts, CountsOf, averaged, check_ks, need_samples
 from evals.estimates.outcomes import AT, Lost
 from evals.estimates.passk import pass_at_k
-from evals.io import DataError, check_table, data_hash, derived, inputs_metadata, read_table, write_table
-from evals.tables.compare import CountsOf, count_by_rule
+from evals.io import DataError, check_table, derived, read_table, write_table
+from evals.tables.counts import Counted, Graded, Problems, Selection, study_counts
 from evals.tables.score import AVERAGE, metrics_of
 
 SCHEMA = pa.schema(
@@ -57,12 +59,24 @@ def sampling_variance(n: NDArray[np.int64], c: NDArray[np.int64], k: int) -> NDA
 @lru_cache(maxsize=64)
 def _variances(size: int, k: int) -> NDArray[np.float64]:
     """[size + 1] the variance for every number of correct samples."""
-    from scipy.stats import binom  # slow to import; whoever only reads the table does not need it
-
     could = np.arange(size + 1)
-    law = binom.pmf(could[None, :], size, ((could + 0.5) / (size + 1))[:, None])  # [c, C]
+    law = _binomial(size, (could + 0.5) / (size + 1))
     values = pass_at_k(np.full(size + 1, size), could, k)
     return law @ values**2 - (law @ values) ** 2
+
+
+def _binomial(size: int, p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[len(p), size + 1] binomial probabilities: those of scipy.stats, whose import takes longer than all scores of a study.
+
+    >>> _binomial(2, np.array([0.5]))
+    array([[0.25, 0.5 , 0.25]])
+    """
+    could, wide = (
+        np.arange(size + 1),
+        p[:, None].astype(np.longdouble),
+    )  # 64 bits would round (1 - p)^size, and overflow
+    ways = np.array([np.longdouble(math.comb(size, c)) for c in range(size + 1)])
+    return (ways * wide**could * (1 - wide) ** (size - could)).astype(float)
 
 
 def run_scores(counts: CountsOf, ks: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -75,7 +89,7 @@ def run_scores(counts: CountsOf, ks: Sequence[int]) -> Iterator[dict[str, Any]]:
             if len(mine) == len(benchmarks) > 1:
                 groups[AVERAGE] = list(mine.values())
             for name, items in groups.items():
-                for row in _rows(items, ks):
+                for row in _rows(averaged(items), ks):
                     yield {"model": model, "arm": arm, "benchmark": name, **row}
 
 
@@ -110,22 +124,25 @@ def read_run_scores(path: Path, selection: str | None = None) -> pa.Table:
 
 
 def main(
-    graded: Annotated[list[Path], typer.Option(help="graded tables (Parquet)")],
-    selection: Annotated[list[Path], typer.Option(help="checkpoint selections (JSON or Parquet)")],
+    *,
+    counts: Counted = None,
+    graded: Graded = None,
+    selection: Selection = None,
+    problems: Problems = None,
     k: Annotated[list[int], typer.Option(help="k of pass@k")],
     out: Annotated[Path, typer.Option(help="scores of each run to write (Parquet)")],
 ) -> None:
     """Score every training run by itself."""
     check_ks(k)
-    by_rule, lost = count_by_rule(graded, selection)
-    need_samples(k, [item for counts in by_rule.values() for item in counts.values()])
+    study = study_counts(counts, graded, selection, problems)
+    need_samples(k, [item for mine in study.counts.values() for item in mine.values()])
     rows: list[dict[str, Any]] = []
-    for rule, counts in by_rule.items():
-        found = list(run_scores(counts, k))
-        rows += [{"selection": rule, **row} for row in [*found, *diverged_runs(found, lost[rule])]]
+    for rule, mine in study.counts.items():
+        found = list(run_scores(mine, k))
+        rows += [{"selection": rule, **row} for row in [*found, *diverged_runs(found, study.lost[rule])]]
     order = [(name, "ascending") for name in ("model", "selection", "benchmark", "metric", "k", "arm", "train_seed")]
     table = pa.Table.from_pylist(rows, SCHEMA).sort_by(order)
-    write_table(table, out, {"data_hash": data_hash(table), **derived(inputs_metadata(graded))})
+    write_table(table, out, {"data_hash": data_hash(table), **derived(study.origin)})
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""Graded samples of all runs -> tidy estimates with intervals, one row per arm, benchmark, metric and k.
+"""Counts of all runs -> tidy estimates with intervals, one row per arm, benchmark, metric and k.
 
-    python -m evals.tables.score --graded G.parquet ... --selection S.json ... --k 1 2 4 --maj-k 4 \\
-        --seed-variance pooled --draws 10000 --seed 0 --out scores.parquet
+    python -m evals.tables.score --counts counts.parquet --k 1 2 4 --seed-variance pooled --draws 10000 --seed 0 --out S.parquet
+    python -m evals.tables.score --graded G.parquet ... --selection S.json ... --k 1 2 4 --maj-k 4 ...
 
+Majority votes (maj@k) need graded samples; for everything else the counts of evals.tables.counts are enough.
 A k larger than the samples of a benchmark gives no row there (benchmarks may have different n); a k that no
-benchmark can serve is an error. `average` is the unweighted mean over benchmarks, for the k all of them have.
+benchmark can serve is an error. `average` is the unweighted mean over benchmarks, for the k all of them have; a problem that
+several share counts in the first of them (evals.tables.shared).
 For avg_at_n, k is the number of samples per problem (null where that differs).
 """
 
@@ -17,20 +19,26 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from asymgrpo.content import data_hash
 from evals.cli import run
 from evals.estimates.bootstrap import SeedVariance
 from evals.estimates.cells import (
     Counts,
+    CountsOf,
+    averaged,
     check_ks,
     count_cells,
+    counting_elsewhere,
     need_samples,
     read_graded,
-    read_selection,
-    select_samples,
 )
-from evals.estimates.outcomes import AT, STEPS, Lost, of_frame
+from evals.estimates.outcomes import AT, STEPS, Lost
+from evals.estimates.selection import by_rule as selection_by_rule
+from evals.estimates.selection import lost_of, read_selection, select
 from evals.estimates.stats import mean_intervals, own_seed_variance, pooled_seed_variance
-from evals.io import DataError, check_table, data_hash, derived, inputs_metadata, read_table, write_table
+from evals.io import DataError, check_table, derived, inputs_metadata, read_table, write_table
+from evals.tables.counts import Counted, Graded, Problems, Selection, StudyCounts, study_counts
+from evals.tables.shared import counted_elsewhere, keys_of
 
 AVERAGE = "average"
 SCHEMA = pa.schema(
@@ -103,7 +111,7 @@ def score_selection(
             groups.append(benchmarks)
         for group in groups:
             present = [arm for arm in arms if all((model, arm, name) in counts for name in group)]
-            mine = {arm: [counts[model, arm, name] for name in group] for arm in present}
+            mine = {arm: averaged([counts[model, arm, name] for name in group]) for arm in present}
             name = group[0] if len(group) == 1 else AVERAGE
             for row in _score_group(mine, ks, maj_ks, rule, seed, draws):
                 yield {"model": model, "benchmark": name, **row}
@@ -179,28 +187,26 @@ def _lost_of(lost: Lost, model: str, arm: str) -> dict[str, Any]:
 
 
 def score(
-    graded: pa.Table,
-    selection: Any,
+    by_rule: Mapping[str, CountsOf],
+    lost: Mapping[str, Lost],
     ks: Sequence[int],
     maj_ks: Sequence[int],
     rule: SeedVarianceRule,
     seed: int,
     draws: int,
 ) -> pa.Table:
-    """Scores of all selection rules, diverged runs beside them, rows sorted by model, selection, benchmark, metric, k, arm.
+    """Scores of all selection rules (rule -> counts, rule -> diverged runs).
+
+    Rows are sorted by model, selection, benchmark, metric, k, arm.
 
     Raises:
-        DataError: no benchmark has enough samples for some k, or as in `evals.estimates.cells`.
+        DataError: no benchmark has enough samples for some k.
     """
-    by_rule = {
-        name: count_cells(samples, votes=bool(maj_ks)) for name, samples in select_samples(graded, selection).items()
-    }
     need_samples([*ks, *maj_ks], [item for counts in by_rule.values() for item in counts.values()])
     rows: list[dict[str, Any]] = []
     for name, counts in by_rule.items():
         estimated = score_selection(counts, ks, maj_ks, rule, seed, draws)
-        lost = of_frame(selection[selection["selection"] == name])
-        rows += [row | {"selection": name} for row in with_diverged(estimated, lost)]
+        rows += [row | {"selection": name} for row in with_diverged(estimated, lost[name])]
     order = ("model", "selection", "benchmark", "metric", "k", "arm")
     return pa.Table.from_pylist(rows, schema=SCHEMA).sort_by([(name, "ascending") for name in order])
 
@@ -215,9 +221,22 @@ def read_scores(path: Path) -> pa.Table:
     return table
 
 
+def with_votes(graded: Sequence[Path], selection: Sequence[Path], problems: Sequence[Path] = ()) -> StudyCounts:
+    """The counts of graded tables with what majority votes need. Raises DataError as in `evals.estimates.cells`."""
+    chosen, samples = read_selection(selection), read_graded(graded)
+    elsewhere = counted_elsewhere(keys_of(problems))
+    found = {rule: count_cells(rows, votes=True) for rule, rows in select(samples, chosen).items()}
+    counts = {rule: counting_elsewhere(mine, elsewhere) for rule, mine in found.items()}
+    lost = {rule: lost_of(rows) for rule, rows in selection_by_rule(chosen).items()}
+    return StudyCounts(counts, lost, inputs_metadata(graded))
+
+
 def main(
-    graded: Annotated[list[Path], typer.Option(help="graded tables (Parquet)")],
-    selection: Annotated[list[Path], typer.Option(help="checkpoint selections (JSON or Parquet)")],
+    *,
+    counts: Counted = None,
+    graded: Graded = None,
+    selection: Selection = None,
+    problems: Problems = None,
     k: Annotated[list[int], typer.Option(help="k of pass@k")],
     seed_variance: Annotated[SeedVarianceRule, typer.Option(help="whose seeds the seed variance is taken from")],
     draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
@@ -228,13 +247,17 @@ def main(
     """Estimate avg@n, pass@k and maj@k with intervals."""
     check_ks(k)
     check_ks(maj_k or [], "maj-k")
-    table = score(read_graded(graded), read_selection(selection), k, maj_k or [], seed_variance, seed, draws)
+    if maj_k and not graded:
+        raise DataError("--maj-k needs samples, not counts: give --graded and --selection")
+    voted = with_votes(graded or [], selection or [], problems or []) if maj_k else None
+    found = voted or study_counts(counts, graded, selection, problems)
+    table = score(found.counts, found.lost, k, maj_k or [], seed_variance, seed, draws)
     metadata = {
         "data_hash": data_hash(table),
         "seed_variance": seed_variance.value,
         "draws": draws,
         "bootstrap_seed": seed,
-        **derived(inputs_metadata(graded)),
+        **derived(found.origin),
     }
     write_table(table, out, metadata)
 

@@ -1,61 +1,25 @@
-"""Table 1 as tidy Parquet and as Markdown, the paper's selection rule and an untainted one side by side.
+"""Table 1 as tidy Parquet and as Markdown, the paper's selection rule beside one that never looks at a benchmark.
 
 python -m evals.tables.table1 --scores scores.parquet --out table1.parquet --markdown table1.md
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
-import pandas as pd
 import pyarrow as pa
 import typer
 
+from asymgrpo.content import data_hash
 from evals.cli import run
 from evals.estimates.outcomes import AT, STEPS, in_words
-from evals.io import data_hash, derived, read_metadata, write_table, write_text
+from evals.io import derived, read_metadata, write_table, write_text
+from evals.names import TABLE_1, YOUNGER, describe_rule, in_order, marked, percent, title
 from evals.tables import paper_values
 
-ARMS = (
-    "base",
-    "reinforce",
-    "grpo",
-    "grpo_entropy",
-    "grpo_clip_higher",
-    "dr_grpo",
-    "asymgrpo",
-    "asymgrpo_clip_higher",
-)
-TITLES = {
-    "base": "base model",
-    "reinforce": "REINFORCE",
-    "grpo": "GRPO",
-    "grpo_entropy": "GRPO + entropy bonus",
-    "grpo_clip_higher": "GRPO + Clip-higher",
-    "dr_grpo": "Dr.GRPO",
-    "asymgrpo": "AsymGRPO",
-    "asymgrpo_clip_higher": "AsymGRPO + Clip-higher",
-    "positive_only": "positive-only (0.5 / 0)",
-    "negative_only": "negative-only (0 / 0.5)",
-    "ent_decrease": "EntDecrease (−0.5 / 0)",
-    "ent_increase": "EntIncrease (0 / −0.5)",
-    "grpo_entropy_0p003": "GRPO + entropy bonus 0.003",
-    "grpo_entropy_0p01": "GRPO + entropy bonus 0.01",
-    "grpo_entropy_0p03": "GRPO + entropy bonus 0.03",
-    "beta_pos_0p25": "exponents 0.25 / 0.5",
-    "beta_pos_0p75": "exponents 0.75 / 0.5",
-    "beta_pos_0p9": "exponents 0.9 / 0.5",
-    "beta_neg_0p25": "exponents 0.5 / 0.25",
-    "beta_neg_0p4": "exponents 0.5 / 0.4",
-    "beta_neg_0p75": "exponents 0.5 / 0.75",
-    "random_reward": "GRPO on random rewards",
-    "math500": "MATH-500",
-    "aime24": "AIME24",
-    "aime25": "AIME25",
-    "amc23": "AMC23",
-    "olympiadbench": "Olympiad",
-}
 SCHEMA = pa.schema(
     [
         ("arm", pa.string()),
@@ -81,120 +45,78 @@ SCHEMA = pa.schema(
 )
 
 
-def in_order(names: Iterable[str], first: Sequence[str]) -> list[str]:
-    """Distinct names: those in `first` in that order, then the rest by name, `average` last.
-
-    >>> in_order(["average", "b", "grpo", "base"], ARMS)
-    ['base', 'grpo', 'b', 'average']
-    """
-    distinct = set(names)
-    known = [name for name in first if name in distinct and name != "average"]
-    rest = sorted(distinct - set(known) - {"average"})
-    return known + rest + (["average"] if "average" in distinct else [])
-
-
 def table_1(scores: pa.Table, paper: Mapping[str, str]) -> pa.Table:
     """Scores with the paper's values beside them, arms in the paper's order.
 
     The paper has one number per arm and benchmark, for its own selection rule; it is put beside every rule's
     avg@n, since it is what each of them is compared with. `paper`: which of its models a model of ours is, by our name.
     """
-    frame = scores.to_pandas()
-    frame["paper_value"] = [
-        paper_values.paper_value(paper.get(row.model), row.arm, row.benchmark, row.metric) for row in _rows(frame)
-    ]
-    frame["k"] = frame["k"].astype("Int32")
-    for column, first in (("arm", ARMS), ("benchmark", paper_values.BENCHMARKS)):
-        frame[column] = pd.Categorical(frame[column], in_order(frame[column], first), ordered=True)
-    frame = frame.sort_values(["model", "selection", "metric", "k", "benchmark", "arm"], kind="stable")
-    for column in ("arm", "benchmark"):
-        frame[column] = frame[column].astype(str)
-    frame["paper_value"] = frame["paper_value"].astype("Float64")
-    return pa.Table.from_pandas(frame[SCHEMA.names], schema=SCHEMA, preserve_index=False)
+    rows = scores.to_pylist()
+    for row in rows:
+        ours = (paper.get(row["model"]), row["arm"], row["benchmark"], row["metric"])
+        row["paper_value"] = paper_values.paper_value(*ours)
+    arms = in_order((row["arm"] for row in rows), TABLE_1)
+    benchmarks = in_order((row["benchmark"] for row in rows), paper_values.BENCHMARKS)
+
+    def place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        k = (row["k"] is None, row["k"] or 0)
+        last = (benchmarks.index(row["benchmark"]), arms.index(row["arm"]))
+        return row["model"], row["selection"], row["metric"], k, *last
+
+    return pa.Table.from_pylist(sorted(rows, key=place), SCHEMA)
 
 
-def percent(estimate: float, low: float, high: float) -> str:
-    """An estimate with its interval in per cent.
+def render_markdown(table: pa.Table, cutoffs: Mapping[str, str] | None = None) -> str:
+    """avg@n per arm (rows) and benchmark (columns), one block per model and selection rule.
 
-    >>> percent(0.8933, 0.87, 0.91)
-    '89.3 [87.0, 91.0]'
+    `cutoffs`: model -> month after which it knows nothing, where that is known; younger benchmarks are marked.
     """
-    return f"{100 * estimate:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def render_markdown(table: pa.Table) -> str:
-    """avg@n per arm (rows) and benchmark (columns), one block per model and selection rule."""
-    frame = table.to_pandas()
-    frame = frame[frame["metric"] == "avg_at_n"]
+    rows = [SimpleNamespace(**row) for row in table.to_pylist() if row["metric"] == "avg_at_n"]
     parts = ["# Table 1\n"]
-    for model in dict.fromkeys(frame["model"]):
-        mine = frame[frame["model"] == model]
-        for rule in _rules(mine["selection"]):
+    for model in dict.fromkeys(row.model for row in rows):
+        mine, cutoff = [row for row in rows if row.model == model], (cutoffs or {}).get(model)
+        for rule in _rules(row.selection for row in mine):
             parts.append(f"## {model}, checkpoint: {describe_rule(rule)}\n")
-            parts.append(_block(mine[mine["selection"] == rule]))
-        parts.append(_caption(mine))
+            parts.append(_block([row for row in mine if row.selection == rule], cutoff))
+        parts.append(_caption(mine, cutoff))
     return "\n".join(parts)
 
 
-def describe_rule(rule: str) -> str:
-    """A selection rule in words.
-
-    >>> describe_rule("best_on:math500")
-    'best on MATH-500 (selected on a reported benchmark)'
-    """
-    if rule.startswith("best_on:"):
-        name = rule.removeprefix("best_on:")
-        return f"best on {TITLES.get(name, name)} (selected on a reported benchmark)"
-    return {"last": "last step", "validation": "best on the held-out split of the training set"}.get(rule, rule)
-
-
-def untainted_rule(rules: Iterable[str]) -> str:
-    """The selection rule to show when none is named: one that saw no benchmark, if there is one.
-
-    >>> untainted_rule(["best_on:math500", "last", "validation"])
-    'validation'
-    """
-    return min(set(rules), key=lambda rule: (rule.startswith("best_on:"), rule != "validation", rule))
-
-
 def _rules(rules: Iterable[str]) -> list[str]:
-    """The paper's kind of rule first, then the untainted ones."""
+    """The paper's kind of rule first, then those that never look at a benchmark."""
     return sorted(set(rules), key=lambda rule: (not rule.startswith("best_on:"), rule))
 
 
-def _block(frame: pd.DataFrame) -> str:
-    benchmarks = in_order(frame["benchmark"], paper_values.BENCHMARKS)
-    arms = in_order(frame["arm"], ARMS)
-    with_paper = bool(frame["paper_value"].notna().any())
-    cells = {(row.arm, row.benchmark): row for row in _rows(frame)}
-    header = ["arm", "seeds", *(TITLES.get(name, name) for name in benchmarks)]
+Row = Any
+"""A row of SCHEMA whose columns are attributes."""
+
+
+def _block(rows: Sequence[Row], cutoff: str | None) -> str:
+    benchmarks = in_order((row.benchmark for row in rows), paper_values.BENCHMARKS)
+    with_paper = any(row.paper_value is not None for row in rows)
+    cells = {(row.arm, row.benchmark): row for row in rows}
+    header = ["arm", "seeds", *marked(benchmarks, cutoff)]
     lines = [_line(header), _line(["---"] + ["--:"] * (len(header) - 1))]
-    for arm in arms:
-        rows = [cells.get((arm, name)) for name in benchmarks]
-        seeds = sorted({int(row.n_seeds) for row in rows if row is not None})
-        lines.append(
-            _line([TITLES.get(arm, arm), ", ".join(map(str, seeds)), *(_cell(row, with_paper) for row in rows)])
-        )
+    for arm in in_order((row.arm for row in rows), TABLE_1):
+        mine = [cells.get((arm, name)) for name in benchmarks]
+        seeds = sorted({row.n_seeds for row in mine if row is not None})
+        lines.append(_line([title(arm), ", ".join(map(str, seeds)), *(_cell(row, with_paper) for row in mine)]))
     return "\n".join(lines) + "\n"
 
 
-def _rows(frame: pd.DataFrame) -> Iterable[Any]:
-    """Rows as named tuples; `Any`, since their fields are known only to the frame."""
-    return frame.itertuples(index=False)
-
-
-def _cell(row: Any, with_paper: bool) -> str:
+def _cell(row: Row | None, with_paper: bool) -> str:
     if row is None:
         return "–"
     text = estimate_text(row)
-    if with_paper and pd.notna(row.paper_value):
+    if with_paper and row.paper_value is not None:
         text += f" (paper {100 * row.paper_value:.1f})"
     return text
 
 
-def estimate_text(row: Any) -> str:
+def estimate_text(row: Row) -> str:
     """The estimate of an arm with its interval in per cent, and its diverged runs beside or in place of it."""
-    known = percent(row.estimate, row.ci_low, row.ci_high) if pd.notna(row.estimate) else ""
+    missing = row.estimate is None or math.isnan(row.estimate)
+    known = "" if missing else percent(row.estimate, row.ci_low, row.ci_high)
     steps = getattr(row, AT, None)
     return "; ".join(filter(None, [known, in_words(int(row.n_seeds), [] if steps is None else steps)])) or "–"
 
@@ -203,24 +125,39 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _caption(frame: pd.DataFrame) -> str:
-    measured = frame[frame["estimate"].notna()]
-    sizes = measured[measured["benchmark"] != "average"].groupby("benchmark", sort=False)
+def younger_text(benchmarks: Iterable[str], cutoff: str | None) -> str:
+    """What the mark says; nothing where there is none.
+
+    >>> younger_text(["aime24", "aime26"], "2025-05"), younger_text(["aime24"], "2025-05")
+    ("† younger than the model: problems became public after 2025-05, the model's knowledge cut-off. ", '')
+    """
+    if cutoff is None or not any(YOUNGER in text for text in marked(list(benchmarks), cutoff)):
+        return ""
+    return f"{YOUNGER} younger than the model: problems became public after {cutoff}, the model's knowledge cut-off. "
+
+
+def _caption(rows: Sequence[Row], cutoff: str | None) -> str:
+    measured: dict[str, Row] = {}
+    for row in rows:
+        if row.estimate is not None and row.benchmark != "average":
+            measured.setdefault(row.benchmark, row)
     counts = [
-        f"{TITLES.get(str(name), str(name))} {int(rows['n_problems'].iloc[0])} problems × "
-        + (f"{int(rows['k'].iloc[0])} samples" if pd.notna(rows["k"].iloc[0]) else "varying samples")
-        for name, rows in sizes
+        f"{title(name)} {row.n_problems} problems × " + (f"{row.k} samples" if row.k is not None else "varying samples")
+        for name, row in measured.items()
     ]
+    younger = younger_text((row.benchmark for row in rows), cutoff)
     diverged = ""
-    if AT in frame and frame[AT].str.len().any():
+    if any(getattr(row, AT, None) for row in rows):
         diverged = "Estimates are over the training seeds that finished; a diverged run has none (docs/evaluation.md). "
-    worst = frame[["truncated_share", "unparsed_share", "grader_disagreement"]].max() * 100
+    shares = ("truncated_share", "unparsed_share", "grader_disagreement")
+    found = {name: [share for row in rows if (share := getattr(row, name)) is not None] for name in shares}
+    truncated, unparsed, disagree = (100 * max(values, default=math.nan) for values in found.values())
     return (
         "avg@n in per cent with 95 % intervals over problems, samples and training seeds. "
         f"{'; '.join(counts)}; per training seed. A row with one seed has an interval over problems and "
-        f"samples only, unless the seed variance is pooled. {diverged}Largest shares in any cell: truncated "
-        f"{worst['truncated_share']:.1f} %, unparsed {worst['unparsed_share']:.1f} %, graders disagree "
-        f"{worst['grader_disagreement']:.1f} %. Paper: {paper_values.SOURCE}.\n"
+        f"samples only, unless the seed variance is pooled. {diverged}{younger}Largest shares in any cell: truncated "
+        f"{truncated:.1f} %, unparsed {unparsed:.1f} %, graders disagree {disagree:.1f} %. "
+        f"Paper: {paper_values.SOURCE}.\n"
     )
 
 
@@ -232,6 +169,12 @@ def main(
     paper: Annotated[
         str, typer.Option(help="JSON: name of a model here -> which of the paper's it is (models.NAME.paper)")
     ] = "{}",
+    cutoffs: Annotated[
+        str,
+        typer.Option(
+            help="JSON: name of a model here -> month after which it knows nothing (models.NAME.knowledge_cutoff)"
+        ),
+    ] = "{}",
 ) -> None:
     """Write Table 1."""
     from evals.io import read_json
@@ -241,7 +184,7 @@ def main(
     extra = {path.stem: read_json(path) for path in metadata or []}
     origin = {"data_hash": data_hash(table), "paper": paper_values.SOURCE, **derived({"scores": read_metadata(scores)})}
     write_table(table, out, origin | extra)
-    write_text(render_markdown(table), markdown)
+    write_text(render_markdown(table, json.loads(cutoffs)), markdown)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ import pytest
 import yaml
 from scipy.stats import binom, nct, t, ttest_1samp
 
-from asymgrpo.method.arms import ARMS, get_arm
-from evals.claims.decide import ALPHA, BASE, Effect, Measured, Verdict, decide, effect, holm_level, interval, p_value
+from asymgrpo.method.arms import ARMS, BETA_NEG, BETA_POS, get_arm
+from evals.claims.decide import ALPHA, BASE, Conclusion, Effect, Measured, decide, effect, holm_level, interval, p_value
 from evals.claims.decided import SCHEMA, claim_rows, decide_claims, render
 from evals.claims.measures import MEASURES, cov_correlation, measure_runs, training_measures
-from evals.claims.table import BETA_NEG, BETA_POS, BONUSES, CLAIMS
+from evals.claims.table import BONUSES, CLAIMS
 from evals.estimates.stats import holm
 from evals.io import DataError, write_table
 
@@ -61,7 +61,7 @@ def frame(measures: Study) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(selection="validation")
 
 
-def verdicts(measures: Study) -> dict[str, Verdict]:
+def verdicts(measures: Study) -> dict[str, Conclusion]:
     return {name: decision.verdict for name, decision in decide_claims(CLAIMS, measures).items()}
 
 
@@ -102,7 +102,7 @@ def test_noise_supports_a_claim_in_at_most_one_study_of_twenty() -> None:
     supported = rejected = 0
     for _ in range(studies):
         found = decide_claims(CLAIMS, study(rng, {}))
-        supported += any(d.verdict is Verdict.SUPPORTED for d in found.values())
+        supported += any(d.verdict is Conclusion.SUPPORTED for d in found.values())
         rejected += any(d.p_holm <= ALPHA for d in found.values())
     bound = binom.ppf(0.995, studies, 0.05)
     assert supported <= rejected <= bound
@@ -134,7 +134,7 @@ def test_planted_effects_are_found_with_the_power_that_theory_says() -> None:
             values = size + rng.normal(size=n)
             effects.append([Effect(values.mean(), values.std(ddof=1) / math.sqrt(n), n - 1, n)])
         for name, decision in zip(single, decide(effects, [0.1] * len(effects)), strict=True):
-            found[name] += decision.verdict is Verdict.SUPPORTED
+            found[name] += decision.verdict is Conclusion.SUPPORTED
     for name, claim in single.items():
         n = MAIN_SEEDS if set(claim.parts[0]) <= MAIN else OTHER_SEEDS
         critical = t.ppf(1 - ALPHA / 2 / len(single), n - 1)
@@ -151,25 +151,25 @@ def test_a_planted_study_is_read_as_it_was_planted() -> None:
     }
     got = verdicts(study(np.random.default_rng(2), shift))
     for name in ("asym_grpo", "asym_reinforce", "asym_dr", "asym_bonus", "asym_clip"):
-        assert got[name] is Verdict.SUPPORTED, name
-    assert got["clip_grpo"] is Verdict.NOT_SUPPORTED
-    assert got["synergy"] is Verdict.NOT_SUPPORTED, "better than Clip-higher, but worse than AsymGRPO"
-    assert got["dr_grpo"] in (Verdict.INCONCLUSIVE, Verdict.NOT_SUPPORTED)
+        assert got[name] is Conclusion.SUPPORTED, name
+    assert got["clip_grpo"] is Conclusion.NOT_SUPPORTED
+    assert got["synergy"] is Conclusion.NOT_SUPPORTED, "better than Clip-higher, but worse than AsymGRPO"
+    assert got["dr_grpo"] in (Conclusion.INCONCLUSIVE, Conclusion.NOT_SUPPORTED)
 
 
 def test_an_effect_too_small_to_matter_is_not_supported_rather_than_inconclusive() -> None:
     measures = study(np.random.default_rng(3), {}, noise=1e-5)
     got = verdicts(measures)
-    assert got["asym_grpo"] is Verdict.NOT_SUPPORTED
-    assert got["unsolved"] is Verdict.NOT_SUPPORTED
+    assert got["asym_grpo"] is Conclusion.NOT_SUPPORTED
+    assert got["unsolved"] is Conclusion.NOT_SUPPORTED
 
 
 def test_a_claim_of_two_parts_needs_both() -> None:
     good, bad = Effect(5.0, 0.1, 7.0, 8), Effect(-5.0, 0.1, 7.0, 8)
-    assert decide([[good, good]], [1.0])[0].verdict is Verdict.SUPPORTED
+    assert decide([[good, good]], [1.0])[0].verdict is Conclusion.SUPPORTED
     for parts in ([good, bad], [bad, good]):
         decision = decide([parts], [1.0])[0]
-        assert decision.verdict is Verdict.NOT_SUPPORTED
+        assert decision.verdict is Conclusion.NOT_SUPPORTED
         assert decision.estimate == -5.0
 
 
@@ -232,7 +232,7 @@ def test_too_few_seeds_or_missing_arms_are_not_tested() -> None:
     measures = frame(study(np.random.default_rng(7), {}))
     few = measures[(measures["train_seed"] < 2) & (measures["arm"] != "dr_grpo")]
     rows = {row["id"]: row for row in claim_rows(CLAIMS, few)}
-    assert {row["verdict"] for row in rows.values()} == {Verdict.NOT_TESTED}
+    assert {row["verdict"] for row in rows.values()} == {Conclusion.NOT_TESTED}
     assert rows["asym_grpo"]["why_not"] == "training seeds in common: 2"
     assert rows["asym_dr"]["why_not"] == "not run: Dr.GRPO"
     assert "Nothing could be tested" in render(pa.Table.from_pylist(list(rows.values()), SCHEMA).to_pylist())
@@ -241,7 +241,7 @@ def test_too_few_seeds_or_missing_arms_are_not_tested() -> None:
 def test_equal_runs_decide_nothing() -> None:
     """Arms that came out the same in every seed give no error to judge by; they must not count as certain."""
     same = [[Effect(0.0, 0.0, 4.0, 5)], [Effect(0.3, 0.0, 4.0, 5)]]
-    assert {d.verdict for d in decide(same, [0.01, 0.01])} == {Verdict.INCONCLUSIVE}
+    assert {d.verdict for d in decide(same, [0.01, 0.01])} == {Conclusion.INCONCLUSIVE}
 
 
 def test_holm_is_statsmodels() -> None:

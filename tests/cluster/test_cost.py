@@ -100,14 +100,14 @@ def write_benchmark(path: Path, values: str) -> None:
 
 def test_without_slurm_the_benchmark_files_serve(tmp_path):
     write_benchmark(tmp_path / "benchmarks/train/tiny/grpo/3.tsv", "36.0\t0:00:36\t1000\t0\t0\t0\t0\t0\t50\t18")
-    write_benchmark(tmp_path / "benchmarks/sample/tiny/grpo/3/chain2.tsv", "1.0\t0:00:01\t-\t-\t-\t-\t-\t-\t-\t-")
+    write_benchmark(tmp_path / "benchmarks/sample/tiny/grpo/3.tsv", "1.0\t0:00:01\t-\t-\t-\t-\t-\t-\t-\t-")
     write_benchmark(tmp_path / "benchmarks/score.tsv", "2.0\t0:00:02\t10\t0\t0\t0\t0\t0\t50\t1")
     sample, score, train = sorted(read_costs(tmp_path, "benchmarks", "now").to_pylist(), key=lambda row: row["rule"])
     assert (train["arm"], train["train_seed"], train["seconds"]) == ("grpo", 3, 36.0)
     assert train["cpu_hours_used"] == pytest.approx(18 / 3600)
     assert train["max_rss_gb"] == pytest.approx(1.048576)
     assert train["gpu_hours"] is None, "what was allocated is not known"
-    assert (sample["item"], sample["max_rss_gb"]) == ("chain2", None), "too short to be measured"
+    assert (sample["train_seed"], sample["max_rss_gb"]) == (3, None), "too short to be measured"
     assert (score["arm"], score["model"]) == ("", "")
     assert "–" in markdown(by_arm(read_costs(tmp_path, "benchmarks", "now")))
 

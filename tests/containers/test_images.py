@@ -14,7 +14,7 @@ import pytest
 
 from containers.enter import Images, prefixes, shell_prelude
 from tests.containers.image import BUILT, ROOT, SETTINGS, environment, snakemake
-from tests.project_files import project_files
+from tests.helpers.project_files import project_files
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(3600)]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.project_files import project_files
+from tests.helpers.project_files import project_files
 
 ROOT = Path(__file__).parents[2]
 PAGES = [name for name in project_files(ROOT) if name.endswith(".md")]
 
-MADE_LATER = {"containers/built", "config/images/IMAGE.json", "config/study.json", "config/operation/"}
+MADE_LATER = {"containers/built", "config/images/IMAGE.json", "config/study.json", "config/operation/", "config/lists/"}
 """Paths below the checkout or a folder of results that a study makes."""
 
 

@@ -21,6 +21,9 @@ BENCHMARKS = {
     "minerva": "minerva_math",
     "gsm8k": "gsm8k_test",
     "hmmt_feb25": "hmmt_feb25",
+    "aime26": "aime26",
+    "brumo25": "brumo25",
+    "cmimc25": "cmimc25",
 }
 
 
@@ -40,7 +43,7 @@ def test_math_train_overlaps_as_documented() -> None:
     assert found["math500"] == (0, 0, 2, 20)
     assert counts["math500"]["of these, same answer"] == 3
     assert found["olympiadbench"][:2] == (0, 1)
-    for name in ("aime24", "aime25", "amc23", "hmmt_feb25", "minerva", "gsm8k"):
+    for name in ("aime24", "aime25", "amc23", "hmmt_feb25", "aime26", "brumo25", "cmimc25", "minerva", "gsm8k"):
         assert found[name] == (0, 0, 0, 0)
     same = [row for row in pairs.to_pylist() if row["normalised"]]
     assert [(row["problem_id"], row["train_id"]) for row in same] == [("olympiadbench/2791", "math/train/04487")]

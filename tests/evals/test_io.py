@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asymgrpo.content import data_hash
 from evals import io
 from evals.io import DataError
 
@@ -52,13 +53,13 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
 @given(rows, rows)
 def test_data_hash_tells_exactly_the_values(one: list[dict], two: list[dict]) -> None:
     first, second = (pa.Table.from_pylist(item, schema=SCHEMA) for item in (one, two))
-    assert (io.data_hash(first) == io.data_hash(second)) == (one == two)
-    assert io.data_hash(first) == io.data_hash(first.replace_schema_metadata({b"x": b"y"}))
+    assert (data_hash(first) == data_hash(second)) == (one == two)
+    assert data_hash(first) == data_hash(first.replace_schema_metadata({b"x": b"y"}))
 
 
 def test_data_hash_sees_names_types_and_the_border_between_strings() -> None:
     hashes = {
-        io.data_hash(table)
+        data_hash(table)
         for table in (
             pa.table({"a": [1]}),
             pa.table({"b": [1]}),

@@ -12,7 +12,7 @@ import yaml
 
 from asymgrpo.tasks.benchmarks import BENCHMARKS, load
 from evals.estimates.passk import avg_at_n, pass_at_k
-from evals.grade import gold_answers, grade_samples
+from evals.grade import grade_samples, reference_answers
 from evals.io import read_json, read_metadata, read_table, write_json, write_table
 from evals.lm_eval import FOLDER, SAMPLES, task_config
 from evals.lm_eval.__main__ import task_text
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 STUDY = yaml.safe_load((ROOT / "config/default.yaml").read_text())
 CHAINS = ("chain2", "chain3", "chain4")
 MAX_TOKENS = 16
-# How the model of these tests is taught to answer problem i; {a} is the gold.
+# How the model of these tests is taught to answer problem i; {a} is the reference answer.
 LESSONS = {
     "right": "\\boxed{{{a}}}",
     "wrong": "\\boxed{{{a}0}}",
@@ -79,20 +79,21 @@ def harness(home: Path, config: str, *changes: object, check: bool = True) -> su
 
 
 def graded(home: Path, samples: pa.Table) -> list[dict]:
-    golds = gold_answers(home / "data" / f"{chain}.parquet" for chain in CHAINS)
-    return grade_samples(samples, golds, workers=1).to_pylist()
+    answers = reference_answers(home / "data" / f"{chain}.parquet" for chain in CHAINS)
+    return grade_samples(samples, answers, workers=1).to_pylist()
 
 
 def sampled_by_us(home: Path) -> list[dict]:
     """Graded rows of our own sampler with the settings of greedy.json."""
-    from evals.sample import SCHEMA, sample_checkpoints
+    from evals.sample import SCHEMA, Checkpoints
 
     evaluation = read_json(home / "greedy.json") | {"dtype": "float32"}
     rows: list[dict] = []
     for chain in CHAINS:
         problems = read_table(home / "data" / f"{chain}.parquet").to_pylist()
         asked = {"model": "tiny", "arm": "base", "seed": 0, "benchmark": chain, "template": "plain", "n_samples": 1}
-        rows += sample_checkpoints({0: home / "model"}, problems, asked | {"evaluation": evaluation})
+        asked["evaluation"] = evaluation
+        rows += Checkpoints({0: home / "model"}, asked).sample(problems, asked)
     return graded(home, pa.Table.from_pylist(rows, SCHEMA))
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from asymgrpo.content import data_hash
 from evals.estimates.cells import count_cells, read_graded
 from evals.estimates.passk import pass_at_k
-from evals.io import DataError, data_hash, read_json, read_metadata, read_table, write_json, write_table
+from evals.io import DataError, read_json, read_metadata, read_table, write_json, write_table
 from evals.select import select_step
 from evals.tables.table1 import render_markdown
 
@@ -30,7 +31,7 @@ def run(module: str, *arguments: object, check: bool = True) -> subprocess.Compl
     return done
 
 
-def gold(problem: int) -> str:
+def reference_answer(problem: int) -> str:
     return str(10 + problem)
 
 
@@ -39,7 +40,7 @@ def sample_rows(arm: str, seed: int, rng: np.random.Generator) -> list[dict]:
     for benchmark, size in BENCHMARKS.items():
         for problem in range(size):
             for sample in range(N_SAMPLES):
-                answer = gold(problem) if rng.random() < (problem + 1) / size else str(rng.integers(90, 93))
+                answer = reference_answer(problem) if rng.random() < (problem + 1) / size else str(rng.integers(90, 93))
                 response = f"So it is \\boxed{{{answer}}}." if sample != 3 or problem else "I do not know."
                 rows.append(
                     {
@@ -67,7 +68,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     for benchmark, size in BENCHMARKS.items():
         ids = [f"{benchmark}/{i}" for i in range(size)]
-        table = {"problem_id": ids, "problem": ids, "answer": [gold(i) for i in range(size)]}
+        table = {"problem_id": ids, "problem": ids, "answer": [reference_answer(i) for i in range(size)]}
         write_table(pa.table(table), home / f"{benchmark}.parquet", {})
     samples = []
     for arm, seeds in ARMS.items():
@@ -98,16 +99,18 @@ def test_verdicts_follow_the_conventions(study: Path) -> None:
         assert (row["verdict"], row["correct"], row["second_correct"]) == (expected, right, right)
 
 
-def test_grading_again_changes_nothing_and_shows_what_a_new_gold_changes(study: Path, tmp_path: Path) -> None:
+def test_grading_again_changes_nothing_and_shows_what_a_new_reference_answer_changes(
+    study: Path, tmp_path: Path
+) -> None:
     graded, again = study / "graded.parquet", tmp_path / "again.parquet"
     problems = [study / f"{name}.parquet" for name in BENCHMARKS]
     told = run("grade", "--samples", graded, "--problems", *problems, "--previous", graded, "--out", again).stdout
     assert told.startswith("0 of ")
     assert data_hash(read_table(again)) == data_hash(read_table(graded))
 
-    golds = read_table(study / "amc23.parquet").to_pydict()
-    golds["answer"][5] = "999"
-    write_table(pa.table(golds), tmp_path / "amc23.parquet", {})
+    reference_answers = read_table(study / "amc23.parquet").to_pydict()
+    reference_answers["answer"][5] = "999"
+    write_table(pa.table(reference_answers), tmp_path / "amc23.parquet", {})
     changes = tmp_path / "changes.parquet"
     new = ("--problems", tmp_path / "amc23.parquet", study / "math500.parquet", "--changes", changes)
     told = run("grade", "--samples", graded, *new, "--previous", graded, "--out", again).stdout
@@ -292,12 +295,12 @@ def test_bad_input_is_one_sentence_and_no_file(study: Path, tmp_path: Path, chan
     assert not out.exists()
 
 
-def test_a_sample_without_gold_is_named(study: Path, tmp_path: Path) -> None:
+def test_a_sample_without_reference_answer_is_named(study: Path, tmp_path: Path) -> None:
     out = tmp_path / "graded.parquet"
     files = ("--samples", study / "samples-base-0.parquet", "--problems", study / "amc23.parquet")
     done = run("grade", *files, "--out", out, check=False)
     assert done.returncode != 0
-    assert "no gold answer for problem math500/0" in done.stderr
+    assert "no reference answer for problem math500/0" in done.stderr
 
 
 def test_incomplete_cells_are_refused(study: Path) -> None:

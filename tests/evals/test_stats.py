@@ -4,13 +4,14 @@ import time
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evals.estimates.bootstrap import Cells, rest_variance
+from evals.estimates.cells import count_cells
+from evals.estimates.selection import Chosen, select
 from evals.estimates.stats import (
     holm,
     mean_interval,
@@ -287,9 +288,10 @@ def test_a_million_samples_take_less_than_five_seconds() -> None:
         }
     )
     runs = [{"model": "m", "arm": arm, "train_seed": s, "step": 1} for arm in arms[1:] for s in range(seeds)]
-    selection = pd.DataFrame(runs).assign(selection="last")
+    selection = [Chosen(**run, selection="last", diverged_at=None) for run in runs]
     start = time.process_time()
-    found = score(table, selection, [1, 2, 4, 8, 16, 32, 64], [], SeedVarianceRule.own, 0, 10_000)
+    counts = {rule: count_cells(rows, votes=False) for rule, rows in select(table, selection).items()}
+    found = score(counts, {"last": {}}, [1, 2, 4, 8, 16, 32, 64], [], SeedVarianceRule.own, 0, 10_000)
     assert size > 1_000_000
     assert found.num_rows == len(arms) * 6 * 8
     assert time.process_time() - start < 5

@@ -49,10 +49,10 @@ def derive(home: Path) -> None:
         sorted(home.glob("runs/tiny/*/*/selection.json")),
     )
     draws = {"k": [1, 4], "seed_variance": SeedVarianceRule.own, "draws": 200, "seed": 0}
-    score.main(graded_files, selections, out=home / "scores.parquet", **draws)
+    score.main(graded=graded_files, selection=selections, out=home / "scores.parquet", **draws)
     compare.main(graded=graded_files, selection=selections, against="grpo", out=home / "differences.parquet", **draws)
     tables.main(home / "scores.parquet", home / "table1.parquet", home / "table1.md")
-    table_runs.main(graded_files, selections, [1, 4], home / "run_scores.parquet")
+    table_runs.main(graded=graded_files, selection=selections, k=[1, 4], out=home / "run_scores.parquet")
     every = sorted(home.glob("runs/tiny/*/*/metrics.parquet"))
     claims.main(
         home / "run_scores.parquet", every, home / "measures.parquet", home / "claims.parquet", home / "claims.md"

@@ -10,11 +10,11 @@ import pyarrow as pa
 import yaml
 
 from asymgrpo.files import METADATA_KEY
-from asymgrpo.method.arms import ARMS
+from asymgrpo.method.arms import ARMS, BETA_NEG, BETA_POS
 from asymgrpo.method.conventions import describe
 from asymgrpo.study.outcome import Diverged, stated
 from asymgrpo.training.stopwatch import PHASES
-from evals.claims.table import BETA_NEG, BETA_POS, BONUSES
+from evals.claims.table import BONUSES
 from evals.io import write_json, write_table
 from evals.select import selection_rows
 

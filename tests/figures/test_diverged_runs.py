@@ -10,13 +10,14 @@ import pytest
 from made_up import BENCHMARKS, EVERY_ARM, LOST, SEEDS, write_study
 from test_figures import MODULES, draw
 
+from asymgrpo.content import data_hash
 from evals.artifacts import compare_results
 from evals.claims.decided import render
 from evals.claims.table import CLAIMS
-from evals.estimates.cells import read_selection
-from evals.estimates.outcomes import of_files, of_frame
+from evals.estimates.outcomes import of_files
+from evals.estimates.selection import by_rule, lost_of, read_selection
 from evals.figures import series
-from evals.io import DataError, data_hash, read_json, read_metadata, read_table
+from evals.io import DataError, read_json, read_metadata, read_table
 from evals.report import results_page
 from evals.report.page import render as render_page
 from evals.report.results import read_results
@@ -189,8 +190,8 @@ def test_a_set_without_selections_knows_its_diverged_runs(some_diverged: Path, t
 
 def test_what_is_read_from_files_and_selections_is_the_same(some_diverged: Path) -> None:
     selection = read_selection(sorted(some_diverged.glob("runs/*/*/*/selection.json")))
-    for rule, rows in selection.groupby("selection"):
-        assert of_frame(rows) == of_files(sorted(some_diverged.glob("runs/*/*/*/metrics.parquet"))), rule
+    for rule, rows in by_rule(selection).items():
+        assert lost_of(rows) == of_files(sorted(some_diverged.glob("runs/*/*/*/metrics.parquet"))), rule
 
 
 @pytest.mark.parametrize(
@@ -214,13 +215,13 @@ def test_without_a_base_model_and_a_finished_run_there_is_nothing_to_score(tmp_p
     graded = sorted(tmp_path.glob("graded/tiny/grpo/*.parquet"))
     with pytest.raises(DataError, match="tiny: every run diverged, and there is no base model to score"):
         score.main(
-            graded,
-            sorted(tmp_path.glob("runs/tiny/grpo/*/selection.json")),
-            [1],
-            SeedVarianceRule.own,
-            100,
-            0,
-            tmp_path / "scores.parquet",
+            graded=graded,
+            selection=sorted(tmp_path.glob("runs/tiny/grpo/*/selection.json")),
+            k=[1],
+            seed_variance=SeedVarianceRule.own,
+            draws=100,
+            seed=0,
+            out=tmp_path / "scores.parquet",
         )
 
 

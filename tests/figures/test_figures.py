@@ -12,10 +12,20 @@ import pytest
 from made_up import EVERY_ARM, MAIN, SEEDS
 from scipy.stats import t
 
+from asymgrpo.method.arms import ARMS as TABLE
+from asymgrpo.method.arms import BETA_NEG, BETA_POS, PLANE, on_the_plane
 from evals import asked
-from evals.claims.table import BETA_NEG, BETA_POS, BONUSES
+from evals.figures import (
+    ARMS,
+    covariance,
+    displacement,
+    none_solved,
+    paper_vs_reproduction,
+    selection_bias,
+    series,
+    style,
+)
 from evals.figures import __main__ as several
-from evals.figures import covariance, displacement, none_solved, paper_vs_reproduction, selection_bias, series, style
 from evals.figures.series import Band
 from evals.io import DataError, read_json, read_table, write_table
 from evals.report import results_page
@@ -23,19 +33,13 @@ from evals.tables.paper_values import PRINTED
 from workflow import figures as inputs_of
 
 ROOT = Path(__file__).parents[2]
-HELPERS = {"__init__", "__main__", "arms_compared", "series", "style"}
-MODULES = sorted(path.stem for path in (ROOT / "evals/figures").glob("*.py") if path.stem not in HELPERS)
-ARMS_OF = {
-    "training_curves": MAIN,
-    "entropy_accuracy": ("reinforce", "grpo", "positive_only", "negative_only"),
-    "reversal": ("grpo", "positive_only", "ent_decrease", "negative_only", "ent_increase"),
-    "entropy_coefficient": ("grpo", *BONUSES, "positive_only"),
-    "covariance": ("reinforce", "grpo", "asymgrpo"),
-    "none_solved": tuple(BETA_POS),
-    "displacement": tuple(BETA_NEG),
-    "synergy": ("grpo", "grpo_clip_higher", "asymgrpo", "asymgrpo_clip_higher"),
-}
-SCORED = {"entropy_accuracy", "reversal", "entropy_coefficient", "synergy", "selection_bias"}
+HELPERS = {"__init__", "__main__", "arms_compared", "series", "style", "theory"}
+ALL = sorted(path.stem for path in (ROOT / "evals/figures").glob("*.py") if path.stem not in HELPERS)
+MODULES = [name for name in ALL if not name.startswith("theory_")]
+THEORY = set(ALL) - set(MODULES)
+"""Figures of no run: tests/theory."""
+ARMS_OF = {"training_curves": MAIN, "plane": tuple(arm for arm in PLANE if arm in EVERY_ARM)} | ARMS
+SCORED = {"plane", "entropy_accuracy", "reversal", "entropy_coefficient", "synergy", "selection_bias"}
 
 
 def metrics(results: Path, arms) -> list[Path]:
@@ -85,6 +89,24 @@ def test_every_figure_is_drawn_in_every_form_with_a_sidecar(drawn: Path) -> None
 
 
 @pytest.mark.slow
+def test_the_plane_shows_each_arm_at_its_exponents(results: Path, drawn: Path) -> None:
+    """Its values are those of the tables; arms that differ in more than their exponents are not on it."""
+    assert PLANE["asymgrpo"] == (0.9, 0.4)
+    assert PLANE["maxrl"] == (1.0, 0.0)
+    assert len(set(PLANE.values())) == len(PLANE)
+    assert on_the_plane(TABLE["asymgrpo_clip_higher"]) is None
+    assert on_the_plane(TABLE["positive_only_zero"]) == PLANE["positive_only"]
+    about = read_json(drawn / "plane.json")
+    assert set(about["seeds"]) == {arm for arm in PLANE if arm in EVERY_ARM}
+    scores = read_table(results / "run_scores.parquet").to_pandas()
+    chosen = scores[(scores["metric"] == "avg_at_n") & (scores["selection"] == about["selection"])]
+    chosen = chosen[(chosen["benchmark"] == "average") & chosen["arm"].isin(PLANE)]
+    best = 100 * chosen.groupby("arm")["value"].mean().max()
+    assert "avg@n (%) " in about["finding"]
+    assert f" {best:.3g} [" in about["finding"]
+
+
+@pytest.mark.slow
 def test_a_figure_alone_has_the_bytes_that_it_has_among_others(results: Path, drawn: Path, tmp_path: Path) -> None:
     """Nothing of one figure may be left over in the next, nor of the clock or the path."""
     for name in ("reversal", "displacement"):
@@ -100,7 +122,7 @@ def test_a_figure_alone_has_the_bytes_that_it_has_among_others(results: Path, dr
 @pytest.mark.slow
 def test_figures_claims_and_page_need_no_training_packages() -> None:
     names = [
-        *(f"evals.figures.{name}" for name in MODULES),
+        *(f"evals.figures.{name}" for name in ALL),
         "evals.claims.decided",
         "evals.tables.run_scores",
         "evals.report.results_page",
@@ -116,9 +138,17 @@ def test_figures_claims_and_page_need_no_training_packages() -> None:
     [
         (
             "default",
-            {"training_curves", "passk_curves", "covariance", "synergy", "paper_vs_reproduction", "selection_bias"},
+            {
+                "training_curves",
+                "passk_curves",
+                "covariance",
+                "synergy",
+                "paper_vs_reproduction",
+                "selection_bias",
+                *THEORY,
+            },
         ),
-        ("study", set(MODULES)),
+        ("study", set(ALL)),
     ],
 )
 def test_the_workflow_draws_the_figures_whose_arms_are_in_the_study(
@@ -139,7 +169,8 @@ def test_the_workflow_draws_the_figures_whose_arms_are_in_the_study(
 def test_arms_of_a_figure_can_be_told_apart() -> None:
     for name, arms in ARMS_OF.items():
         looks = [(one["color"], str(one["linestyle"])) for one in (style.look(arm, arms) for arm in arms)]
-        assert name in ("none_solved", "displacement", "entropy_coefficient") or len(set(looks)) == len(arms), name
+        by_place = ("none_solved", "displacement", "entropy_coefficient", "plane")
+        assert name in by_place or len(set(looks)) == len(arms), name
     shades = style.sweep(5)
     assert len({shade["color"] for shade in shades}) == len({str(shade["linestyle"]) for shade in shades}) == 5
 
@@ -281,8 +312,8 @@ def test_each_of_several_figures_has_its_own_settings(capsys, monkeypatch, tmp_p
 def test_a_figure_without_one_of_its_arms_is_not_drawn() -> None:
     runs = [{"arm": arm, "seed": "0"} for arm in ("grpo", "asymgrpo")]
     figures = {
-        "one": {"metrics": inputs_of.Metrics(runs, "{arm}").of("grpo")},
-        "two": {"metrics": inputs_of.Metrics(runs, "{arm}").of("grpo", "reinforce"), "scores": ["s"]},
+        "one": {"metrics": inputs_of.MetricsFiles(runs, "{arm}").of("grpo")},
+        "two": {"metrics": inputs_of.MetricsFiles(runs, "{arm}").of("grpo", "reinforce"), "scores": ["s"]},
     }
     assert inputs_of.drawable(figures) == ["one"]
 

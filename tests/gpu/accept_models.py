@@ -80,9 +80,8 @@ def whole(batch: Batch, device: torch.device) -> Batch:
 
 def engine_of(options: Options, train: Train, config: Any, micro_batches: int, **more: Any) -> Any:
     """The project's engine around a fresh random model."""
-    from tiny_trainer import join
-
     from asymgrpo.training.engine import Engine
+    from tests.helpers.tiny_trainer import join
 
     join()
     model = random_model(config, device_of(options), getattr(torch, train.dtype), **more)

@@ -17,7 +17,7 @@ PACKAGES = ("torch", "transformers", "deepspeed", "vllm", "triton", "numpy", "py
 
 def main(part: str, text: str) -> int:
     began = time.perf_counter()
-    sys.path[:0] = [str(ROOT / folder) for folder in ("", "tests/gpu", "tests/trainer", "tests/vllm")]
+    sys.path[:0] = [str(ROOT / folder) for folder in ("", "tests/gpu", "tests/vllm")]
     from accept_options import NAMES, loads
     from accept_report import Report
 

@@ -1,4 +1,4 @@
-"""The vLLM engine of parts F and G on a random model, and what is asked of it."""
+"""The vLLM sampler of parts F and G on a random model, and what is asked of it."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def dtype_of(options: Options) -> str:
     return "bfloat16" if options.device == "cuda" else "float32"
 
 
-def start_engine(options: Options, weights: Iterable[tuple[str, Tensor]]) -> Any:
-    """The project's engine on the shape of `options`, in a folder that holds a configuration and no weights."""
+def start_sampler(options: Options, weights: Iterable[tuple[str, Tensor]]) -> Any:
+    """The project's sampler on the shape of `options`, in a folder that holds a configuration and no weights."""
     import vllm
 
-    from asymgrpo.rollout.vllm_engine import VllmEngine
+    from asymgrpo.rollout.vllm_sampler import VllmSampler
 
     folder = options.work / "model"
     config_of(options.sizes.shape).save_pretrained(folder)
@@ -48,7 +48,7 @@ def start_engine(options: Options, weights: Iterable[tuple[str, Tensor]]) -> Any
     longest = size.prompt_tokens + max(size.response_tokens, size.iterations) + 1
     limits = Limits(max(128, longest), MEMORY_FRACTION, verify_weights_every=1, head_dtype=options.head_dtype)
     try:
-        return VllmEngine(folder, weights, EOS, dtype_of(options), limits)
+        return VllmSampler(folder, weights, EOS, dtype_of(options), limits)
     finally:
         vllm.LLM = plain
 
@@ -100,11 +100,11 @@ def first_differences(model: Any, ours: Sequence[Rollout], theirs: Sequence[Roll
     return gaps, common
 
 
-def describe(engine: Any) -> dict[str, Any]:
+def describe(sampler: Any) -> dict[str, Any]:
     """What vLLM made of our arguments, as far as it can be asked."""
-    config = engine.llm.llm_engine.vllm_config
+    config = sampler.llm.llm_engine.vllm_config
     layers = config.compilation_config.static_forward_context.values()
-    (runner,) = engine.llm.collective_rpc(lambda worker: type(worker.model_runner).__module__)
+    (runner,) = sampler.llm.collective_rpc(lambda worker: type(worker.model_runner).__module__)
     return {
         "runner": runner,
         "attention": sorted({layer.attn_backend.get_name() for layer in layers if hasattr(layer, "attn_backend")}),

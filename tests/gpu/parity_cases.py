@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in ("", "tests/gpu", "tests/trainer")]
+    sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in ("", "tests/gpu")]
 
 import torch
 from accept_options import SIZES, Size
-from tiny_trainer import EOS, PROBLEMS, join, tiny_model
-from update_cases import CASES, one_update, short_run
 
 from asymgrpo.rollout import Request
-from asymgrpo.rollout.torch_engine import TorchEngine
+from asymgrpo.rollout.torch_sampler import TorchSampler
 from asymgrpo.training.engine import own_device
+from tests.helpers.tiny_trainer import EOS, PROBLEMS, join, tiny_model
+from tests.helpers.update_cases import CASES, one_update, short_run
 
 
 def results(size: Size) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def sampled() -> dict[str, Any]:
     """Greedy and random responses of the torch sampler: temperature -> (tokens, log-probabilities)."""
     model = tiny_model()
     weights = {name: weight.detach().to(own_device()) for name, weight in model.named_parameters()}
-    sampler = TorchEngine(model.config, weights.items(), EOS)
+    sampler = TorchSampler(model.config, weights.items(), EOS)
     requests = [Request(p.prompt_ids, (10 * i, 10 * i + 1)) for i, p in enumerate(PROBLEMS)]
     found = {}
     for temperature in (0.0, 1.0):

@@ -49,7 +49,7 @@ def run(options: Options, report: Report) -> None:
         torch.distributed.all_reduce(ones)
         report.require(float(ones.sum()) == 1 << 20, "a sum over one rank changed its values")
     with report.section("deepspeed") as found:  # which sets the device of LOCAL_RANK by itself
-        from tiny_trainer import make_trainer, steps, weights
+        from tests.helpers.tiny_trainer import make_trainer, steps, weights
 
         trainer = make_trainer()
         (row,) = steps(trainer, 1, 1)

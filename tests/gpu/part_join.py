@@ -10,11 +10,11 @@ import torch
 from accept_models import config_of, device_of, engine_of, named, random_model, settings, swap, synchronise
 from accept_options import Options
 from accept_report import Report
-from accept_vllm import EOS, describe, dtype_of, need_vllm, requests_of, start_engine, used_bytes
+from accept_vllm import EOS, describe, dtype_of, need_vllm, requests_of, start_sampler, used_bytes
 
 from asymgrpo.method.arms import ARMS
 from asymgrpo.planner.shapes import shape_from_config
-from asymgrpo.planner.time import RATES, Lengths, decoding_seconds, machine_of
+from asymgrpo.planner.time import RATES, Lengths, decoding_seconds, gpu_kind_of
 from asymgrpo.study.config import Train
 from asymgrpo.training.stopwatch import Stopwatch
 
@@ -68,14 +68,13 @@ def train_section(options: Options) -> Train:
 
 
 def make_trainer(options: Options) -> Any:
-    """As asymgrpo.training.train makes it, on a random model and with a rule on tokens for a verifier."""
-    from tiny_trainer import even_wins
-
+    """As asymgrpo.training.build makes it, on a random model and with a rule on tokens for a verifier."""
     from asymgrpo.training.trainer import Problem, Trainer
+    from tests.helpers.tiny_trainer import even_wins
 
     train = train_section(options)
     engine = engine_of(options, train, config_of(options.sizes.shape), train.prompts_per_step)
-    sampler = start_engine(options, engine.weights())
+    sampler = start_sampler(options, engine.weights())
     prompts = [request.prompt_ids for request in requests_of(options, 1, prompts=4 * train.prompts_per_step)]
     problems = [Problem(f"p{i}", ids, "0") for i, ids in enumerate(prompts)]
     assert sampler.eos_ids == sorted(EOS)
@@ -143,7 +142,7 @@ def time_iterations(options: Options, sampler: Any, report: Report, found: dict[
                 rest = decoding_seconds(
                     shape=shape,
                     width=2,
-                    machine=machine_of(kind),
+                    gpu_kind=gpu_kind_of(kind),
                     prompts=sequences,
                     responses=sequences,
                     lengths=lengths,

@@ -17,7 +17,7 @@ from phase_peaks import CpuPeaks, CudaPeaks, watch
 from asymgrpo.planner import memory as planner_memory
 from asymgrpo.planner.memory import memory, state
 from asymgrpo.planner.shapes import Shape, shape_from_config
-from asymgrpo.planner.time import machine_of
+from asymgrpo.planner.time import gpu_kind_of
 from asymgrpo.study.config import Train
 
 PHASES = ("logits", "layers", "update")
@@ -113,7 +113,7 @@ def time_update(
     slowest = min(copied["pageable, down"], copied["pageable, up"])
     kind = kind_of(options)
     if kind is not None:
-        report.rate("host_link", min(1.0, slowest / machine_of(kind).host_gb_per_s))
+        report.rate("host_link", min(1.0, slowest / gpu_kind_of(kind).host_gb_per_s))
     copies = 4 * numbers / copied["pageable, down"] / 1e9 + 2 * numbers / copied["pageable, up"] / 1e9
     found["copies_s"] = copies
     report.rate("host_update_gb_per_s", 28 * numbers / (update - copies) / 1e9)

@@ -76,9 +76,8 @@ def compare(ours: dict[str, Any], theirs: dict[str, Any], report: Report, found:
 
 def compare_continued(options: Options, report: Report, found: dict[str, Any]) -> None:
     """Two steps, saved, two more; and the two more of an engine that began elsewhere and loaded what was saved."""
-    from tiny_trainer import EOS, make_trainer, settings, steps, tiny_model, weights
-
-    from asymgrpo.rollout.torch_engine import TorchEngine
+    from asymgrpo.rollout.torch_sampler import TorchSampler
+    from tests.helpers.tiny_trainer import EOS, make_trainer, settings, steps, tiny_model, weights
 
     for stage in options.sizes.stages:
         train, folder = settings(zero_stage=stage, warmup_updates=6), options.work / f"stage{stage}"
@@ -88,7 +87,7 @@ def compare_continued(options: Options, report: Report, found: dict[str, Any]) -
         expected = steps(undisturbed, 3, 4)
         resumed = make_trainer(train=train, model=tiny_model(seed=1))
         resumed.engine.load_state(folder)
-        resumed.sampler = TorchEngine(resumed.engine.hf_config, resumed.engine.weights(), EOS)
+        resumed.sampler = TorchSampler(resumed.engine.hf_config, resumed.engine.weights(), EOS)
         rows = steps(resumed, 3, 4)
         gap = largest_gap(weights(resumed.engine), weights(undisturbed.engine))
         found[f"stage {stage}"] = gap

@@ -12,10 +12,10 @@ from accept_options import Options
 from accept_report import Report, release
 
 from asymgrpo.planner.shapes import shape_from_config
-from asymgrpo.planner.time import RATES, forward_flops_per_token, machine_of, training_flops_per_token
+from asymgrpo.planner.time import RATES, forward_flops_per_token, gpu_kind_of, training_flops_per_token
 
 KINDS = {"H200": "h200-141gb", "H100": "h100-80gb", "L40S": "l40s-48gb"}
-"""Part of a card's name -> its name in machines.yaml."""
+"""Part of a card's name -> its name in gpu_kinds.yaml."""
 LEAST = 0.6
 """Of the planner's rate."""
 LEAST_ON_CPU = 0.08
@@ -30,7 +30,7 @@ def run(options: Options, report: Report) -> None:
         found["gemm_tflops"] = gemm = products(options)
         kind = kind_of(options)
         found["kind"] = kind
-        nameplate = machine_of(kind).bf16_tflops if kind else gemm
+        nameplate = gpu_kind_of(kind).bf16_tflops if kind else gemm
         found["nameplate_tflops"] = nameplate
     with report.section("training") as found:
         measure(options, nameplate, report, found)

@@ -1,4 +1,4 @@
-"""F: the vLLM engine with a home that cannot be written: probabilities, greedy text, and many rounds of sleep and new weights."""
+"""F: the vLLM sampler with a home that cannot be written: probabilities, greedy text, and many rounds of sleep and weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from accept_vllm import (
     flat,
     need_vllm,
     requests_of,
-    start_engine,
+    start_sampler,
     used_bytes,
 )
 
@@ -36,44 +36,44 @@ SLACK = 0.2e9
 
 
 def run(options: Options, report: Report) -> None:
-    model = engine = None
+    model = sampler = None
     with report.section("start") as found:
         need_vllm()
         found["home"] = os.environ.get("HOME")
         dtype = getattr(torch, dtype_of(options))
         model = random_model(config_of(options.sizes.shape), device_of(options), dtype, embedding=EMBEDDING)
         start = time.perf_counter()
-        engine = start_engine(options, named(model))
+        sampler = start_sampler(options, named(model))
         found |= {"start_s": time.perf_counter() - start, "used_gb": used_bytes(options) / 1e9}
-    if engine is None:
+    if sampler is None:
         return
     with report.section("configuration") as found:
-        found |= describe(engine)
+        found |= describe(sampler)
     with report.section("probabilities") as found:
-        compare(options, engine, model, report, found)
-    plant(options, engine)
+        compare(options, sampler, model, report, found)
+    plant(options, sampler)
     with report.section("cycles") as found:
         found["rounds"] = rounds = []
         for number in range(options.sizes.cycles):
-            rounds.append(cycle(options, engine, model, number, report))
+            rounds.append(cycle(options, sampler, model, number, report))
         need_constant([one["asleep"] for one in rounds], report)
     with report.section("stale_weight") as found:
-        find_stale(engine, model, report, found)
+        find_stale(sampler, model, report, found)
 
 
-def compare(options: Options, engine: Any, model: Any, report: Report, found: dict[str, Any]) -> None:
+def compare(options: Options, sampler: Any, model: Any, report: Report, found: dict[str, Any]) -> None:
     """Against transformers by log-probability, against the torch sampler by greedy text."""
-    from asymgrpo.rollout.torch_engine import TorchEngine
+    from asymgrpo.rollout.torch_sampler import TorchSampler
 
     size, dtype = options.sizes, dtype_of(options)
-    sampled = flat(engine.generate(requests_of(options, 4), 1.0, 1.0, size.response_tokens))
+    sampled = flat(sampler.generate(requests_of(options, 4), 1.0, 1.0, size.response_tokens))
     found["sampled"] = told = disagreement(model, sampled, size.chunk, options.head_dtype)
     report.at_most("sampled tokens: token_mult_prob_error", told["token_mult_prob_error"], ERROR[dtype])
     requests = requests_of(options, 1)
     tokens = min(64, size.response_tokens)
-    ours = flat(engine.generate(requests, 0.0, 1.0, tokens))
-    sampler = TorchEngine(model.config, named(model), engine.eos_ids, head_dtype=options.head_dtype)
-    theirs = flat(sampler.generate(requests, 0.0, 1.0, tokens))
+    ours = flat(sampler.generate(requests, 0.0, 1.0, tokens))
+    in_torch = TorchSampler(model.config, named(model), sampler.eos_ids, head_dtype=options.head_dtype)
+    theirs = flat(in_torch.generate(requests, 0.0, 1.0, tokens))
     gaps, common = first_differences(model, ours, theirs)
     found["greedy"] = {"responses": len(ours), "part": len(gaps), "gaps": gaps, "common_tokens": common}
     for gap in gaps:
@@ -84,23 +84,23 @@ def compare(options: Options, engine: Any, model: Any, report: Report, found: di
     release()
 
 
-def cycle(options: Options, engine: Any, model: Any, number: int, report: Report) -> dict[str, Any]:
+def cycle(options: Options, sampler: Any, model: Any, number: int, report: Report) -> dict[str, Any]:
     """Sleep, new weights (which wake it and are verified), probabilities of the new weights."""
     told: dict[str, Any] = {"awake": used_bytes(options)}
     for name in ("sleep", "update", "generate"):
         start = time.perf_counter()
         if name == "sleep":
-            engine.sleep()
+            sampler.sleep()
             told["asleep"] = used_bytes(options)
         elif name == "update":
             renew(model)
-            engine.update_weights(named(model))
+            sampler.update_weights(named(model))
         else:
             requests = requests_of(options, 2, first_seed=10_000 * number, prompts=4)
-            rollouts = flat(engine.generate(requests, 1.0, 1.0, options.sizes.response_tokens))
+            rollouts = flat(sampler.generate(requests, 1.0, 1.0, options.sizes.response_tokens))
         told[f"{name}_s"] = round(time.perf_counter() - start, 3)
     try:
-        engine.verify(checksums(engine, model))
+        sampler.verify(checksums(sampler, model))
     except SamplerError as error:
         report.require(False, f"round {number}: {error}")
     error = disagreement(model, rollouts, options.sizes.chunk, options.head_dtype)["token_mult_prob_error"]
@@ -121,9 +121,9 @@ def renew(model: Any) -> None:
         weight.copy_(weight.roll(1, 0))
 
 
-def checksums(engine: Any, model: Any) -> dict[str, int]:
+def checksums(sampler: Any, model: Any) -> dict[str, int]:
     found: dict[str, int] = {}
-    for _ in engine.handed_over(named(model), found):
+    for _ in sampler.handed_over(named(model), found):
         pass
     return found
 
@@ -134,11 +134,11 @@ def need_constant(sizes: list[int], report: Report) -> None:
     report.at_most("GB by which memory differs from sleep to sleep", (max(later) - min(later)) / 1e9, SLACK / 1e9)
 
 
-def find_stale(engine: Any, model: Any, report: Report, found: dict[str, Any]) -> None:
+def find_stale(sampler: Any, model: Any, report: Report, found: dict[str, Any]) -> None:
     """A weight that vLLM does not have right is found by its checksum."""
-    engine.llm.collective_rpc(spoil)
+    sampler.llm.collective_rpc(spoil)
     try:
-        engine.verify(checksums(engine, model))
+        sampler.verify(checksums(sampler, model))
     except SamplerError as error:
         found["said"] = str(error)[:200]
     else:
@@ -151,7 +151,7 @@ def spoil(worker: Any) -> None:
     weight.data[3] = weight.data[3] * 1.5 + 0.25
 
 
-def plant(options: Options, engine: Any) -> None:
+def plant(options: Options, sampler: Any) -> None:
     """The faults that this part must notice."""
     kept: list[Any] = []
 
@@ -165,11 +165,11 @@ def plant(options: Options, engine: Any) -> None:
     def stale(method: Callable[[Any], None]) -> Callable[[Any], None]:
         def update_weights(weights: Any) -> None:
             method(weights)
-            engine.llm.collective_rpc(spoil)
+            sampler.llm.collective_rpc(spoil)
 
         return update_weights
 
     if "leak" in options.faults:
-        swap(engine, "sleep", leaking)
+        swap(sampler, "sleep", leaking)
     if "stale" in options.faults:
-        swap(engine, "update_weights", stale)
+        swap(sampler, "update_weights", stale)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,36 @@ RECORDED = Path(__file__).parent / "peers" / "recorded.json"
 
 
 def arms_table() -> str:
-    from asymgrpo.method.arms import ARMS, MAIN, differences
+    from asymgrpo.method.arms import ARMS, LIBRARY, MAIN, differences
 
-    main = {arm.name for arm in MAIN}
+    place = {arm.name: "main" for arm in MAIN} | {arm.name: "library" for arm in LIBRARY}
     rows = []
     for name, arm in ARMS.items():
         changed = "; ".join(f"{k} = {_plain(value)}" for k, (_, value) in differences(arm).items()) or "nothing"
-        rows.append([f"`{name}`", "main" if name in main else "analysis", changed, arm.about])
-    return _markdown(["arm", "table", "differs from `grpo` in", "about"], rows)
+        rows.append([f"`{name}`", arm.title or name, place.get(name, "analysis"), changed, arm.about])
+    return _markdown(["arm", "title", "table", "differs from `grpo` in", "about"], rows)
+
+
+def advantages_table(group: int, counts: Sequence[int]) -> str:
+    """A row for every advantage of the table of arms, under the name of the first arm that has it."""
+    import torch
+
+    from asymgrpo.method.arms import ARMS
+
+    rewards = torch.tril(torch.ones(group + 1, group, dtype=torch.float64), diagonal=-1)
+    seen, rows = [], []
+    for name, arm in ARMS.items():
+        if arm.advantage not in seen:
+            seen.append(arm.advantage)
+            values = arm.estimate(rewards)
+            size = f"{values[1:-1].abs().mean():.3f}"
+            rows.append([f"`{name}`", *(_two_sides(values[c], c, group) for c in counts), size])
+    return _markdown(["arm", *(str(c) for c in counts), r"mean abs(A)"], rows)
+
+
+def _two_sides(values: Any, correct: int, group: int) -> str:
+    sides = ([values[0]] if correct else []) + ([values[-1]] if correct < group else [])
+    return " / ".join(f"{value:.3g}" for value in sides)
 
 
 def peers_table() -> str:
@@ -117,7 +140,12 @@ def _markdown(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-TABLES = {"arms": arms_table, "peers": peers_table}
+TABLES: dict[str, Callable[[], str]] = {
+    "advantages of 8": lambda: advantages_table(8, range(9)),
+    "advantages of 16": lambda: advantages_table(16, (0, 1, 2, 4, 6, 8, 10, 12, 14, 15, 16)),
+    "arms": arms_table,
+    "peers": peers_table,
+}
 
 
 def markers(name: str) -> tuple[str, str]:

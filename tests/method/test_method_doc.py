@@ -23,7 +23,7 @@ def test_every_function_named_exists(name):
 
 
 def test_every_public_function_of_the_method_is_in_the_document():
-    for module in ("advantages", "losses", "reduce", "logprobs"):
+    for module in ("advantages", "relatives", "losses", "surrogates", "reduce", "logprobs"):
         source = importlib.import_module(f"asymgrpo.method.{module}")
         for name, value in vars(source).items():
             if callable(value) and value.__module__ == source.__name__ and not name.startswith("_"):

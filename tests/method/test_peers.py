@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from asymgrpo.method import advantages as adv
-from asymgrpo.method import losses
+from asymgrpo.method import losses, objective, relatives
 from asymgrpo.method.arm import KlCov
 from asymgrpo.method.arms import GRPO
 from asymgrpo.method.objective import loss_terms
@@ -59,6 +59,14 @@ def test_unscaled_advantages(peer, ours, group):
     torch.testing.assert_close(ours(rewards)[:, [0, -1]], recorded, **SINGLE)
 
 
+@pytest.mark.parametrize("group", SIZES)
+def test_advantages_scaled_over_the_batch(group):
+    """TRL's batch has a group of every accuracy, as the recording has; its std is the sample's, its epsilon 1e-4."""
+    rewards, recorded = rewards_and_recorded("TRL batch", group)
+    ours = relatives.batch_standardized(rewards, rewards, ddof=1, eps=1e-4)[:, [0, -1]]
+    torch.testing.assert_close(ours, recorded, **SINGLE)
+
+
 def recorded_batch() -> dict[str, torch.Tensor]:
     batch = {k: torch.tensor(v, dtype=torch.float64) for k, v in RECORDED["batch"].items()}
     return batch | {"logp": batch["logp"].requires_grad_(), "mask": batch["mask"].bool()}
@@ -88,7 +96,28 @@ def k3(b):
     return losses.k3_kl(b["logp"], b["logp_ref"])
 
 
+def surrogate(**changes):
+    """The surrogate of an arm that is GRPO but for these changes."""
+    arm = GRPO.but(**changes)
+
+    def per_token(b):
+        return objective.surrogate(arm, b["logp"], b["logp_old"], b["advantages"], b["mask"])[0]
+
+    return per_token
+
+
+SAPO = {"kind": "sapo", "tau_pos": 1.0, "tau_neg": 1.05}
+GSPO = {"surrogate": {"kind": "gspo"}, "clip_low": 0.1, "clip_high": 0.2}
 SAME = {
+    "verl gspo": (surrogate(**GSPO), "sequence"),
+    "verl cispo": (surrogate(surrogate={"kind": "cispo", "cap": 1.5}), "token"),
+    "verl sapo": (surrogate(surrogate=SAPO), "sequence"),
+    "verl geo_mean": (surrogate(surrogate={"kind": "gmpo", "log_clip": 0.4}), "sequence"),
+    "verl dppo_tv": (surrogate(surrogate={"kind": "dppo_tv", "delta": 0.1, "cap": 20.0}), "token"),
+    "TRL gspo": (surrogate(**GSPO), "sequence"),
+    "TRL cispo": (surrogate(surrogate={"kind": "cispo", "cap": 1.5}), "token"),
+    "TRL sapo": (surrogate(surrogate=SAPO), "sequence"),
+    "TRL off-policy mask": (surrogate(off_policy_delta=0.1, clip_high=0.28), "sequence"),
     "verl token-mean": (clipped, "token"),
     "verl token-mean, dual clip 1.5": (dual, "token"),
     "verl seq-mean-token-mean": (clipped, "sequence"),

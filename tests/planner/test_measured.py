@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asymgrpo.planner.measured import SHARES, read_measured
-from asymgrpo.planner.time import RATES, machine_of
+from asymgrpo.planner.time import RATES, gpu_kind_of
 from asymgrpo.study.config import ConfigError
 from asymgrpo.study.stored import ROOT
 
@@ -66,8 +66,8 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_another_card_is_pointed_out(tmp_path):
     found = read_measured(written(tmp_path, {"device": DEVICE, "rates": {}}))
-    assert found.warning("h100-80gb", machine_of("h100-80gb")) is None
-    assert "85 GB, and a100-40gb has 40" in (found.warning("a100-40gb", machine_of("a100-40gb")) or "")
+    assert found.warning("h100-80gb", gpu_kind_of("h100-80gb")) is None
+    assert "85 GB, and a100-40gb has 40" in (found.warning("a100-40gb", gpu_kind_of("a100-40gb")) or "")
 
 
 def plan(*arguments: str) -> subprocess.CompletedProcess:

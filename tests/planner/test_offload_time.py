@@ -14,7 +14,7 @@ from asymgrpo.planner.time import (
     Lengths,
     Rates,
     decoding_seconds,
-    machine_of,
+    gpu_kind_of,
     micro_batches_per_update,
     moved_per_update,
     optimizer_seconds,
@@ -25,7 +25,7 @@ from asymgrpo.planner.time import (
 from asymgrpo.study.config import MAX_SEQUENCES, Train
 from asymgrpo.study.stored import ROOT
 
-QWEN3, H100, LENGTHS = SHAPES["Qwen/Qwen3-4B"], machine_of("h100-80gb"), Lengths(120, 1024)
+QWEN3, H100, LENGTHS = SHAPES["Qwen/Qwen3-4B"], gpu_kind_of("h100-80gb"), Lengths(120, 1024)
 STUDY = load_study([ROOT / "config/paper.yaml", ROOT / "config/paper-1gpu.yaml"])
 ONE_GPU = STUDY.train
 

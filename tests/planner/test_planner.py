@@ -13,7 +13,7 @@ from asymgrpo.planner.memory import Memory, memory, refuse
 from asymgrpo.planner.plan import check_fits, load_study, reports
 from asymgrpo.planner.shapes import SHAPES, shape_from_config, shape_of
 from asymgrpo.planner.state import WIDTH
-from asymgrpo.planner.time import MACHINES, Lengths, machine_of, step_seconds
+from asymgrpo.planner.time import GPU_KINDS, Lengths, gpu_kind_of, step_seconds
 from asymgrpo.study.config import MAX_SEQUENCES, ConfigError, Train
 
 ROOT = Path(__file__).parents[2]
@@ -112,9 +112,9 @@ def test_offload_moves_state_to_the_host(train):
 
 @given(st.integers(1, 4000), st.integers(1, 95))
 def test_longer_responses_take_longer(response, more):
-    machine, train = machine_of("h100-80gb"), paper()
+    gpu_kind, train = gpu_kind_of("h100-80gb"), paper()
     short, long = (
-        step_seconds(QWEN3, train, 4, machine, Lengths(120, n), 250_000).total for n in (response, response + more)
+        step_seconds(QWEN3, train, 4, gpu_kind, Lengths(120, n), 250_000).total for n in (response, response + more)
     )
     assert long > short
 
@@ -143,7 +143,7 @@ def test_the_presets_fit_80_gb_and_make_sense(files):
 )
 def test_a_plan_that_cannot_fit_is_refused(changes, gpu, words):
     train = paper(**changes)
-    found = memory(QWEN3, train, int(machine_of(gpu).memory_gb * 1e9), 4)
+    found = memory(QWEN3, train, int(gpu_kind_of(gpu).memory_gb * 1e9), 4)
     with pytest.raises(ConfigError) as caught:
         refuse("qwen3_4b", QWEN3, train, found)
     for word in words:
@@ -171,7 +171,7 @@ STAGED = [
 )
 def test_every_kind_refuses_what_does_not_fit_and_names_what_takes_most(kind, changes, phase, component, enough):
     train = paper(**changes)
-    found = memory(QWEN3, train, int(machine_of(kind).memory_gb * 1e9), train.world_size)
+    found = memory(QWEN3, train, int(gpu_kind_of(kind).memory_gb * 1e9), train.world_size)
     if kind in enough:
         refuse("qwen3_4b", QWEN3, train, found)
         return
@@ -179,12 +179,12 @@ def test_every_kind_refuses_what_does_not_fit_and_names_what_takes_most(kind, ch
         refuse("qwen3_4b", QWEN3, train, found)
     (sentence,) = (line for line in str(caught.value).splitlines() if f"during {phase}" in line)
     assert f"the most is taken by {component}" in sentence
-    assert f"which has {machine_of(kind).memory_gb:g} GB" in sentence
+    assert f"which has {gpu_kind_of(kind).memory_gb:g} GB" in sentence
 
 
 @given(trains, ranks, st.sampled_from(KINDS))
 def test_the_components_of_a_phase_add_up_and_decide_what_is_refused(train, world_size, kind):
-    found = memory(QWEN3, train, int(machine_of(kind).memory_gb * 1e9), world_size)
+    found = memory(QWEN3, train, int(gpu_kind_of(kind).memory_gb * 1e9), world_size)
     for phase, needed in found.phases.items():
         sizes = [size for _, size in found.alive(phase)]
         assert needed == sum(sizes)
@@ -243,17 +243,17 @@ def test_the_smaller_model_cannot_have_the_longer_responses():
 
 @pytest.mark.parametrize("name", ["default", "smollm2"])
 def test_the_small_studies_have_a_plan_too(name):
-    """Tiny and packaged models, the torch engine, embedded data."""
+    """Tiny and packaged models, the torch sampler, embedded data."""
     study = load_study([ROOT / f"config/{name}.yaml"])
     (text,) = reports(study, "l40s-48gb", 1, 20, None)
     assert "vLLM's cache holds" not in text
 
 
 def test_every_machine_is_whole():
-    for kind in yaml.safe_load(MACHINES.read_text()):
-        assert machine_of(kind).source
+    for kind in yaml.safe_load(GPU_KINDS.read_text()):
+        assert gpu_kind_of(kind).source
     with pytest.raises(ConfigError, match="h100-80gb"):
-        machine_of("h1000")
+        gpu_kind_of("h1000")
 
 
 def test_an_unknown_architecture_is_refused():

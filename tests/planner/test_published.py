@@ -8,12 +8,12 @@ import pytest
 from asymgrpo.planner.memory import MicroBatch, activations
 from asymgrpo.planner.plan import RESPONSE_SHARE
 from asymgrpo.planner.shapes import SHAPES, Shape
-from asymgrpo.planner.time import RATES, Lengths, machine_of, step_seconds, training_flops_per_token
+from asymgrpo.planner.time import RATES, Lengths, gpu_kind_of, step_seconds, training_flops_per_token
 from asymgrpo.study.config import Train
 
 DOCUMENT = Path(__file__).parents[2] / "docs/planner.md"
 GIB = 2**30
-H100 = machine_of("h100-80gb")
+H100 = gpu_kind_of("h100-80gb")
 TRAIN = Train.model_construct(
     dtype="bfloat16", gradient_checkpointing=True, logits_chunk=1024, temperature=1.0, zero_stage=2, offload=False
 )
@@ -96,8 +96,8 @@ class Published:
             "displacement_every": NOWHERE,
             "checkpoint_every": NOWHERE,
         }
-        machine, train = machine_of(self.kind), TRAIN.model_copy(update=changes)
-        found = step_seconds(self.shape, train, self.gpus, machine, Lengths(120, mean), CACHE)
+        gpu_kind, train = gpu_kind_of(self.kind), TRAIN.model_copy(update=changes)
+        found = step_seconds(self.shape, train, self.gpus, gpu_kind, Lengths(120, mean), CACHE)
         return float(getattr(found, self.phase))
 
 

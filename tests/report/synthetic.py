@@ -19,6 +19,8 @@ from asymgrpo.training.metrics import DESCRIPTIONS, SCHEMA
 from asymgrpo.training.stopwatch import PHASES
 from evals.claims.decided import SCHEMA as CLAIMS_SCHEMA
 from evals.claims.measures import MEASURES
+from evals.estimates.cells import count_cells
+from evals.estimates.selection import Chosen, select
 from evals.figures import training_curves
 from evals.tables.score import SeedVarianceRule, score
 from evals.tables.table1 import table_1
@@ -136,6 +138,12 @@ def _graded(rng: np.random.Generator, results: Path, run: dict[str, str]) -> pa.
     return pa.Table.from_pylist(rows)
 
 
+def counted(graded: pa.Table, rows: list[dict]) -> tuple[dict, dict]:
+    """Rule -> counts, and rule -> diverged runs, of samples at these selected checkpoints."""
+    samples = select(graded, [Chosen(**row, diverged_at=None) for row in rows])
+    return {rule: count_cells(found, votes=False) for rule, found in samples.items()}, {rule: {} for rule in samples}
+
+
 def _write_derived(results: Path, graded: pa.Table) -> None:
     runs = [(arm, seed) for arm in ARMS for seed in SEEDS]
     chosen = [
@@ -144,11 +152,11 @@ def _write_derived(results: Path, graded: pa.Table) -> None:
         for rule in ("best_on:chain4", "validation")
     ]
     main = graded.filter(np.isin(graded["arm"].to_pylist(), ["base", *ARMS]))
-    scores = score(main, pd.DataFrame(chosen), [1, 2], [], SeedVarianceRule.own, seed=1, draws=200)
+    scores = score(*counted(main, chosen), [1, 2], [], SeedVarianceRule.own, seed=1, draws=200)
     write_table(table_1(scores, {}), results / "table1.parquet", {})
     trained = [*runs, *((arm, 0) for arm in ANALYSES)]
     every = [{"model": "tiny", "arm": a, "train_seed": s, "selection": "validation", "step": 60} for a, s in trained]
-    scores = score(graded, pd.DataFrame(every), [1, 2], [], SeedVarianceRule.own, seed=1, draws=200)
+    scores = score(*counted(graded, every), [1, 2], [], SeedVarianceRule.own, seed=1, draws=200)
     write_table(scores, results / "analyses.parquet", {})
     write_table(_claims(), results / "claims.parquet", {})
     metrics = sorted((results / "runs").glob("*/*/*/metrics.parquet"))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from runs import digests, finish, out_of, prepare, start, workspace_of
 
 from asymgrpo.training.live import FOLDER, VARIABLE, Live, LiveView, open_live
-from asymgrpo.training.run import History
+from asymgrpo.training.results import History
+from tests.helpers.runs import digests, finish, out_of, prepare, start, workspace_of
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -58,7 +58,7 @@ def test_a_full_disk_ends_the_view_and_not_the_training(tmp_path, monkeypatch):
     view(history(3))
     assert len(said) == 1
     assert "no space left" in said[0]
-    assert "training goes on" in said[0]
+    assert "training continues" in said[0]
 
 
 def test_without_tensorboard_the_run_goes_on_and_says_so(tmp_path, monkeypatch):
@@ -72,9 +72,8 @@ def test_without_tensorboard_the_run_goes_on_and_says_so(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def model_directory(tmp_path_factory) -> Path:
     """A random tiny model with the tokenizer of the embedded task."""
-    from tiny_trainer import tiny_model
-
     from asymgrpo.tasks.tokenizer import build_tokenizer
+    from tests.helpers.tiny_trainer import tiny_model
 
     directory, tokenizer = tmp_path_factory.mktemp("model") / "base", build_tokenizer()
     tiny_model(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id).save_pretrained(directory)

@@ -21,11 +21,11 @@ from asymgrpo.files import write_table
 from evals.artifacts.bundle import make
 from evals.artifacts.bundle_files import open_bundle
 from evals.io import read_table
+from evals.names import percent, title
 from evals.report.curves import rounded, thinned
 from evals.report.page import render
 from evals.report.results import read_results
 from evals.report.texts import within
-from evals.tables.table1 import TITLES, percent
 
 ROOT = Path(__file__).parents[2]
 FETCHING = ("src", "href", "action", "data", "poster", "srcset")
@@ -87,7 +87,7 @@ def test_it_refers_to_nothing_outside_of_itself(study, page):
 def test_table_1_is_table_1(study, page):
     for row in read_table(study / "table1.parquet").to_pylist():
         assert percent(row["estimate"], row["ci_low"], row["ci_high"]) in page.text
-        assert TITLES.get(row["arm"], row["arm"]) in page.text
+        assert title(row["arm"]) in page.text
 
 
 def test_arms_of_the_analyses_have_their_scores_too(study, page):

@@ -6,10 +6,8 @@ import subprocess
 import sys
 
 import pytest
-import runs
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_trainer import tiny_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from asymgrpo.errors import DataError, InputError, ModelError
@@ -18,6 +16,8 @@ from asymgrpo.models.load import load_model, make_hub, read_weights
 from asymgrpo.tasks.prompts import PromptError
 from asymgrpo.tasks.table import write_problems
 from asymgrpo.tasks.tokenizer import VOCABULARY, build_tokenizer
+from tests.helpers import runs
+from tests.helpers.tiny_trainer import tiny_model
 
 SIZES = {
     "vocab_size": 24,

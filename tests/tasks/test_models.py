@@ -9,7 +9,7 @@ from asymgrpo.models import load as models
 from asymgrpo.models import tiny as base_model
 from asymgrpo.models.directory import load_tokenizer
 from asymgrpo.tasks.chain_sum import STYLES
-from tests.started import started
+from tests.helpers.started import started
 
 SPEC = {
     "seed": 1,

@@ -28,6 +28,9 @@ ROWS = {
     "minerva": 272,
     "gsm8k": 1319,
     "hmmt_feb25": 30,
+    "aime26": 30,
+    "brumo25": 30,
+    "cmimc25": 40,
 }
 
 
@@ -52,13 +55,13 @@ def raw_rows(data_dir: Path, name: str) -> list[dict]:
 @pytest.mark.parametrize(
     ("name", "field"), [("aime24", "answer"), ("aime25", "answer"), ("gsm8k", "answer"), ("minerva", "answer_norm")]
 )
-def test_rules_alone_reproduce_the_normalised_golds(name, field, data_dir, lock):
-    """The files carry golds cleaned by hand; our rules start from the raw ones and must arrive at the same."""
+def test_rules_alone_reproduce_the_normalised_reference_answers(name, field, data_dir, lock):
+    """The files carry reference answers cleaned by hand; our rules start from the raw ones and must arrive at the same."""
     ours = [row["answer"] for row in sources.load_dataset_rows(name, "directory", data_dir, lock).rows]
     assert ours == [str(row[field]) for row in raw_rows(data_dir, name)]
 
 
-def test_math_golds_are_last_boxes_but_for_the_listed_patches(data_dir, lock):
+def test_math_reference_answers_are_last_boxes_but_for_the_listed_patches(data_dir, lock):
     loaded = sources.load_dataset_rows("math_train", "directory", data_dir, lock)
     raw = raw_rows(data_dir, "math_train")
     changed = {
@@ -68,8 +71,8 @@ def test_math_golds_are_last_boxes_but_for_the_listed_patches(data_dir, lock):
     }
     listed = {patch["id"] for patch in yaml.safe_load(cleaning.PATCHES.read_text())["math_train"]}
     assert changed == listed == {patch["problem_id"] for patch in loaded.patched}
-    golds = {row["problem_id"]: row["answer"] for row in loaded.rows}
-    assert golds["math/train/05341"] == golds["math/train/05343"] == "0"
+    reference_answers = {row["problem_id"]: row["answer"] for row in loaded.rows}
+    assert reference_answers["math/train/05341"] == reference_answers["math/train/05343"] == "0"
 
 
 def test_relay_problems_are_flagged(data_dir, lock):
@@ -81,7 +84,7 @@ def test_relay_problems_are_flagged(data_dir, lock):
     assert len(flagged) == 15
 
 
-def test_a_patch_leaves_a_mended_gold_alone():
+def test_a_patch_leaves_a_corrected_reference_answer_alone():
     problem, patch = "a problem", {"was": "", "answer": "0", "why": "empty"}
     key = cleaning.text_key(problem)
     cleaning.patches.cache_clear()
@@ -147,6 +150,32 @@ def test_first_revision_is_written_and_never_replaced(tmp_path, lock):
     }
 
 
+def test_the_first_fetch_of_a_set_of_the_hub_locks_its_content(tmp_path, lock, monkeypatch):
+    """Its rows are counted before that; afterwards other texts at whatever revision are refused."""
+    copy, fetched = tmp_path / "lock.yaml", [sources.Record(f"row {i}", _problem(i)) for i in range(100)]
+    shutil.copy(lock, copy)
+    monkeypatch.setattr(sources, "read_hub", lambda spec, revision: (fetched[:99], "a" * 40))
+    with pytest.raises(DataError, match=r"has 99 rows, the lock 100"):
+        sources.load_dataset_rows("beyondaime", "hub", None, copy)
+    assert copy.read_text() == lock.read_text()
+    monkeypatch.setattr(sources, "read_hub", lambda spec, revision: (fetched, revision or "a" * 40))
+    rows = sources.load_dataset_rows("beyondaime", "hub", None, copy).rows
+    entry = locks.read_lock(copy).datasets["beyondaime"]
+    assert entry == locks.LockEntry(rows=100, content_sha256=table.content_sha256(rows), revision="a" * 40)
+    fetched[0] = sources.Record("row 0", _problem(100))
+    with pytest.raises(DataError, match="are not those of the lock"):
+        sources.load_dataset_rows("beyondaime", "hub", None, copy)
+
+
+def _problem(i: int) -> dict[str, object]:
+    return {"problem": f"What is {i} + 1?", "answer": i + 1}
+
+
+def test_a_set_of_the_hub_is_not_read_from_a_folder(data_dir, lock):
+    with pytest.raises(DataError, match="hmmt_nov25: this data set is read from the hub only"):
+        sources.load_dataset_rows("hmmt_nov25", "directory", data_dir, lock)
+
+
 def run_prepare(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "asymgrpo.tasks.prepare", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
@@ -203,5 +232,5 @@ def test_benchmarks_load_with_the_papers_sample_counts():
     loaded = {name: asymgrpo.tasks.benchmarks.load(name) for name in asymgrpo.tasks.benchmarks.BENCHMARKS}
     paper = {name: b.paper_samples for name, b in loaded.items() if b.paper_samples}
     assert paper == {"math500": 5, "olympiadbench": 5, "aime24": 10, "aime25": 10, "amc23": 10}
-    with pytest.raises(DataError, match="unknown benchmark 'aime26'"):
-        asymgrpo.tasks.benchmarks.load("aime26")
+    with pytest.raises(DataError, match="unknown benchmark 'aime99'"):
+        asymgrpo.tasks.benchmarks.load("aime99")

@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-import tiny_trainer
 from trajectory import COLUMNS, RELATIVE, STEPS, SYSTEMATIC, faults, read, residuals, trajectory
 
 from asymgrpo.method.arms import ARMS
+from tests.helpers import tiny_trainer
 
 pytestmark = pytest.mark.slow
 RECORDED = read()

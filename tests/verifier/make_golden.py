@@ -1,4 +1,6 @@
-r"""Writes golden.jsonl: pairs of gold and boxed answer with labels chosen by hand.
+r"""Writes golden.jsonl: pairs of reference answer and boxed answer with labels chosen by hand.
+
+The reference answer is in the field gold, as in the published verifier_cases.jsonl.
 
 A label is what a mathematics teacher would say of the answer, not what any program says: units, math
 delimiters and spacing are free, the value is not; a list of solutions has no order, a point has one; a
@@ -6,7 +8,7 @@ decimal equals a fraction only if it is exact. `known_wrong` names the reason wh
 
     python tests/verifier/make_golden.py
 
-Each line of the tables reads: gold, right answers, wrong answers.
+Each line of the tables reads: reference answer, right answers, wrong answers.
 """
 
 import json
@@ -611,19 +613,19 @@ SECTIONS = {
 
 
 def pairs() -> list[dict[str, object]]:
-    """One record a pair: section, gold, answer, label and, where we are known to be wrong, why."""
+    """One record a pair: section, reference answer, answer, label and, where we are known to be wrong, why."""
     records: list[dict[str, object]] = []
     for section, rows in SECTIONS.items():
-        for gold, right, wrong in rows:
+        for reference, right, wrong in rows:
             for label, answers in ((True, right), (False, wrong)):
                 for answer in answers:
                     record: dict[str, object] = {
                         "section": section,
-                        "gold": gold,
+                        "gold": reference,
                         "answer": answer,
                         "label": label,
                     }
-                    if reason := KNOWN_WRONG.get((gold, answer)):
+                    if reason := KNOWN_WRONG.get((reference, answer)):
                         record["known_wrong"] = reason
                     records.append(record)
     return records

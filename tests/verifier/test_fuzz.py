@@ -10,7 +10,7 @@ from asymgrpo.verifier import Verdict, Verifier
 
 INPUTS = 10_000
 CPU_SECONDS = 0.25
-GOLDS = ["5", r"\frac{1}{2}", "x^2", "(1, 2)", "1, 2", "[0, 1)", r"\sqrt{2}"]
+REFERENCE_ANSWERS = ["5", r"\frac{1}{2}", "x^2", "(1, 2)", "1, 2", "[0, 1)", r"\sqrt{2}"]
 
 TOKENS = re.findall(
     r"\S+",
@@ -46,7 +46,7 @@ def expression(rng: random.Random, depth: int) -> str:
 @pytest.mark.slow
 def test_random_latex():
     rng = random.Random(20260406)
-    pairs = [(f"\\boxed{{{random_latex(rng)}}}", rng.choice(GOLDS)) for _ in range(INPUTS)]
+    pairs = [(f"\\boxed{{{random_latex(rng)}}}", rng.choice(REFERENCE_ANSWERS)) for _ in range(INPUTS)]
     with Verifier(2, cpu_seconds=CPU_SECONDS) as verifier:
         start = time.perf_counter()
         verdicts = verifier.verify_many(pairs)

@@ -19,10 +19,10 @@ OTHER_RULES = {
     "vc0057": "the answer stands in prose, without a box",
     "vc0133": "asks for two decimal places",
     "vc0166": "the last box is not the answer",
-    "vc0176": "two boxes side by side in the gold mean a list",
+    "vc0176": "two boxes side by side in the reference answer mean a list",
     "vc0207": "boxes on two lines, with words between them",
-    "vc0209": "two boxes with words between them in the gold mean a list",
-    "vc0239": "two boxes with symbols between them in the gold mean a list",
+    "vc0209": "two boxes with words between them in the reference answer mean a list",
+    "vc0239": "two boxes with symbols between them in the reference answer mean a list",
 }
 
 

@@ -58,6 +58,38 @@ def test_a_part_is_not_the_answer(verifier, reference, part):
     assert (whole, piece == Verdict.correct) == (Verdict.correct, False)
 
 
+# Reference answers of 2025: powers too large to write out, complex values, a decimal.
+FOUR = r"2,3,\frac{3+i\sqrt{3}}{2},\frac{3-i\sqrt{3}}{2}"
+SAME = [
+    ("2024^{4046}", r"(2024^{2})^{2023}"),
+    (r"\frac{1507^{2}}{360^{2}}", r"\left(\frac{1507}{360}\right)^{2}"),
+    (r"\frac{1507^{2}}{360^{2}}", r"\frac{2271049}{129600}"),
+    (FOUR, r"\frac{3-i\sqrt{3}}{2}, 3, 2, \frac{3+i\sqrt{3}}{2}"),
+    ("9.94", r"\frac{497}{50}"),
+]
+OTHER = [
+    ("2024^{4046}", "2024^{4047}"),
+    ("2024^{4046}", "4046^{2024}"),
+    (r"\frac{1507^{2}}{360^{2}}", r"\frac{1507^{2}}{360}"),
+    (FOUR, r"2,3,\frac{3+i\sqrt{3}}{2}"),
+    (FOUR, r"2,3,\frac{3+\sqrt{3}}{2},\frac{3-\sqrt{3}}{2}"),
+    ("9.94", "9.93"),
+]
+
+
+def test_powers_complex_values_and_decimals_of_2025(verifier):
+    pairs = [(f"\\boxed{{{answer}}}", reference) for reference, answer in [*SAME, *OTHER]]
+    verdicts = verifier.verify_many(pairs)
+    assert [verdict == Verdict.correct for verdict in verdicts] == [True] * len(SAME) + [False] * len(OTHER)
+
+
+def test_the_references_of_late_2025_and_2026_accept_themselves_and_nothing_unexplained():
+    findings = audit([one for one in references(DATA) if one.dataset in ("aime26", "brumo25", "cmimc25")], workers=2)
+    assert {"2024^{4046}", FOUR, "9.94"} <= {finding.reference.text for finding in findings}
+    assert [finding.reference for finding in findings if not finding.accepts_itself] == []
+    assert unexplained(findings) == []
+
+
 def test_variants_change_digits_letters_and_surroundings():
     assert {(variant.kind, variant.answer) for variant in variants("3x-1")} == {
         *(("digit", text) for text in ("4x-1", "2x-1", "3x-2", "3x-0")),

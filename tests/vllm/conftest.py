@@ -1,4 +1,4 @@
-"""vLLM engines on tiny random models, one of each kind for all tests of this folder: starting one takes tens of seconds.
+"""vLLM samplers on tiny random models, one of each kind for all tests of this folder: starting one takes tens of seconds.
 
 A GPU has room for one of them in a process (vLLM's sleep serves one). There, run the kinds apart:
 `pytest tests/vllm -k untied`, then `pytest tests/vllm -k "not untied"`.
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_trainer import EOS, join
 from vllm_models import KINDS, model_of
+
+from tests.helpers.tiny_trainer import EOS, join
 
 
 @pytest.fixture(scope="session")
@@ -28,26 +29,26 @@ def directories(tmp_path_factory) -> dict[str, Path]:
     return {kind: folder / kind for kind in KINDS}
 
 
-class Engines(dict):
-    """Kind -> engine, started when it is first asked for."""
+class Samplers(dict):
+    """Kind -> sampler, started when it is first asked for."""
 
     def __init__(self, directories: dict[str, Path]):
         self.directories = directories
 
     def __missing__(self, kind: str):
         from asymgrpo.rollout import Limits
-        from asymgrpo.rollout.vllm_engine import VllmEngine
+        from asymgrpo.rollout.vllm_sampler import VllmSampler
 
         join()
         limits = Limits(max_model_len=128, memory_fraction=0.3, verify_weights_every=1, sleeps=True)
-        self[kind] = VllmEngine(self.directories[kind], model_of(kind).named_parameters(), EOS, "float32", limits)
+        self[kind] = VllmSampler(self.directories[kind], model_of(kind).named_parameters(), EOS, "float32", limits)
         return self[kind]
 
 
 @pytest.fixture(scope="session")
-def engines(vllm_installed, directories) -> Engines:
-    """Tests leave the weights as they like: `engine` below begins with those of `model_of(kind)`."""
-    return Engines(directories)
+def samplers(vllm_installed, directories) -> Samplers:
+    """Tests leave the weights as they like: `sampler` below begins with those of `model_of(kind)`."""
+    return Samplers(directories)
 
 
 @pytest.fixture(params=KINDS)
@@ -61,8 +62,8 @@ def model(kind) -> torch.nn.Module:
 
 
 @pytest.fixture
-def engine(engines, kind, model):
-    found = engines[kind]
+def sampler(samplers, kind, model):
+    found = samplers[kind]
     found.verify_every = 1
     found.update_weights(model.named_parameters())
     return found

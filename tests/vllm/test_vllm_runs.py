@@ -8,10 +8,10 @@ import time
 
 import pyarrow.parquet as pq
 import pytest
-import runs
 from vllm_models import model_of
 
 from asymgrpo import surroundings
+from tests.helpers import runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vllm_installed")]
 CHANGES = {"rollout_engine": "vllm", "steps": 4, "mismatch_gate": 1.001, "importance_cap": 2.0, "evaluate_every": 2}
@@ -19,7 +19,7 @@ CHANGES = {"rollout_engine": "vllm", "steps": 4, "mismatch_gate": 1.001, "import
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A model directory as `asymgrpo.training.train` wants it."""
+    """A model directory as `asymgrpo.training.build` wants it."""
     from asymgrpo.tasks.tokenizer import build_tokenizer
 
     directory, tokenizer = tmp_path_factory.mktemp("model") / "base", build_tokenizer()
@@ -31,7 +31,7 @@ def base(tmp_path_factory):
 
 def test_killed_and_resumed(tmp_path, base):
     """SIGKILL after the second checkpoint; the resumed run ends with the bytes of one that was left alone: batches are the
-    same, and `generate` does not depend on what an engine did before."""
+    same, and `generate` does not depend on what a sampler did before."""
     whole = runs.prepare(tmp_path / "whole", base, **CHANGES)
     runs.finish(whole)
     killed = runs.prepare(tmp_path / "killed", base, **CHANGES)
@@ -50,12 +50,12 @@ def test_killed_and_resumed(tmp_path, base):
     assert 0 < max(row["gap_max"] for row in metrics) < 1e-4
 
 
-def test_two_ranks_have_an_engine_each(tmp_path, directories):
-    """One rank generates while the other does not; the training's process group survives both engines; ZeRO-3 weights arrive
+def test_two_ranks_have_a_sampler_each(tmp_path, directories):
+    """One rank generates while the other does not; the training's process group survives both samplers; ZeRO-3 weights arrive
     whole; no seed is used twice."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = runs.ROOT / "tests/vllm/two_ranks.py"
-    path = os.pathsep.join(str(runs.ROOT / part) for part in ("", "tests/trainer", "tests/vllm"))
+    path = os.pathsep.join(str(runs.ROOT / part) for part in ("", "tests/vllm"))
     process = subprocess.Popen(
         [*command, script, directories["untied"], tmp_path / "reports.json"],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},

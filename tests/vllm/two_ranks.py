@@ -1,4 +1,4 @@
-"""Two ranks, a vLLM engine in each: torchrun --nproc-per-node 2 tests/vllm/two_ranks.py MODEL_DIRECTORY RESULTS.json"""
+"""Two ranks, a vLLM sampler in each: torchrun --nproc-per-node 2 tests/vllm/two_ranks.py MODEL_DIRECTORY RESULTS.json"""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import torch
-from tiny_trainer import EOS, make_trainer, settings, steps
 from vllm_models import model_of
 
 from asymgrpo.method.arms import ARMS
 from asymgrpo.rollout import Limits, Request
-from asymgrpo.rollout.vllm_engine import VllmEngine
+from asymgrpo.rollout.vllm_sampler import VllmSampler
 from asymgrpo.training.engine import start_process_group
+from tests.helpers.tiny_trainer import EOS, make_trainer, settings, steps
 
 
 def sum_over_ranks() -> int:
@@ -26,9 +26,9 @@ def sum_over_ranks() -> int:
 def main(directory: Path, results: Path) -> None:
     rank, world_size = start_process_group()
     limits = Limits(max_model_len=64, memory_fraction=0.3, verify_weights_every=1, sleeps=True)
-    sampler = VllmEngine(directory, model_of("untied").named_parameters(), EOS, "float32", limits)
+    sampler = VllmSampler(directory, model_of("untied").named_parameters(), EOS, "float32", limits)
     sums = [sum_over_ranks()]
-    calls = 3 if rank == 0 else 0  # an engine that waited for the other rank's would wait for ever
+    calls = 3 if rank == 0 else 0  # a sampler that waited for the other rank's would wait for ever
     alone = [sampler.generate([Request((3, 4, 5), (i, i + 1))], 1.0, 1.0, 8) for i in range(calls)]
     sums.append(sum_over_ranks())
     train = settings(ranks_per_node=2, zero_stage=3, learning_rate=1e-2, prompts_per_step=4)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from tiny_trainer import tiny_model
+
+from tests.helpers.tiny_trainer import tiny_model
 
 KINDS = ("untied", "tied")
 """With a tied output head vLLM multiplies by a copy of the embedding: another path for new weights."""

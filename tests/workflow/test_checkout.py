@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.project_files import _listed, _walked, project_files
+from tests.helpers.project_files import _listed, _walked, project_files
 from tests.workflow.changes import ROOT
 
 MINI = "tests/workflow/mini.yaml"

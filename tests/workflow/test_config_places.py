@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from asymgrpo.study.config import ConfigError
-from tests.project_files import project_files
+from tests.helpers.project_files import project_files
 from tests.workflow.changes import ROOT, by_command
 from workflow.checks import load
 from workflow.checks_places import SOURCES

@@ -156,3 +156,19 @@ def test_a_key_that_is_there_twice_in_a_file_is_refused(tmp_path):
     assert ["'steps' is there twice (lines 2 and 3)" in sentence for sentence in repeated_keys(path)] == [True]
     path.write_text(json.dumps({"train": {"steps": 3}, "study": {"seeds": [1]}}), encoding="utf-8")
     assert not list(repeated_keys(path))
+
+
+@pytest.mark.parametrize(
+    ("source", "benchmarks", "lacking", "other"),
+    [
+        ("directory", "[math500, hmmt_nov25, beyondaime]", "hmmt_nov25, beyondaime", "hub"),
+        ("hub", "[math500, aime26, brumo25]", "aime26, brumo25", "directory"),
+    ],
+)
+def test_sets_that_a_source_lacks_are_named_before_anything_runs(source, benchmarks, lacking, other, tmp_path):
+    for name in ("math_train.parquet", "math500.jsonl"):
+        (tmp_path / name).touch()
+    data = f'data={{"source": {source}, "dir": {tmp_path}, "train": math_train, "validation_size": 8}}'
+    (sentence,) = refused(data, f'evaluation={{"benchmarks": {benchmarks}, "selection": [last]}}')
+    assert f"data.source {source!r} does not have {lacking}; " in sentence
+    assert sentence.endswith(f"data.source {other!r}.")

@@ -14,7 +14,7 @@ from asymgrpo.study.reference import files
 from asymgrpo.study.schema import schema
 from asymgrpo.study.stored import merged
 from asymgrpo.study.uses import read_at
-from tests.started import started
+from tests.helpers.started import started
 
 ROOT = Path(__file__).parents[2]
 PRESETS = [path for path in sorted((ROOT / "config").glob("*.yaml")) if path.name != "data.lock.yaml"]

@@ -22,18 +22,24 @@ pytestmark = pytest.mark.slow
 NOTHING: dict[str, int] = {}
 ESTIMATES = {"score": 1, "table1": 1, "differences": 1}
 TABLES = {**ESTIMATES, "run_scores": 1, "claims": 1, "figure": 3}  # the curves of training stay
-TRAINED = {"train": 2, "select": 2, "sample": 4, "grade": 2, **TABLES, "figure": 4}
-ONE_MORE = {**TRAINED, "train": 1, "select": 1, "sample": 2, "grade": 1}
-ALL_TRAINED = {**TRAINED, "sample": 6, "grade": 3}  # the base model is sampled again, too
-SAMPLED = {"sample": 6, "grade": 3, **TABLES}
+TRAINED = {"train": 2, "select": 2, "sample": 2, "grade": 2, "counts": 1, **TABLES, "figure": 4}
+ONE_MORE = {**TRAINED, "train": 1, "select": 1, "sample": 1, "grade": 1}
+ALL_TRAINED = {**TRAINED, "sample": 3, "grade": 3}  # the base model is sampled again, too
+SAMPLED = {
+    "sample": 3,
+    "grade": 3,
+    "counts": 1,
+    **TABLES,
+}  # one job of each run, also when it samples one benchmark only
 OVERLAP = {"contamination": 1}
+THEORY = {"theory": 1, "figure": 3}
 SECOND = {"second": {"kind": "gguf", "template": "chat_boxed"}}
 
 # key -> (changes that give it another value, jobs that they plan)
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "name": ({"name": "other"}, NOTHING),
     "checkpoints": ({"checkpoints": "elsewhere-checkpoints"}, NOTHING),
-    "arms": ({"arms": {"asymgrpo_clip_higher": {"clip_high": 0.3}}}, ONE_MORE),
+    "arms": ({"arms": {"asymgrpo_clip_higher": {"clip_high": 0.3}}}, {**ONE_MORE, "theory": 1, "figure": 7}),
     "study.models": (
         {"study": {"models": ["tiny", "second"]}, "models": SECOND},
         {"base_model": 1, **ALL_TRAINED},
@@ -43,8 +49,8 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "study.analyses": (
         {"study": {"analyses": ["positive_only"], "analysis_seeds": [0]}},
         {
-            **{"train": 1, "select": 1, "sample": 2, "grade": 1, "figure": 1},
-            **{"run_scores": 1, "claims": 1, "analyses": 1, "analysis_differences": 1},
+            **{"train": 1, "select": 1, "sample": 1, "grade": 1, "counts": 1, "figure": 1},
+            **{"run_scores": 1, "claims": 1, "score": 1, "differences": 1},  # of every arm, not those of Table 1
         },
     ),
     "study.analysis_seeds": ({"study": {"analysis_seeds": [7]}}, NOTHING),
@@ -62,15 +68,16 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "models.template": ({"models": {"tiny": {"template": "plain_boxed"}}}, ALL_TRAINED),
     "models.hub_id": ({"models": {"tiny": {"hub_id": "x/y"}}}, NOTHING),  # this model does not come from there
     "models.spec": ({"models": {"tiny": {"spec": {"seed": 1}}}}, {"base_model": 1, **ALL_TRAINED}),
+    "models.knowledge_cutoff": ({"models": {"tiny": {"knowledge_cutoff": "2025-05"}}}, {"table1": 1}),
     "models.paper": ({"models": {"tiny": {"paper": "Qwen3-4B"}}}, {"table1": 1}),
     "models.train": ({"models": {"tiny": {"train": {"steps": 3}}}}, TRAINED),
     "models.evaluation": ({"models": {"tiny": {"evaluation": {"temperature": 0.5}}}}, SAMPLED),
     "evaluation.benchmarks": (
         {"evaluation": {"benchmarks": ["chain2", "chain4", "chain3"]}},
-        {"problems": 1, **OVERLAP, **SAMPLED, "sample": 3},
+        {"problems": 1, **OVERLAP, **SAMPLED},
     ),
     "evaluation.limit": ({"evaluation": {"limit": 4}}, {"problems": 2, **OVERLAP, **ALL_TRAINED}),
-    "evaluation.samples": ({"evaluation": {"samples": {"chain2": 8}}}, {**SAMPLED, "sample": 3}),
+    "evaluation.samples": ({"evaluation": {"samples": {"chain2": 8}}}, SAMPLED),
     "evaluation.k": ({"evaluation": {"k": [1]}}, TABLES),
     "evaluation.temperature": ({"evaluation": {"temperature": 0.9}}, SAMPLED),
     "evaluation.top_p": ({"evaluation": {"top_p": 0.9}}, SAMPLED),
@@ -79,7 +86,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "evaluation.selection": ({"evaluation": {"selection": ["validation"]}}, {**TRAINED, "figure": 3}),
     "evaluation.control_templates": (
         {"evaluation": {"control_templates": ["plain_boxed"]}},
-        {"sample": 2, "grade": 1, "control": 1},
+        {"sample": 1, "grade": 1, "control": 1},
     ),
     "evaluation.engine": ({"evaluation": {"engine": "vllm"}}, SAMPLED),
     "evaluation.batch": ({"evaluation": {"batch": 39}}, SAMPLED),
@@ -90,6 +97,13 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "machine.cpus_per_rank": ({"machine": {"cpus_per_rank": 2}}, NOTHING),
     "machine.memory_gb": ({"machine": {"memory_gb": 9}}, NOTHING),
     "machine.hours": ({"machine": {"hours": 5}}, NOTHING),
+}
+CHANGES |= {
+    f"theory.{key}": ({"theory": {key: value}}, THEORY)
+    for key, value in {
+        **{"prompts": 4, "answers": 5, "most_correct": 1, "spread": 1.0, "seeds": 3, "seed": 1, "learning_rate": 0.9},
+        **{"natural_learning_rate": 0.2, "success": [0.5], "k": [1], "max_steps": 31, "cases": 3},
+    }.items()
 }
 WITHOUT_EFFECT = {
     **{"checkpoint_every": 5, "keep_checkpoints": 3, "candidates": "selectable", "verify_weights_every": 1},
@@ -106,6 +120,7 @@ TRAINING = {
 }
 CHANGES |= {f"train.{key}": ({"train": {key: value}}, NOTHING) for key, value in WITHOUT_EFFECT.items()}
 CHANGES |= {f"train.{key}": ({"train": {key: value}}, TRAINED) for key, value in TRAINING.items()}
+CHANGES["train.group_size"] = ({"train": {"group_size": 8}}, {**TRAINED, "theory": 1, "figure": 7})
 CHANGES["train.dtype"] = (
     {"train": {"dtype": "bfloat16", "zero_stage": 1}},
     ALL_TRAINED,

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from asymgrpo.errors import DataError
-from asymgrpo.study.settings import selection_differences
+from asymgrpo.study.agreement import selection_differences
 from evals import asked
 from evals.artifacts.agreement import refuse_other_settings
-from evals.estimates.cells import read_selection
+from evals.estimates.selection import read_selection
 from evals.sample import steps_to_sample
 from workflow.stale import Stale
 

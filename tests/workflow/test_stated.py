@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from asymgrpo.errors import DataError
 from asymgrpo.files import write_table
-from asymgrpo.study import layout, settings
+from asymgrpo.study import agreement, layout, settings
 from asymgrpo.study.config import NO_EFFECT_ON_RESULTS, parse
 from asymgrpo.study.stored import study_of_results, updated
 from evals.artifacts.agreement import refuse_other_settings
@@ -67,8 +67,8 @@ def changed(value, path):
 @pytest.mark.parametrize("name", RESULTS)
 def test_a_result_of_the_plan_is_accepted(name):
     asked = settings.table(PLAN, k=[1, 2], draws=10)
-    settings.require_for_table(RESULTS[name], asked, name)
-    assert settings.differences(RESULTS[name], json.loads(settings.dumps(RESULTS[name]))) == []
+    agreement.require_for_table(RESULTS[name], asked, name)
+    assert agreement.differences(RESULTS[name], json.loads(settings.dumps(RESULTS[name]))) == []
 
 
 @given(data=st.data())
@@ -78,7 +78,7 @@ def test_every_setting_of_every_result_counts(data):
     path = data.draw(st.sampled_from(list(leaves(RESULTS[name]))))
     stated = changed(RESULTS[name], path)
     with pytest.raises(settings.SettingsError) as refused:
-        settings.require(stated, RESULTS[name], "results/some.parquet")
+        agreement.require(stated, RESULTS[name], "results/some.parquet")
     assert ".".join(path) in str(refused.value)
     assert "results/some.parquet" in str(refused.value)
 
@@ -96,9 +96,9 @@ def test_a_part_of_a_plan_asks_for_its_own_results_only():
     part = settings.table(settings.part(PLAN, ["tiny"], ["base", "grpo"], ["chain2"]))
     assert set(part["plan"]["arms"]) == {"grpo"}
     assert set(part["plan"]["n_samples"]) == {"chain2"}
-    settings.require_for_table(RESULTS["table"], part, "a table with more in it")
+    agreement.require_for_table(RESULTS["table"], part, "a table with more in it")
     with pytest.raises(settings.SettingsError, match="asymgrpo"):
-        settings.require_for_table(settings.run(PLAN, "tiny", "asymgrpo", 0), part, "metrics.parquet")
+        agreement.require_for_table(settings.run(PLAN, "tiny", "asymgrpo", 0), part, "metrics.parquet")
 
 
 def test_seeds_are_part_of_what_a_table_is_of():
@@ -112,17 +112,17 @@ def test_seeds_are_part_of_what_a_table_is_of():
         (RESULTS["graded"], one, "grpo seed 1"),
     ]:
         with pytest.raises(settings.SettingsError, match=words):
-            settings.require_for_table(stated, asked, "x.parquet")
-    settings.require_for_table(settings.run(PLAN, "tiny", "positive_only", 0), both, "an analysis of its own seed")
+            agreement.require_for_table(stated, asked, "x.parquet")
+    agreement.require_for_table(settings.run(PLAN, "tiny", "positive_only", 0), both, "an analysis of its own seed")
     assert settings.of_problems(PLAN) == settings.of_problems(fewer)
 
 
 def test_a_key_that_a_later_version_adds_does_not_refuse_what_was_made_before():
     before, now = copy.deepcopy(RESULTS["run"]), RESULTS["run"]
     del before["arm"]["kl_coef"], before["train"]["logits_chunk"]
-    assert settings.differences(before, now) == []
+    assert agreement.differences(before, now) == []
     del before["base"]["spec"]["layers"]
-    assert settings.differences(before, now) == ["base.spec.layers is null, not 2"], "a specification has no such keys"
+    assert agreement.differences(before, now) == ["base.spec.layers is null, not 2"], "a specification has no such keys"
 
 
 def test_files_of_settings_hold_what_their_names_say(tmp_path):
@@ -331,9 +331,9 @@ def test_a_file_in_the_place_of_another_is_refused(results, tmp_path):
 
 @pytest.mark.parametrize("stated", ["text", ["of"], {}, {"of": 1}], ids=str)
 def test_settings_that_are_none_are_refused_in_a_sentence(stated):
-    for compare in (settings.require_for_table, settings.require_within):
+    for compare in (agreement.require_for_table, agreement.require_within):
         with pytest.raises(settings.SettingsError, match=r"x\.parquet states no settings that can be read"):
-            compare(stated, settings.table(PLAN) if compare is settings.require_for_table else PLAN, "x.parquet")
+            compare(stated, settings.table(PLAN) if compare is agreement.require_for_table else PLAN, "x.parquet")
 
 
 def test_a_damaged_configuration_is_written_again(tmp_path):
@@ -352,7 +352,7 @@ def test_what_an_earlier_configuration_left_is_in_no_page_and_no_crate(results, 
     copy = tmp_path / "copy"
     shutil.copytree(results, copy)
     shutil.copy(copy / "data/chain4.parquet", copy / "data/chain9.parquet")
-    told = settings.stated(copy / "scores.parquet")
+    told = agreement.stated(copy / "scores.parquet")
     more = changed(told, ("plan", "arms", "positive_only"))
     write_table(pq.read_table(copy / "scores.parquet"), copy / "analyses.parquet", {"settings": more})
     for module, out in {
@@ -395,9 +395,9 @@ def test_every_result_states_its_settings(results):
     for arm in ("grpo", "asymgrpo_clip_higher"):
         run = results / f"runs/tiny/{arm}/seed0"
         for name in ("done.json", "metrics.parquet", "eval.parquet", "timings.parquet", "rollouts.parquet"):
-            assert settings.stated(run / name) == settings.run(plan, "tiny", arm, 0), name
+            assert agreement.stated(run / name) == settings.run(plan, "tiny", arm, 0), name
     for path, told in common.tables(study, plan, layout.Layout(study.model_copy(update={"results": results}))).items():
         if Path(path).exists():
-            assert settings.stated(Path(path)) == told, path
+            assert agreement.stated(Path(path)) == told, path
     inputs = json.loads(pq.read_schema(results / "scores.parquet").metadata[b"asymgrpo"])["inputs"]
     assert "settings" not in json.dumps(inputs), "stated once, not once more for each input"

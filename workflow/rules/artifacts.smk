@@ -5,7 +5,7 @@ if not BUNDLE:
 
     rule bundle:
         input:
-            image=IMAGE["report"],
+            image_content=IMAGE_CONTENT["report"],
             leaves=[f"{PATHS.root}/{name}" for name in layout.leaves(STUDY)],
         output:
             f"{PATHS.root}/{STUDY.name}.zip",
@@ -25,7 +25,7 @@ if not BUNDLE:
 
 rule crate:
     input:
-        image=IMAGE["report"],
+        image_content=IMAGE_CONTENT["report"],
         leaves=[f"{PATHS.root}/{name}" for name in layout.leaves(STUDY)],
         tables=[rules.tables.input, rules.figures.input, rules.controls.input],
     output:

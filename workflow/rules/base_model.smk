@@ -18,7 +18,7 @@ rule base_model:
             PATHS.base_manifest.format(model=w.model),
             settings.base_model(PLAN, w.model),
         ),
-        image=IMAGE["train"],
+        image_content=IMAGE_CONTENT["train"],
     output:
         PATHS.base_manifest,  # names every file of the model with its sha256; written with all of them in one step
     log:
@@ -33,4 +33,4 @@ rule base_model:
     params:
         command=lambda w: common.base_model_command(settings.base_model(PLAN, w.model)),
     shell:
-        '{PYTHON_IN[fetch]} {params.command} --out "$(dirname {output:q})" 2>&1 | tee {log:q}'
+        '{PYTHON_IN[fetch]} {params.command} --out "$(dirname {output:q})" > {log:q} 2>&1'

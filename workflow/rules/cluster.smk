@@ -1,5 +1,7 @@
 # What Snakemake has to do beside running jobs.
-from workflow import ready, records
+from snakemake.logging import logger
+
+from workflow import progress, ready, records
 from workflow.slurm import orphans
 
 records.keep_of_failed_jobs()
@@ -11,10 +13,12 @@ if not workflow.remote_exec:
 # be there. Only now, with the folder locked and jobs to run, may anything be written.
 onstart:
     needed = list(workflow.dag.needrun_jobs())
+    progress.instead_of_descriptions(logger, needed)
     ready.check_data(STUDY, {job.rule.name for job in needed})
     if workflow.executor_plugin.name == "slurm":
         orphans.cancel(orphans.keys(needed), STUDY.results)
     GIVEN_SETTINGS.write(needed)
+    ready.forget_samples(STALE.forced_by_hand(needed))
     if any(job.rule.name == "train" for job in needed):
         ready.write_operation(STUDY, PATHS.operation)
     if IMAGES.on:

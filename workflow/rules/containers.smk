@@ -57,7 +57,7 @@ rule image_content:
     log:
         PATHS.log("image_content", "image"),
     wildcard_constraints:
-        image="|".join(enter.IMAGES),
+        image="|".join(enter.NAMES),
     priority: 100
     threads: 1
     resources:
@@ -134,57 +134,25 @@ rule image:
         " --recipe {input.recipe:q} --wheels {input.wheels:q} --out {output:q} > {log:q} 2>&1"
 
 
-# One rule per image, written out: the command's beginning is no parameter, which would make the proofs again after every commit,
-# and a loop's variable has its last value when jobs run.
-rule prove_train:
+# The beginning of the command is looked up when the job starts ({PROOF:IMAGE}), since as a parameter, which has the commit of the
+# code in it, it would make the proofs again after every commit.
+rule prove:
     input:
-        IMAGES.content.format(image="train"),
+        IMAGES.content,
     output:
-        report(f"{PATHS.root}/proofs/train.json", category="proofs"),
+        report(f"{PATHS.root}/proofs/{{image}}.json", category="proofs"),
     log:
-        PATHS.log("prove_train"),
+        PATHS.log("prove", "image"),
     benchmark:
-        PATHS.benchmark("prove_train")
+        PATHS.benchmark("prove", "image")
+    wildcard_constraints:
+        image="|".join(enter.NAMES),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=10,
     shell:
-        "{PYTHON_IN[train]} containers.proof --content {input:q} --out {output:q} > {log:q} 2>&1"
-
-
-rule prove_evaluate:
-    input:
-        IMAGES.content.format(image="evaluate"),
-    output:
-        report(f"{PATHS.root}/proofs/evaluate.json", category="proofs"),
-    log:
-        PATHS.log("prove_evaluate"),
-    benchmark:
-        PATHS.benchmark("prove_evaluate")
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=10,
-    shell:
-        "{PYTHON_IN[sample]} containers.proof --content {input:q} --out {output:q} > {log:q} 2>&1"
-
-
-rule prove_report:
-    input:
-        IMAGES.content.format(image="report"),
-    output:
-        report(f"{PATHS.root}/proofs/report.json", category="proofs"),
-    log:
-        PATHS.log("prove_report"),
-    benchmark:
-        PATHS.benchmark("prove_report")
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=10,
-    shell:
-        "{PYTHON_IN[report]} containers.proof --content {input:q} --out {output:q} > {log:q} 2>&1"
+        "{PROOF:{wildcards.image}} containers.proof --content {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule images:
@@ -194,4 +162,4 @@ rule images:
 
 rule proofs:
     input:
-        [f"{PATHS.root}/proofs/{image}.json" for image in enter.IMAGES if IMAGES.on],
+        [f"{PATHS.root}/proofs/{image}.json" for image in enter.NAMES if IMAGES.on],

@@ -12,7 +12,7 @@ TEMPLATES = f"{PATHS.controls}/templates.parquet"
 rule control:
     input:
         again=lambda w: STALE.check_table(TABLES, TEMPLATES.format(model=w.model)),
-        image=IMAGE["report"],
+        image_content=IMAGE_CONTENT["report"],
         graded=[
             PATHS.graded.format(model="{model}", arm=arm, seed=0)
             for arm in TEMPLATE_ARMS

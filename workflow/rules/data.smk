@@ -24,7 +24,7 @@ rule problems:
         again=lambda w: STALE.check(
             PATHS.problems.format(dataset=w.dataset), PLAN["problems"][w.dataset]
         ),
-        image=IMAGE["train"],
+        image_content=IMAGE_CONTENT["train"],
         lock=ancient(host.of_project(common.LOCK)),  # the first fetch writes revisions into it
     output:
         PATHS.problems,
@@ -41,4 +41,4 @@ rule problems:
         options=lambda w: common.prepare_options(PLAN["problems"][w.dataset]),
     shell:
         "{PYTHON_IN[fetch]} asymgrpo.tasks.prepare {params.options} {DATA_DIR} --lock {input.lock:q} --out {output:q}"
-        " 2>&1 | tee {log:q}"
+        " > {log:q} 2>&1"

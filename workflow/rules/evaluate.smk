@@ -1,4 +1,4 @@
-# select -> sample (checkpoint x benchmark) -> grade (run) -> score (study). Only sampling is expensive.
+# select -> sample -> grade (each of a run) -> score (study). Only sampling is expensive.
 import shlex
 
 from workflow.slurm.resources import grading, growing, sampling
@@ -19,7 +19,7 @@ rule select:
             PATHS.done.format(model=w.model, arm=w.arm, seed=w.seed),
         ),
         evaluations=PATHS.evaluations,
-        image=IMAGE["evaluate"],  # not report: sampling follows, and must not be made again for a plot's sake
+        image_content=IMAGE_CONTENT["evaluate"],  # not report: sampling follows, and must not be made again for a plot's sake
     output:
         PATHS.selection,
     log:
@@ -37,23 +37,23 @@ rule select:
         " --arm {wildcards.arm} --train-seed {wildcards.seed} --out {output:q} > {log:q} 2>&1"
 
 
+# All benchmarks of a run in one job, which loads libraries, sampler and weights once. Its output is the list of the tables; the tables
+# lie beside it, out of Snakemake's reach: the job keeps those that are still good (evals/sampled.py).
 rule sample:
     input:
         unpack(lambda w: common.weights_inputs(PATHS, w.model, w.arm, w.seed)),
-        again=lambda w: STALE.check(
-            PATHS.samples.format(
-                model=w.model, arm=w.arm, seed=w.seed, benchmark=w.benchmark
-            ),
-            common.samples_of(PLAN, w),
+        again=lambda w: STALE.check_sampled(
+            PATHS.sampled.format(model=w.model, arm=w.arm, seed=w.seed),
+            common.sampled_of(PLAN, w),
         ),
-        image=IMAGE["evaluate"],
-        problems=lambda w: PATHS.problems.format(dataset=w.benchmark),
+        image_content=IMAGE_CONTENT["evaluate"],
+        problems=expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks),
     output:
-        PATHS.samples,
+        PATHS.sampled,
     log:
-        PATHS.log("sample", "model", "arm", "seed", "benchmark"),
+        PATHS.log("sample", "model", "arm", "seed"),
     benchmark:
-        PATHS.benchmark("sample", "model", "arm", "seed", "benchmark")
+        PATHS.benchmark("sample", "model", "arm", "seed")
     threads: SAMPLING.cpus
     resources:
         cpus_per_task=SAMPLING.cpus,
@@ -61,7 +61,7 @@ rule sample:
         mem_mb=growing(SAMPLING.mem_mb),
         runtime=growing(SAMPLING.runtime),
     params:
-        settings=lambda w: GIVEN_SETTINGS.file(common.samples_of(PLAN, w)),
+        settings=lambda w: GIVEN_SETTINGS.file(common.sampled_of(PLAN, w)),
         weights=lambda w: common.weights(PATHS, w.model, w.arm, w.seed),
         selection=lambda w, input: (
             f"--selection {shlex.quote(input.selection)}"
@@ -70,16 +70,12 @@ rule sample:
         ),
     shell:
         "{PYTHON_IN[sample]} evals.sample --settings {params.settings:q} --problems {input.problems:q}"
-        " --checkpoints {params.weights:q} {params.selection} --threads {threads} --out {output:q} 2>&1 | tee {log:q}"
+        " --checkpoints {params.weights:q} {params.selection} --threads {threads} --out {output:q} > {log:q} 2>&1"
 
 
 rule samples:
     input:
-        [
-            PATHS.samples.format(**run, benchmark=b)
-            for run in EVALUATED
-            for b in STUDY.evaluation.benchmarks
-        ],
+        [PATHS.sampled.format(**run) for run in EVALUATED],
 
 
 rule grade:
@@ -88,10 +84,8 @@ rule grade:
             PATHS.graded.format(model=w.model, arm=w.arm, seed=w.seed),
             common.graded_of(PLAN, w),
         ),
-        image=IMAGE["evaluate"],
-        samples=expand(
-            PATHS.samples, benchmark=STUDY.evaluation.benchmarks, allow_missing=True
-        ),
+        image_content=IMAGE_CONTENT["evaluate"],
+        sampled=PATHS.sampled,
         problems=expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks),
     output:
         PATHS.graded,
@@ -106,8 +100,12 @@ rule grade:
         runtime=growing(GRADING.runtime),
     params:
         settings=lambda w: GIVEN_SETTINGS.file(common.graded_of(PLAN, w)),
+        samples=lambda w: [
+            PATHS.samples.format(model=w.model, arm=w.arm, seed=w.seed, benchmark=name)
+            for name in STUDY.evaluation.benchmarks
+        ],
     shell:
-        "{PYTHON_IN[evaluate]} evals.grade --settings {params.settings:q} --samples {input.samples:q} --problems {input.problems:q} --workers {threads}"
+        "{PYTHON_IN[evaluate]} evals.grade --settings {params.settings:q} --samples {params.samples:q} --problems {input.problems:q} --workers {threads}"
         " --out {output:q} > {log:q} 2>&1"
 
 

@@ -1,49 +1,51 @@
 # One module and one function per figure (evals/figures); Parquet in, PDF, PNG and SVG out, with a sidecar of hashes.
 import shlex
 
-from evals.claims.table import BETA_NEG, BETA_POS, BONUSES
+from asymgrpo.method.arms import PLANE
+from evals.figures import ARMS
 from workflow import figures
 from workflow.slurm.resources import growing
 
-METRICS = figures.Metrics(RUNS, PATHS.metrics)
+METRICS = figures.MetricsFiles(RUNS, PATHS.metrics)
 of = METRICS.of
 
 # Figure -> option of its command -> files. A figure is drawn if the study has its arms.
-RUN_SCORES = rules.run_scores.output
+RUN_SCORES = [PATHS.run_scores]
 FIGURE_INPUTS = {
     "training_curves": {"metrics": of(*STUDY.study.arms)},
     "passk_curves": {"scores": [PATHS.scores]},
     "entropy_accuracy": {
-        "metrics": of("reinforce", "grpo", "positive_only", "negative_only"),
+        "metrics": of(*ARMS["entropy_accuracy"]),
         "run-scores": RUN_SCORES,
     },
-    "reversal": {
-        "metrics": of(
-            "grpo", "positive_only", "ent_decrease", "negative_only", "ent_increase"
-        ),
-        "run-scores": RUN_SCORES,
-    },
+    "reversal": {"metrics": of(*ARMS["reversal"]), "run-scores": RUN_SCORES},
     "entropy_coefficient": {
-        "metrics": of("grpo", *BONUSES, "positive_only"),
+        "metrics": of(*ARMS["entropy_coefficient"]),
         "run-scores": RUN_SCORES,
     },
-    "covariance": {"metrics": of("reinforce", "grpo", "asymgrpo")},
-    "none_solved": {"metrics": of(*BETA_POS)},
-    "displacement": {"metrics": of(*BETA_NEG)},
-    "synergy": {
-        "metrics": of("grpo", "grpo_clip_higher", "asymgrpo", "asymgrpo_clip_higher"),
-        "run-scores": RUN_SCORES,
-    },
+    "covariance": {"metrics": of(*ARMS["covariance"])},
+    "none_solved": {"metrics": of(*ARMS["none_solved"])},
+    "displacement": {"metrics": of(*ARMS["displacement"])},
+    "synergy": {"metrics": of(*ARMS["synergy"]), "run-scores": RUN_SCORES},
     "paper_vs_reproduction": {
         "differences": (
-            rules.differences.output if len(figures.in_paper(MAIN_RUNS)) > 1 else []
+            [PATHS.differences] if len(figures.in_paper(MAIN_RUNS)) > 1 else []
         )
     },
     "selection_bias": {
         "run-scores": (
-            RUN_SCORES if figures.tainted_and_not(STUDY.evaluation.selection) else []
+            RUN_SCORES
+            if figures.with_and_without_benchmark(STUDY.evaluation.selection)
+            else []
         )
     },
+    "plane": {
+        "metrics": METRICS.some(PLANE, at_least=5),
+        "run-scores": RUN_SCORES,
+    },
+    "theory_weight": {"theory": THEORY},
+    "theory_entropy": {"theory": THEORY},
+    "theory_equation": {"theory": THEORY},
 }
 FIGURES = figures.drawable(FIGURE_INPUTS)
 FIGURE_SETTINGS = {
@@ -56,7 +58,7 @@ FIGURE_FILES = [
 
 
 # From a bundle all inputs are there at once, and what takes the time is starting Python: figures of the training and figures of
-# scores in one process each.
+# scores in one process each. Snakemake takes a checksum of each input for each output: the bundle's manifest stands for the metrics.
 if BUNDLE:
     of_training = [name for name in FIGURES if set(FIGURE_INPUTS[name]) == {"metrics"}]
     DRAWN_TOGETHER = {
@@ -70,8 +72,9 @@ if BUNDLE:
             name:
                 part
             input:
-                image=IMAGE["report"],
-                data=[figures.files(FIGURE_INPUTS[name]) for name in names],
+                image_content=IMAGE_CONTENT["report"],
+                bundle=bundle.manifest(PATHS.root),
+                tables=[figures.tables(FIGURE_INPUTS[name]) for name in names],
             output:
                 expand(FIGURE_FILES, figure=names),
             log:
@@ -84,9 +87,14 @@ if BUNDLE:
                 runtime=growing(20),
             params:
                 settings=[GIVEN_SETTINGS.file(FIGURE_SETTINGS[name]) for name in names],
+                lists=[
+                    path
+                    for name in names
+                    for path in figures.lists(FIGURE_INPUTS[name], GIVEN_SETTINGS.list)
+                ],
                 commands=" + ".join(
                     f"{name} --settings {shlex.quote(GIVEN_SETTINGS.file(FIGURE_SETTINGS[name]))}"
-                    f" {figures.options(FIGURE_INPUTS[name])} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
+                    f" {figures.options(FIGURE_INPUTS[name], GIVEN_SETTINGS.list)} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
                     for name in names
                 ),
             shell:
@@ -100,7 +108,7 @@ else:
                 f"{PATHS.figures}/{w.figure}.json",
                 FIGURE_SETTINGS[w.figure],
             ),
-            image=IMAGE["report"],
+            image_content=IMAGE_CONTENT["report"],
             data=lambda w: figures.files(FIGURE_INPUTS[w.figure]),
         output:
             multiext(f"{PATHS.figures}/{{figure}}", ".pdf", ".svg", ".json"),
@@ -117,7 +125,10 @@ else:
             runtime=growing(10),
         params:
             settings=lambda w: GIVEN_SETTINGS.file(FIGURE_SETTINGS[w.figure]),
-            options=lambda w: figures.options(FIGURE_INPUTS[w.figure]),
+            lists=lambda w: figures.lists(FIGURE_INPUTS[w.figure], GIVEN_SETTINGS.list),
+            options=lambda w: figures.options(
+                FIGURE_INPUTS[w.figure], GIVEN_SETTINGS.list
+            ),
             prefix=f"{PATHS.figures}/{{figure}}",
         shell:
             "{PYTHON_IN[report]} evals.figures.{wildcards.figure} --settings {params.settings:q} {params.options}"

@@ -4,7 +4,7 @@ from workflow.slurm.resources import growing
 
 rule page:
     input:
-        image=IMAGE["report"],
+        image_content=IMAGE_CONTENT["report"],
         study=PATHS.study,
         runs=[
             pattern.format(**run)

@@ -1,38 +1,76 @@
-# Estimates with intervals, and Table 1.
+# Counts, estimates with intervals, and Table 1. The graded files are read once, by `counts`; everything after it is arithmetic.
 from workflow.slurm.resources import growing
 
+PARTS = common.parts(STUDY)  # main; and analyses, if there are any
+MADE_OF = common.made_of(STUDY)  # table -> the parts of whose runs it is made
 
-rule score:
+
+rule counts:
     input:
-        again=lambda w: STALE.check_table(TABLES, PATHS.scores),
-        image=IMAGE["report"],
-        graded=[PATHS.graded.format(**run) for run in MAIN_EVALUATED],
-        selection=[PATHS.selection.format(**run) for run in MAIN_RUNS],
+        again=lambda w: STALE.check_table(TABLES, PATHS.counts.format(part=w.part)),
+        image_content=IMAGE_CONTENT["report"],
+        graded=lambda w: common.graded_files(PATHS, STUDY, w.part),
+        selection=lambda w: common.selections(PATHS, STUDY, w.part),
+        problems=expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks),
     output:
-        PATHS.scores,
+        PATHS.counts,
     log:
-        PATHS.log("score"),
+        PATHS.log("counts", "part"),
     benchmark:
-        PATHS.benchmark("score")
+        PATHS.benchmark("counts", "part")
+    wildcard_constraints:
+        part="|".join(PARTS),
+    priority: 30  # everything waits for it
     threads: 1
     resources:
-        mem_mb=growing(8000),
+        mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        settings=GIVEN_SETTINGS.file(TABLES[PATHS.scores]),
+        settings=lambda w: GIVEN_SETTINGS.file(TABLES[PATHS.counts.format(part=w.part)]),
+        lists=lambda w: [
+            GIVEN_SETTINGS.list(common.graded_files(PATHS, STUDY, w.part)),
+            GIVEN_SETTINGS.list(common.selections(PATHS, STUDY, w.part)),
+        ],
+    shell:
+        "{PYTHON_IN[report]} evals.tables.counts --settings {params.settings:q} --graded @{params.lists[0]:q} --selection @{params.lists[1]:q}"
+        " --problems {input.problems:q} --out {output:q} > {log:q} 2>&1"
+
+
+# scores: the arms of Table 1. analyses: the same estimates for every arm, beside Table 1 and without influence on it.
+rule score:
+    input:
+        again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/{w.table}.parquet"),
+        image_content=IMAGE_CONTENT["report"],
+        counts=lambda w: expand(PATHS.counts, part=MADE_OF[w.table]),
+    output:
+        f"{PATHS.root}/{{table}}.parquet",
+    log:
+        PATHS.log("score", "table"),
+    benchmark:
+        PATHS.benchmark("score", "table")
+    wildcard_constraints:
+        table="|".join(common.SCORES & MADE_OF.keys()),
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+    params:
+        settings=lambda w: GIVEN_SETTINGS.file(
+            TABLES[f"{PATHS.root}/{w.table}.parquet"]
+        ),
         k=" ".join(map(str, STUDY.evaluation.k)),
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,
         variance=STUDY.evaluation.seed_variance,
     shell:
-        "{PYTHON_IN[report]} evals.tables.score --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
+        "{PYTHON_IN[report]} evals.tables.score --settings {params.settings:q} --counts {input.counts:q} --k {params.k}"
         " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
 
 rule table1:
     input:
         again=lambda w: STALE.check_table(TABLES, f"{PATHS.table1}.parquet"),
-        image=IMAGE["report"],
+        image_content=IMAGE_CONTENT["report"],
         scores=PATHS.scores,
     output:
         parquet=f"{PATHS.table1}.parquet",
@@ -47,111 +85,55 @@ rule table1:
         runtime=growing(10),
     params:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.table1}.parquet"]),
-        paper=common.paper_option(STUDY),
+        stated=" ".join(
+            filter(None, [common.paper_option(STUDY), common.cutoffs_option(STUDY)])
+        ),
     shell:
         "{PYTHON_IN[report]} evals.tables.table1 --settings {params.settings:q} --scores {input.scores:q}"
-        " {params.paper} --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+        " {params.stated} --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
+# differences: all pairs of Table 1's arms. analysis_differences: every arm against GRPO.
 rule differences:
     input:
-        again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/differences.parquet"),
-        image=IMAGE["report"],
-        graded=[PATHS.graded.format(**run) for run in MAIN_EVALUATED],
-        selection=[PATHS.selection.format(**run) for run in MAIN_RUNS],
+        again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/{w.table}.parquet"),
+        image_content=IMAGE_CONTENT["report"],
+        counts=lambda w: expand(PATHS.counts, part=MADE_OF[w.table]),
     output:
-        f"{PATHS.root}/differences.parquet",
+        f"{PATHS.root}/{{table}}.parquet",
     log:
-        PATHS.log("differences"),
+        PATHS.log("differences", "table"),
     benchmark:
-        PATHS.benchmark("differences")
+        PATHS.benchmark("differences", "table")
+    wildcard_constraints:
+        table="|".join(common.DIFFERENCES.keys() & MADE_OF.keys()),
     priority: 10
     threads: 1
     resources:
-        mem_mb=growing(8000),
+        mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/differences.parquet"]),
+        settings=lambda w: GIVEN_SETTINGS.file(
+            TABLES[f"{PATHS.root}/{w.table}.parquet"]
+        ),
+        against=lambda w: common.DIFFERENCES[w.table],
         k=" ".join(map(str, STUDY.evaluation.k)),
         draws=STUDY.evaluation.bootstrap_draws,
         seed=STUDY.evaluation.bootstrap_seed,
         variance=STUDY.evaluation.seed_variance,
     shell:
-        "{PYTHON_IN[report]} evals.tables.compare --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k} --seed-variance {params.variance}"
-        " --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
-
-
-# Analyses: the same estimates for every arm, beside Table 1 and without influence on it.
-ANALYSIS_TABLES = []
-if STUDY.study.analyses and "grpo" in STUDY.study.arms:
-    ANALYSIS_TABLES = [
-        f"{PATHS.root}/analyses.parquet",
-        f"{PATHS.root}/analysis_differences.parquet",
-    ]
-
-    rule analyses:
-        input:
-            again=lambda w: STALE.check_table(TABLES, ANALYSIS_TABLES[0]),
-            image=IMAGE["report"],
-            graded=[PATHS.graded.format(**run) for run in EVALUATED],
-            selection=[PATHS.selection.format(**run) for run in RUNS],
-        output:
-            ANALYSIS_TABLES[0],
-        log:
-            PATHS.log("analyses"),
-        benchmark:
-            PATHS.benchmark("analyses")
-        threads: 1
-        resources:
-            mem_mb=growing(8000),
-            runtime=growing(30),
-        params:
-            settings=GIVEN_SETTINGS.file(TABLES[ANALYSIS_TABLES[0]]),
-            k=" ".join(map(str, STUDY.evaluation.k)),
-            draws=STUDY.evaluation.bootstrap_draws,
-            seed=STUDY.evaluation.bootstrap_seed,
-            variance=STUDY.evaluation.seed_variance,
-        shell:
-            "{PYTHON_IN[report]} evals.tables.score --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
-            " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
-
-    rule analysis_differences:
-        input:
-            again=lambda w: STALE.check_table(TABLES, ANALYSIS_TABLES[1]),
-            image=IMAGE["report"],
-            graded=[PATHS.graded.format(**run) for run in EVALUATED],
-            selection=[PATHS.selection.format(**run) for run in RUNS],
-        output:
-            ANALYSIS_TABLES[1],
-        log:
-            PATHS.log("analysis_differences"),
-        benchmark:
-            PATHS.benchmark("analysis_differences")
-        threads: 1
-        resources:
-            mem_mb=growing(8000),
-            runtime=growing(30),
-        params:
-            settings=GIVEN_SETTINGS.file(TABLES[ANALYSIS_TABLES[1]]),
-            k=" ".join(map(str, STUDY.evaluation.k)),
-            draws=STUDY.evaluation.bootstrap_draws,
-            seed=STUDY.evaluation.bootstrap_seed,
-            variance=STUDY.evaluation.seed_variance,
-        shell:
-            "{PYTHON_IN[report]} evals.tables.compare --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --against grpo"
-            " --k {params.k} --seed-variance {params.variance} --draws {params.draws} --seed {params.seed}"
-            " --out {output:q} > {log:q} 2>&1"
+        "{PYTHON_IN[report]} evals.tables.compare --settings {params.settings:q} --counts {input.counts:q} {params.against} --k {params.k}"
+        " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
 
 # Training seeds are the unit of replication: one row per run.
 rule run_scores:
     input:
-        again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/run_scores.parquet"),
-        image=IMAGE["report"],
-        graded=[PATHS.graded.format(**run) for run in EVALUATED],
-        selection=[PATHS.selection.format(**run) for run in RUNS],
+        again=lambda w: STALE.check_table(TABLES, PATHS.run_scores),
+        image_content=IMAGE_CONTENT["report"],
+        counts=expand(PATHS.counts, part=MADE_OF["run_scores"]),
     output:
-        f"{PATHS.root}/run_scores.parquet",
+        PATHS.run_scores,
     log:
         PATHS.log("run_scores"),
     benchmark:
@@ -159,20 +141,20 @@ rule run_scores:
     priority: 20  # figures wait for it
     threads: 1
     resources:
-        mem_mb=growing(8000),
+        mem_mb=growing(4000),
         runtime=growing(10),
     params:
-        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/run_scores.parquet"]),
+        settings=GIVEN_SETTINGS.file(TABLES[PATHS.run_scores]),
         k=" ".join(map(str, STUDY.evaluation.k)),
     shell:
-        "{PYTHON_IN[report]} evals.tables.run_scores --settings {params.settings:q} --graded {input.graded:q} --selection {input.selection:q} --k {params.k}"
+        "{PYTHON_IN[report]} evals.tables.run_scores --settings {params.settings:q} --counts {input.counts:q} --k {params.k}"
         " --out {output:q} > {log:q} 2>&1"
 
 
 rule claims:
     input:
         again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/claims.parquet"),
-        image=IMAGE["report"],
+        image_content=IMAGE_CONTENT["report"],
         runs=rules.run_scores.output,
         metrics=[PATHS.metrics.format(**run) for run in RUNS],
     output:
@@ -189,15 +171,16 @@ rule claims:
         runtime=growing(10),
     params:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/claims.parquet"]),
+        lists=GIVEN_SETTINGS.list([PATHS.metrics.format(**run) for run in RUNS]),
     shell:
-        "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics {input.metrics:q} --measures {output.measures:q}"
+        "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics @{params.lists:q} --measures {output.measures:q}"
         " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 rule contamination:
     input:
         again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/contamination.parquet"),
-        image=IMAGE["report"],
+        image_content=IMAGE_CONTENT["report"],
         train=PATHS.problems.format(dataset="train"),
         benchmarks=expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks),
     output:
@@ -213,8 +196,11 @@ rule contamination:
         runtime=growing(10),
     params:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/contamination.parquet"]),
+        lists=GIVEN_SETTINGS.list(
+            expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks)
+        ),
     shell:
-        "{PYTHON_IN[report]} evals.tables.contamination --settings {params.settings:q} --train {input.train:q} --benchmarks {input.benchmarks:q}"
+        "{PYTHON_IN[report]} evals.tables.contamination --settings {params.settings:q} --train {input.train:q} --benchmarks @{params.lists:q}"
         " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
@@ -222,7 +208,6 @@ rule tables:
     input:
         PATHS.study,
         rules.table1.output,
-        rules.differences.output,
-        ANALYSIS_TABLES,
+        [f"{PATHS.root}/{table}.parquet" for table in MADE_OF],
         rules.claims.output,
         rules.contamination.output,

@@ -18,7 +18,7 @@ rule train:
             PATHS.done.format(model=w.model, arm=w.arm, seed=w.seed),
             settings.run(PLAN, w.model, w.arm, int(w.seed)),
         ),
-        image=IMAGE["train"],
+        image_content=IMAGE_CONTENT["train"],
         model=PATHS.base_manifest,
         problems=PATHS.problems.format(dataset="train"),
         sets=list(SELECTION_SETS.values()),
@@ -62,7 +62,7 @@ rule train:
         " {PYTHON_IN[train]} asymgrpo.training --settings {params.settings:q} --operation {params.operation:q}"
         " --model {params.model:q} --problems {input.problems:q} {params.sets}"
         " --checkpoints {CHECKPOINTS:q} --out {params.out:q} --threads {resources.cpus_per_task}"
-        " ${{SLURM_JOB_ID:+--stop-after {resources.runtime}}} 2>&1 | tee {log:q}"
+        " ${{SLURM_JOB_ID:+--stop-after {resources.runtime}}} > {log:q} 2>&1"
 
 
 rule trained:

@@ -7,16 +7,18 @@ It runs on the host, where srun is; COMMAND may enter a container. Under SLURM s
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
+import typer
+
+from asymgrpo.console import run
+from asymgrpo.errors import InputError
 from asymgrpo.training.rendezvous import INTO_CONTAINER
 from containers.host import ROOT, in_checkout
 
@@ -98,26 +100,19 @@ def launched(
     return [*command[:at], *torchrun, *command[at:]]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--operation", type=Path, required=True, help="JSON file with nodes and ranks_per_node, among others"
-    )
-    parser.add_argument("--cpus-per-rank", type=int, required=True)
-    parser.add_argument("--gpus", action="store_true", help="every rank has a GPU")
-    parser.add_argument("command", nargs=argparse.REMAINDER)
-    found = parser.parse_args()
-    train = json.loads(found.operation.read_text(encoding="utf-8"))
-    sizes = {"nodes": train["nodes"], "ranks_per_node": train["ranks_per_node"], "cpus": found.cpus_per_rank}
-    try:
-        command = launched(found.command[1:], os.environ, **sizes, gpus=found.gpus)
-    except LaunchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_WRONG_INPUT)
-    told = {"OMP_NUM_THREADS": str(found.cpus_per_rank), "PYTHONWARNINGS": "ignore"}
+def main(
+    command: Annotated[list[str], typer.Argument(help="after --: the command of one rank, ... -m MODULE ARGUMENTS")],
+    operation: Annotated[Path, typer.Option(help="JSON file with nodes and ranks_per_node, among others")],
+    cpus_per_rank: Annotated[int, typer.Option(help="CPU threads of each rank")],
+    gpus: Annotated[bool, typer.Option("--gpus", help="every rank has a GPU")] = False,
+) -> None:
+    train = json.loads(operation.read_text(encoding="utf-8"))
+    sizes = {"nodes": train["nodes"], "ranks_per_node": train["ranks_per_node"], "cpus": cpus_per_rank}
+    started = launched(command, os.environ, **sizes, gpus=gpus)
+    told = {"OMP_NUM_THREADS": str(cpus_per_rank), "PYTHONWARNINGS": "ignore"}
     inside = {f"{INTO_CONTAINER}{name}": value for name, value in told.items()}
-    os.execvpe(command[0], command, os.environ | told | inside)
+    os.execvpe(started[0], started, os.environ | told | inside)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -21,7 +21,7 @@ def growing(amount: int) -> Callable[[object, int], int]:
 
 
 @dataclass(frozen=True)
-class Request:
+class Resources:
     """Of one job on one node."""
 
     cpus: int
@@ -29,18 +29,23 @@ class Request:
     """None asks for no GPU at all."""
     mem_mb: int
     runtime: int
-    """Minutes. A job that is not resumable must get through within it."""
+    """Minutes. A job that is not resumable must get through within it, and sampling through its longest benchmark."""
 
 
-def sampling(study: Study) -> Request:
-    """One checkpoint on one benchmark: one GPU where the study has any. The host holds the weights while they are loaded."""
+def sampling(study: Study) -> Resources:
+    """All benchmarks of one run, from each selected checkpoint: one GPU where the study has any.
+
+    The host holds the weights of one checkpoint while they are loaded. A job that runs out of time has kept the benchmarks that
+    it finished, so further benchmarks get less than the first.
+    """
+    more = len(study.evaluation.benchmarks) - 1
     if study.machine.has_gpus:
-        return Request(cpus=8, gpu=1, mem_mb=64_000, runtime=480)
-    return Request(cpus=1, gpu=None, mem_mb=8_000, runtime=120)
+        return Resources(cpus=8, gpu=1, mem_mb=64_000, runtime=480 + 120 * more)
+    return Resources(cpus=1, gpu=None, mem_mb=8_000, runtime=120 + 30 * more)
 
 
-def grading(study: Study) -> Request:
+def grading(study: Study) -> Resources:
     """All samples of one run, some hundred answers a second on each CPU: a hundred thousand at the paper's scale."""
     if study.machine.has_gpus:
-        return Request(cpus=8, gpu=None, mem_mb=16_000, runtime=120)
-    return Request(cpus=1, gpu=None, mem_mb=4_000, runtime=60)
+        return Resources(cpus=8, gpu=None, mem_mb=16_000, runtime=120)
+    return Resources(cpus=1, gpu=None, mem_mb=4_000, runtime=60)

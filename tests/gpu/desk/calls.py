@@ -1,6 +1,6 @@
 """Which of our calls vLLM for CUDA does not take, as JSON; a program of its own, because it pretends that there is a GPU.
 
-Each call of vllm_engine.py and vllm_worker.py is bound to the signature of what it calls, and each attribute is looked for in
+Each call of vllm_sampler.py and vllm_worker.py is bound to the signature of what it calls, and each attribute is looked for in
 the class that has it, or in what its methods set.
 """
 
@@ -57,9 +57,9 @@ def main() -> None:
     fake_card.pretend()
     from types import SimpleNamespace
 
-    from asymgrpo.rollout.vllm_engine import VllmEngine
+    from asymgrpo.rollout.vllm_sampler import VllmSampler
 
-    settings = VllmEngine.sampling(SimpleNamespace(eos_ids=[1, 2]), seed=3, temperature=0.7, top_p=0.9, max_tokens=5)
+    settings = VllmSampler.sampling(SimpleNamespace(eos_ids=[1, 2]), seed=3, temperature=0.7, top_p=0.9, max_tokens=5)
     told = {
         "missing": [*refused_calls(CALLS), *missing_attributes(ATTRIBUTES)],
         "made_up": [*refused_calls(MADE_UP), *missing_attributes({"vllm.LLM": "sleep engine_of_love"})],

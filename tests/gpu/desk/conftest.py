@@ -19,9 +19,8 @@ def shape(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def model_directory(tmp_path_factory) -> Path:
     """A tiny model with weights and a tokenizer."""
-    from tiny_trainer import tiny_model
-
     from asymgrpo.tasks.tokenizer import build_tokenizer
+    from tests.helpers.tiny_trainer import tiny_model
 
     folder, tokenizer = tmp_path_factory.mktemp("model"), build_tokenizer()
     tiny_model(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, head_dim=64).save_pretrained(folder)

@@ -40,7 +40,7 @@ def main() -> None:
 
 def ours(model: Path, dtype: Any) -> None:
     from asymgrpo.rollout import Limits
-    from asymgrpo.rollout.vllm_engine import start
+    from asymgrpo.rollout.vllm_sampler import start
 
     start(model, dtype, Limits(max_model_len=WIDTH, memory_fraction=0.5, verify_weights_every=1))
 

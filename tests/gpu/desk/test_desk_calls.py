@@ -17,12 +17,12 @@ OF_CUDA = ("third_party/", "vllm_flash_attn/")
 
 @pytest.mark.slow
 def test_vllm_takes_all_our_calls(tmp_path):
-    """The table of calls.py is complete: it names whatever vllm_engine.py takes from an `llm`."""
+    """The table of calls.py is complete: it names whatever vllm_sampler.py takes from an `llm`."""
     told = cuda_vllm.answer("calls.py", scratch=tmp_path)
     assert told["missing"] == []
     assert len(told["made_up"]) == 3
     assert told["sampling"] == {"seed": 3, "top_k": 0, "ignore_eos": True, "logprobs": 0}
-    tree = ast.parse((ROOT / "asymgrpo" / "rollout" / "vllm_engine.py").read_text())
+    tree = ast.parse((ROOT / "asymgrpo" / "rollout" / "vllm_sampler.py").read_text())
     taken = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value).endswith("llm")}
     assert taken - {"LLM"} <= set(told["of_llm"])
     assert len(taken) > 5

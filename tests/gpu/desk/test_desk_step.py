@@ -1,16 +1,18 @@
 """Every tensor of a training step lies where the weights lie, for every arm: on a GPU that is none (elsewhere.py)."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
-from elsewhere import ELSEWHERE, MixedDevicesError, PretendedGpu
-from tiny_trainer import even_wins, settings, tiny_model
-from update_cases import CASES, GROUP, MAX_TOKENS, PROMPTS, sequences
 
 from asymgrpo.method.arms import ARMS
 from asymgrpo.training.batch import pack
 from asymgrpo.training.policy import Policy
 from asymgrpo.training.trainer import Trainer
+from tests.helpers.elsewhere import ELSEWHERE, MixedDevicesError, PretendedGpu
+from tests.helpers.tiny_trainer import even_wins, settings, tiny_model
+from tests.helpers.update_cases import CASES, GROUP, MAX_TOKENS, PROMPTS, sequences
 
 
 class EngineElsewhere:
@@ -36,6 +38,9 @@ class EngineElsewhere:
         """Nothing: torch computes a gradient where it computed the value."""
         self.losses.append(loss.device)
 
+    def whole_update(self):
+        return nullcontext()
+
     def sum_over_ranks(self, values):
         return values
 
@@ -54,15 +59,16 @@ def one_step(trainer: Trainer) -> None:
     """What `Trainer.step` does between the rollouts and the sampler's new weights."""
     rollouts = sequences()
     groups = [rollouts[i : i + GROUP] for i in range(0, len(rollouts), GROUP)]
-    verdicts, rewards = trainer.judge(groups, [Answered()] * PROMPTS)
+    verdicts, rewards = trainer.verdicts_and_rewards(groups, [Answered()] * PROMPTS)
     advantages = trainer.arm.advantage_fn(rewards, list(range(PROMPTS)))
     batch = pack(rollouts)
-    logp_old, entropy = trainer.score(batch)
-    assert {logp_old.device, entropy.device} == {torch.device("cpu")}
-    trainer.check_mismatch(batch, logp_old, 1)
-    coefficient = trainer.entropy_coef_now(batch, entropy)
-    totals = trainer.update(batch, logp_old, advantages, trainer.trains(batch, verdicts), coefficient, 1)
-    change = trainer.logp_change(batch, logp_old, rewards.shape)
+    trains = trainer.trains(batch, verdicts)
+    passes = trainer.passes(batch, advantages, trains)
+    scores = trainer.score(batch, passes.first)
+    assert {scores.logp.device, scores.entropy.device} == {torch.device("cpu")}
+    coefficient = trainer.entropy_coef_now(batch, scores, 1)
+    totals = trainer.update(batch, passes, scores, advantages, trains, coefficient, 1)
+    change = trainer.logp_change(batch, passes.every, scores, rewards.shape)
     assert np.isfinite([*np.ravel(totals.loss), *np.ravel(change)]).all()
 
 

@@ -156,6 +156,20 @@ def verl_losses(batch: dict) -> dict[str, Any]:
         args = (batch["advantages"], batch["mask"], mode, config(dual_clip, low, high))
         return loss_and_gradient(lambda logp: function(batch["logp_old"], logp, *args)[0], batch)
 
+    def surrogate(name: str, mode: str, low: float, high: float) -> dict:
+        """Those that ask for a config of verl's own class, which has more fields than they read."""
+        from verl.workers.config import ActorConfig
+
+        plain = config(20.0, low, high)
+        fields = vars(plain) | {"clip_ratio": high, "tau_pos": 1.0, "tau_neg": 1.05}
+        asked = object.__new__(type("Config", (ActorConfig,), {"get": plain.get}))
+        for key, value in fields.items():
+            object.__setattr__(asked, key, value)
+        asked = plain if name in ("geo_mean", "dppo_tv") else asked
+        function = core_algos.get_policy_loss_fn(name)
+        args = (batch["advantages"], batch["mask"], mode, asked)
+        return loss_and_gradient(lambda logp: function(batch["logp_old"], logp, *args)[0], batch)
+
     def k3(logp: Any) -> Any:
         return core_algos.agg_loss(core_algos.kl_penalty(logp, batch["logp_ref"], "k3"), batch["mask"], "token-mean")
 
@@ -166,6 +180,11 @@ def verl_losses(batch: dict) -> dict[str, Any]:
         "verl seq-mean-token-sum-norm": policy("vanilla", "seq-mean-token-sum-norm"),
         "verl clip_cov": policy("clip_cov", "token-mean", low=1.0, high=1e9),
         "verl kl_cov": policy("kl_cov", "token-mean"),
+        "verl gspo": surrogate("gspo", "seq-mean-token-mean", 0.1, 0.2),
+        "verl cispo": surrogate("cispo", "token-mean", 1.0, 0.5),
+        "verl sapo": surrogate("sapo", "seq-mean-token-mean", 0.2, 0.2),
+        "verl geo_mean": surrogate("geo_mean", "token-mean", 0.4, 0.4),
+        "verl dppo_tv": surrogate("dppo_tv", "token-mean", 0.1, 0.1),
         "verl k3": loss_and_gradient(k3, batch),
     }
 
@@ -228,7 +247,7 @@ def trl_advantages() -> dict[str, Any]:
 
         return by_accuracy(run)
 
-    return {"TRL group": table("group"), "TRL none": table("none")}
+    return {f"TRL {scale}": table(scale) for scale in ("group", "none", "batch")}
 
 
 def trl_losses(batch: dict) -> dict[str, Any]:
@@ -257,13 +276,17 @@ def trl_losses(batch: dict) -> dict[str, Any]:
             return trainer._compute_loss(trainer.model, inputs) * trainer.current_gradient_accumulation_steps
 
         # dapo's normaliser spans the accumulation window already
-        scale = 1 if loss_type != "dapo" else 1 / trainer.current_gradient_accumulation_steps
+        scale = 1 if loss_type not in ("dapo", "cispo") else 1 / trainer.current_gradient_accumulation_steps
         return loss_and_gradient(lambda logp: loss(logp) * scale, batch)
 
     return {
         "TRL dapo": run("dapo"),
         "TRL grpo": run("grpo"),
         "TRL dr_grpo": run("dr_grpo"),
+        "TRL gspo": run("grpo", epsilon=0.1, epsilon_high=0.2, importance_sampling_level="sequence"),
+        "TRL cispo": run("cispo", epsilon_high=1.5),
+        "TRL sapo": run("sapo"),
+        "TRL off-policy mask": run("grpo", off_policy_mask_threshold=0.1),
         "TRL dapo, beta 0.1": run("dapo", beta=0.1, use_bias_correction_kl=False),
         "TRL dapo, beta 0.1, its default": run("dapo", beta=0.1),
     }

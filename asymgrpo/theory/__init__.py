@@ -1,0 +1,1 @@
+"""What the method does exactly: weights of prompts, the entropy equation, and a tabular study. Nothing of models or processes."""

@@ -1,0 +1,92 @@
+"""Entropy at matched success in the tabular study, each arm against GRPO (docs/theory.md).
+
+python -m evals.figures.theory_entropy --theory theory.parquet --out-prefix F
+"""
+
+import sys
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import stdtrit
+
+from evals.cli import run
+from evals.figures import series
+from evals.figures.series import OutPrefix, Summary
+from evals.figures.style import RC, panels, save
+from evals.figures.theory import TheoryTable, read_part
+
+GRADIENTS = {"plain": "plain gradient", "natural": "natural gradient"}
+MARKS = {"sampled": ("o", "#000000", "sampled groups"), "expected": ("D", "white", "expected updates")}
+NAMED = ("asymgrpo", "positive_only", "reinforce", "negative_only")
+"""Of the sentence below the figure."""
+
+
+def at_success(rows: pd.DataFrame) -> pd.DataFrame:
+    """Entropies at the highest success rate, with a 95 % Student interval of the difference from GRPO."""
+    found = rows[(rows["quantity"] == "entropy") & (rows["at"] == rows["at"].max())].dropna(subset=["difference"])
+    half = stdtrit(np.maximum(found["n_seeds"].astype(float) - 1, 1), 0.975) * found["difference_se"]
+    return found.assign(low=found["difference"] - half, high=found["difference"] + half)
+
+
+def theory_entropy(found: pd.DataFrame) -> Figure:
+    """A panel per gradient, a row per arm; arms by the plain gradient's difference."""
+    order = found[(found["gradient"] == "plain") & (found["update"] == "sampled")].sort_values("difference")["arm"]
+    arms = [*order, *sorted(set(found["arm"]) - set(order))]
+    with mpl.rc_context(RC):
+        figure, axes = panels(1, len(GRADIENTS), height=1.2 + 0.16 * len(arms))
+        for axis, (gradient, title) in zip(axes, GRADIENTS.items(), strict=True):
+            _panel(axis, found[found["gradient"] == gradient], arms)
+            axis.set(title=title, xlabel="entropy less GRPO's (nats)")
+        axes[0].set_yticks(range(len(arms)), [series.short(arm) for arm in arms])
+        axes[1].set_yticks(range(len(arms)), [])
+        rate, seeds = found["at"].max(), int(found["n_seeds"].max())
+        figure.legend(
+            [container[0] for container in axes[0].containers],
+            [words for _, _, words in MARKS.values()],
+            loc="outside lower center",
+            ncols=2,
+            title=f"at mean success {rate:g}, paired over {seeds} seeds; bars: 95 % intervals of the mean (Student)",
+            title_fontsize=7.5,
+        )
+    return figure
+
+
+def _panel(axis: Axes, rows: pd.DataFrame, arms: list[str]) -> None:
+    axis.axvline(0, color="#999999", linewidth=0.6)
+    for shift, (update, (marker, fill, _)) in zip((0.14, -0.14), MARKS.items(), strict=True):
+        mine = rows[rows["update"] == update].set_index("arm").reindex([a for a in arms if a in set(rows["arm"])])
+        places = [arms.index(arm) + shift for arm in mine.index]
+        bars = np.abs([mine["difference"] - mine["low"], mine["high"] - mine["difference"]])
+        look: dict[str, Any] = {"marker": marker, "markerfacecolor": fill, "color": "black", "markersize": 3.5}
+        axis.errorbar(mine["difference"], places, xerr=bars, linestyle="none", elinewidth=0.9, **look)
+
+
+def finding(found: pd.DataFrame) -> str:
+    """What the figure shows of the plain gradient on sampled groups, as one sentence."""
+    mine = found[(found["gradient"] == "plain") & (found["update"] == "sampled")]
+    columns = (mine[name].tolist() for name in ("arm", "value", "difference", "low", "high", "n_seeds"))
+    entropies, differences = {}, {}
+    for arm, value, *numbers in zip(*columns, strict=True):
+        entropies[arm], differences[arm] = value, Summary(*numbers).text("+.3f")
+    parts = [f"{series.short(arm)} {differences[arm]}" for arm in NAMED if arm in differences]
+    reference = entropies.get("grpo", np.nan)
+    return f"Entropy at mean success {found['at'].max():g} less GRPO's {reference:.3f} nats: {'; '.join(parts)}."
+
+
+def main(theory: TheoryTable, out_prefix: OutPrefix) -> None:
+    """Draw entropy at matched success."""
+    table, rows = read_part(theory, "crossing")
+    found = at_success(rows)
+    notes = {
+        "caption": "Softmax policies of a few answers, one learning rate for all arms. Expected updates have no sampling noise.",
+        "finding": finding(found),
+    }
+    save(theory_entropy(found), out_prefix, {"theory": table}, sys.modules[__name__], notes)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,82 @@
+"""The paper's entropy equation, predicted against measured, in four cases (docs/theory.md).
+
+python -m evals.figures.theory_equation --theory theory.parquet --out-prefix F
+"""
+
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from evals.cli import run
+from evals.figures.series import OutPrefix
+from evals.figures.style import RC, panels, save
+from evals.figures.theory import TheoryTable, read_part
+
+ARMS = {"grpo": "centred group (GRPO)", "asymgrpo": "uncentred group (AsymGRPO)"}
+GRADIENTS = {"natural": "natural gradient", "plain": "plain gradient"}
+
+
+def slopes(rows: pd.DataFrame, arm: str, gradient: str) -> pd.DataFrame:
+    """A row per random policy and group: the slope as measured and as predicted."""
+    mine = rows[(rows["arm"] == arm) & (rows["gradient"] == gradient) & (rows["update"] == "group")]
+    return mine.pivot(index="case", columns="quantity", values="value")
+
+
+def error(found: pd.DataFrame, prediction: str) -> float:
+    """Root mean square error of a prediction, over the root mean square of the measured slopes."""
+    return float(np.sqrt(((found[prediction] - found["measured"]) ** 2).mean() / (found["measured"] ** 2).mean()))
+
+
+def theory_equation(rows: pd.DataFrame) -> Figure:
+    """Four panels: a column per kind of gradient and group, predicted across, measured up."""
+    with mpl.rc_context(RC):
+        figure, axes = panels(2, 2, height=2.6)
+        for axis, (gradient, arm) in zip(axes, ((g, a) for g in GRADIENTS for a in ARMS), strict=True):
+            found = slopes(rows, arm, gradient)
+            axis.axline((0, 0), slope=1, color="#999999", linewidth=0.8)
+            axis.plot(found["with_drift"], found["measured"], "x", color="#56B4E9", markersize=3.5)
+            axis.plot(found["paper"], found["measured"], "o", color="#D55E00", markersize=3)
+            axis.set_title(f"{GRADIENTS[gradient]}, {ARMS[arm]}\n{agreement(found)}")
+            axis.set(xlabel="predicted dH / η (nats)", ylabel="measured dH / η (nats)")
+        lines = axes[0].get_lines()
+        figure.legend(
+            [lines[2], lines[1], lines[0]],
+            ["−Cov(log π, A) of the group", "the same with (m_S − m_F) H added", "predicted = measured"],
+            loc="outside lower center",
+            ncols=3,
+        )
+    return figure
+
+
+def agreement(found: pd.DataFrame) -> str:
+    """Error and correlation of -Cov(log pi, A) with the measured slopes."""
+    wrong = error(found, "paper")
+    share = "0" if wrong < 1e-4 else f"{100 * wrong:.0f} %"
+    return f"error {share}, r = {np.corrcoef(found['paper'], found['measured'])[0, 1]:.2f}"
+
+
+def finding(rows: pd.DataFrame) -> str:
+    """What the figure shows, as one sentence."""
+    parts = [
+        f"{GRADIENTS[gradient]}, {ARMS[arm]}: {agreement(slopes(rows, arm, gradient))}"
+        for gradient in GRADIENTS
+        for arm in ARMS
+    ]
+    return f"dH = −η Cov(log π, A), its error as a share of the measured slopes: {'; '.join(parts)}."
+
+
+def main(theory: TheoryTable, out_prefix: OutPrefix) -> None:
+    """Draw predicted against measured slopes of entropy."""
+    table, rows = read_part(theory, "equation", tuple(ARMS))
+    notes = {
+        "caption": "Each point: one random policy, one mixed group, one step; the error is the root mean square.",
+        "finding": finding(rows),
+    }
+    save(theory_equation(rows), out_prefix, {"theory": table}, sys.modules[__name__], notes)
+
+
+if __name__ == "__main__":
+    run(main)

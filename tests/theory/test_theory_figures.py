@@ -1,0 +1,78 @@
+"""Figures of the theory say what its table says, and are drawn from the configuration alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asymgrpo.study import settings
+from asymgrpo.study.stored import load_study
+from asymgrpo.theory import result
+from evals.figures import theory_entropy, theory_equation, theory_weight
+from evals.figures.theory import read_part
+from evals.io import DataError, read_json
+
+ROOT = Path(__file__).parents[2]
+FIGURES = ("theory_weight", "theory_entropy", "theory_equation")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("theory") / "theory.parquet"
+    result.main(json.dumps(settings.theory(load_study([ROOT / "tests/workflow/mini.yaml"]))), out)
+    return out
+
+
+def test_figures_are_drawn_in_every_form_with_a_sentence(table, tmp_path):
+    command = [sys.executable, "-m", "evals.figures"]
+    for name in FIGURES:
+        command += ["+"] * (name != FIGURES[0]) + [name, "--theory", str(table), "--out-prefix", str(tmp_path / name)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in FIGURES:
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "nan" not in read_json(tmp_path / f"{name}.json")["finding"]
+
+
+def test_error_of_the_equation_is_nothing_where_it_holds(table):
+    _, rows = read_part(table, "equation", tuple(theory_equation.ARMS))
+    found = {key: theory_equation.slopes(rows, key[0], key[1]) for key in (("grpo", "natural"), ("grpo", "plain"))}
+    assert (
+        theory_equation.error(found["grpo", "natural"], "paper")
+        < 1e-6
+        < theory_equation.error(found["grpo", "plain"], "paper")
+    )
+    assert "error 0" in theory_equation.agreement(found["grpo", "natural"])
+
+
+def test_intervals_are_students_around_the_paired_difference():
+    rows = pd.DataFrame(
+        {
+            **{"quantity": ["entropy", "entropy", "success"], "at": [0.6, 0.4, 0.6], "n_seeds": [5, 5, 5]},
+            **{"difference": [0.1, 0.2, 0.3], "difference_se": [0.01, 0.01, 0.01]},
+        }
+    )
+    (row,) = theory_entropy.at_success(rows).itertuples()
+    assert row.difference == 0.1
+    assert (row.low, row.high) == pytest.approx((0.1 - 0.02776, 0.1 + 0.02776), abs=1e-5)
+
+
+def test_share_of_hard_prompts_is_in_the_sentence():
+    size = pd.DataFrame({"quantity": ["hard_share"], "arm": ["asymgrpo"], "value": [0.6]})
+    assert "AsymGRPO 60.0 %" in theory_weight.finding(pd.DataFrame(), size)
+
+
+def test_a_table_without_the_arms_is_refused_in_a_sentence(table):
+    with pytest.raises(DataError, match="no rows of weight of nobody"):
+        read_part(table, "weight", ("nobody",))
+
+
+def test_weights_of_the_table_are_those_of_the_formula(table):
+    _, rows = read_part(table, "weight", ("reinforce",))
+    assert np.allclose(rows.loc[rows["quantity"] == "s", "value"], 2)

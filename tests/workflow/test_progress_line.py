@@ -1,0 +1,67 @@
+"""`make reproduce` shows how far the study is, and every error, but no descriptions of jobs."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import dry
+import pytest
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from workflow.progress import Line, cost, is_shown
+
+
+def record(event: LogEvent | None, message: str = "", **more: object) -> logging.LogRecord:
+    return logging.makeLogRecord({"msg": message, "event": event, **more})
+
+
+def test_the_line_counts_runs_and_foresees_the_end():
+    """Half of the work in 200 seconds leaves 200."""
+    rules = {0: "train", 1: "train", 2: "sample", 3: "sample", 4: "figure", 5: "figure"}
+    said, now = [], [0.0]
+    line = Line(rules, said.append, clock=lambda: now[0], pause=15)
+    now[0] = 100.0
+    line.emit(record(LogEvent.JOB_FINISHED, job_id=0))
+    now[0] = 110.0
+    line.emit(record(LogEvent.JOB_FINISHED, job_id=2))
+    line.emit(record(LogEvent.JOB_INFO, job_id=4))
+    line.emit(record(LogEvent.JOB_FINISHED, job_id=99))
+    now[0] = 200.0
+    line.emit(record(LogEvent.JOB_FINISHED, job_id=4))
+    assert len(said) == 2, "a line is no flood"
+    assert said[0].startswith("trained 1 of 2 runs, sampled 0 of 2 runs, 0 of 2 other jobs; 1.7 min gone, about ")
+    assert said[1] == "trained 1 of 2 runs, sampled 1 of 2 runs, 1 of 2 other jobs; 3.3 min gone, about 3.3 min left"
+    for number in (1, 3, 5):
+        line.emit(record(LogEvent.JOB_FINISHED, job_id=number))
+    assert said[-1].endswith("2 of 2 other jobs; 3.3 min gone"), "the last one is always said"
+    assert cost(Counter(train=1)) > cost(Counter(sample=1)) > cost(Counter(figure=1)) > 0
+
+
+@pytest.mark.parametrize("event", [LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR, LogEvent.ERROR, None])
+def test_errors_and_other_messages_are_shown(event):
+    assert is_shown(record(event, "Error in rule train"))
+
+
+def test_descriptions_are_not():
+    assert not is_shown(record(LogEvent.JOB_INFO))
+    assert not is_shown(record(None, "Execute 2 jobs..."))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fails", [False, True])
+def test_snakemake_with_the_line(tmp_path, fails):
+    """A failed job is shown in full: its rule, the path of its log and what is in it."""
+    results = tmp_path / "results"
+    if fails:
+        (results / "data/chain2.parquet/full").mkdir(parents=True)  # a folder where the table should be
+    command = [sys.executable, "-m", "snakemake", "data", *dry.arguments(results)]
+    environment = os.environ | {"ASYMGRPO_PROGRESS": "1"}
+    done = subprocess.run(command, cwd=dry.ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode != 0) == fails, done.stderr
+    assert "other jobs; " in done.stderr
+    assert "Finished jobid" not in done.stderr
+    assert "localrule problems:" not in done.stderr
+    assert ("Error in rule problems" in done.stderr) == fails
+    assert (f"{results}/logs/problems/chain2.log" in done.stderr) == fails
