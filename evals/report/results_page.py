@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-from evals.claims.decided import caption, summary, table
-from evals.claims.measures import early
+from evals.claims.training import early
+from evals.claims.words import caption, multiverse, quotes, summary, table
 from evals.cli import run
 from evals.figures import series
 from evals.io import DataError, read_json, replace_atomically, write_text
@@ -57,6 +57,10 @@ mechanism and the direction of the paper's claims where they can be repeated oft
 paper's size.
 """
 
+DECLARED = """**These rows are exploratory.** Claims, contrasts, margins, checks and analyses as they stand here are younger than the runs: they
+were changed after the runs had been seen, to fix what a review found. Nothing below was declared before its data.
+"""
+
 
 def page(results: Results, images: str) -> str:
     """The whole page; pictures are linked below `images`.
@@ -86,12 +90,14 @@ def needed(results: Results, name: str) -> pa.Table:
 
 def claims(results: Results) -> Iterator[str]:
     """The claims with their verdicts, a block per model."""
-    rows = needed(results, "claims").to_pylist()
+    rows, others = needed(results, "claims").to_pylist(), needed(results, "claims_sensitivity").to_pylist()
     yield "## Claims\n"
+    yield DECLARED
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
         yield from ([f"### {model}\n"] if len(results.models) > 1 else [])
-        yield from (summary(mine), table(mine), caption(mine))
+        beside = [row for row in others if row["model"] == model]
+        yield from (summary(mine), table(mine), caption(mine), multiverse(mine, beside), "### To quote\n", quotes(mine))
 
 
 def described(results: Results) -> Iterator[str]:

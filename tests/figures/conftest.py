@@ -55,5 +55,10 @@ def derive(home: Path) -> None:
     table_runs.main(graded=graded_files, selection=selections, k=[1, 4], out=home / "run_scores.parquet")
     every = sorted(home.glob("runs/tiny/*/*/metrics.parquet"))
     claims.main(
-        home / "run_scores.parquet", every, home / "measures.parquet", home / "claims.parquet", home / "claims.md"
+        home / "run_scores.parquet",
+        every,
+        home / "measures.parquet",
+        home / "claims.parquet",
+        home / "claims_sensitivity.parquet",
+        home / "claims.md",
     )

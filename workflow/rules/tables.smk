@@ -160,6 +160,7 @@ rule claims:
     output:
         measures=f"{PATHS.root}/measures.parquet",
         parquet=f"{PATHS.root}/claims.parquet",
+        sensitivity=f"{PATHS.root}/claims_sensitivity.parquet",
         markdown=report(f"{PATHS.root}/claims.md", category="tables"),
     log:
         PATHS.log("claims"),
@@ -174,7 +175,7 @@ rule claims:
         lists=GIVEN_SETTINGS.list([PATHS.metrics.format(**run) for run in RUNS]),
     shell:
         "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics @{params.lists:q} --measures {output.measures:q}"
-        " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+        " --out {output.parquet:q} --sensitivity {output.sensitivity:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 rule contamination:
