@@ -25,6 +25,7 @@ from evals.report.cost import by_arm
 from evals.report.results import Results, read_results
 from evals.report.sections import Grid, overview
 from evals.names import describe_rule, title, rule_to_show
+from evals.tables.robust import render as of_robust
 from evals.tables.table1 import render_markdown
 
 FIGURES = {
@@ -69,6 +70,7 @@ def page(results: Results, images: str) -> str:
         DataError: a table or figure that the page shows has not been made.
     """
     parts = [HEAD, *claims(results), "## What was run\n", *described(results), "## Table 1\n", *table_1(results)]
+    parts += robust(results)
     parts += ["## Figures\n", *figures(results, images), "## Control\n", *control(results), "## Cost\n"]
     parts += [line for grid in by_arm(results) for line in markdown(grid)]
     return "\n".join(parts).rstrip("\n") + "\n"
@@ -128,6 +130,12 @@ def table_1(results: Results) -> Iterator[str]:
     """Table 1, both selection rules."""
     lines = render_markdown(needed(results, "table1"), results.cutoffs).split("\n")
     yield "\n".join(f"#{line}" if line.startswith("#") else line for line in lines[1:]).strip("\n") + "\n"
+
+
+def robust(results: Results) -> Iterator[str]:
+    """Aggregates that one far run cannot move, under both selection rules."""
+    lines = of_robust(needed(results, "robust").to_pylist()).split("\n")
+    yield "\n".join(f"#{line}" if line.startswith("#") else line for line in lines).strip("\n") + "\n"
 
 
 def figures(results: Results, images: str) -> Iterator[str]:
