@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from asymgrpo.content import data_hash
 from evals.cli import run
-from evals.estimates.outcomes import finished
+from evals.estimates.outcomes import AT, STEPS, finished, in_words, of_frame
 from evals.estimates.robust import interquartile_mean, probability_above, profile, stratified_interval
 from evals.estimates.stats import DIGITS
 from evals.io import derived, read_metadata, write_table, write_text
@@ -34,6 +34,8 @@ SCHEMA = pa.schema(
         *((name, pa.float64()) for name in ("estimate", "ci_low", "ci_high")),  # ends null with a single run
         ("n_seeds", pa.int32()),
         ("n_benchmarks", pa.int32()),
+        ("n_diverged", pa.int32()),  # training seeds that are in no estimate
+        (AT, STEPS),  # the step of each
     ]
 )
 IQM, PROFILE, ABOVE = "iqm", "profile", "p_above"
@@ -99,14 +101,17 @@ def block(rows: Sequence[Mapping[str, Any]]) -> str:
     for arm in dict.fromkeys(row["arm"] for row in rows):
         mine = [row for row in rows if row["arm"] == arm]
         one = {row["quantity"]: row for row in mine if row["quantity"] != PROFILE}
+        seeds = "; ".join(filter(None, [str(one[IQM]["n_seeds"]), in_words(one[IQM]["n_seeds"], one[IQM][AT])]))
         shares = [f"{100 * row['estimate']:.0f}" for row in mine if row["threshold"] in IN_WORDS]
-        cells = [title(arm), str(one[IQM]["n_seeds"]), _text(one[IQM])]
+        cells = [title(arm), seeds, _text(one[IQM])]
         cells += [_text(one[ABOVE]) if ABOVE in one else "–"] if against else []
         lines.append(f"| {' | '.join([*cells, ' / '.join(shares)])} |")
     return "\n".join(lines) + "\n"
 
 
 def _text(row: Mapping[str, Any]) -> str:
+    if row["estimate"] is None:
+        return "–"
     if row["ci_low"] is None:
         return f"{100 * row['estimate']:.1f}"
     return percent(row["estimate"], row["ci_low"], row["ci_high"])
@@ -124,7 +129,12 @@ def main(
     rows = []
     for (model, rule), frame in read_run_scores(runs).to_pandas().groupby(["model", "selection"], sort=True):
         about = {"model": model, "selection": rule}
-        rows += [about | row for row in robust_rows(scores_of(frame), against, seed, draws)]
+        lost = {arm: sorted(seeds.values()) for (_, arm), seeds in of_frame(frame).items()}
+        found = list(robust_rows(scores_of(frame), against, seed, draws))
+        gone = [{"arm": arm, "quantity": IQM, "n_seeds": 0} for arm in lost if all(row["arm"] != arm for row in found)]
+        for row in [*found, *gone]:
+            steps = lost.get(row["arm"], [])
+            rows.append(about | row | {"n_diverged": len(steps), AT: steps})
     table = pa.Table.from_pylist(rows, SCHEMA)
     origin = derived({"run_scores": read_metadata(runs)})
     write_table(table, out, {"data_hash": data_hash(table), "draws": draws, "bootstrap_seed": seed, **origin})

@@ -97,5 +97,17 @@ def test_the_table_has_every_arm_and_leaves_out_averages_and_diverged_runs(writt
     assert {row["arm"] for row in rows if row["quantity"] == "p_above"} == {"base", "asymgrpo"}
     assert all(row["ci_low"] <= row["estimate"] <= row["ci_high"] for row in rows if row["ci_low"] is not None)
     text = markdown.read_text()
-    assert "| AsymGRPO | 2 |" in text
+    assert "| AsymGRPO | 2; diverged (1 of 3 seeds, step 3) |" in text
+    assert {row["arm"]: row["n_diverged"] for row in rows} == {"base": 0, "grpo": 0, "asymgrpo": 1}
     assert "P(above GRPO)" in text
+
+
+def test_an_arm_of_which_every_run_diverged_is_named(written: Path, tmp_path: Path) -> None:
+    frame = read_table(written).to_pandas()
+    lost = frame["arm"] == "asymgrpo"
+    frame.loc[lost, "value"], frame.loc[lost, "diverged_at"] = None, 2
+    write_table(pa.Table.from_pandas(frame, SCHEMA, preserve_index=False), written, {})
+    robust.main(written, "grpo", 50, 0, tmp_path / "r.parquet", tmp_path / "r.md")
+    (row,) = (row for row in read_table(tmp_path / "r.parquet").to_pylist() if row["arm"] == "asymgrpo")
+    assert (row["estimate"], row["n_seeds"], row["n_diverged"]) == (None, 0, 3)
+    assert "| AsymGRPO | 0; diverged (3 of 3 seeds, step 2) | – | – |  |" in (tmp_path / "r.md").read_text()
