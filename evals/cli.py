@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from asymgrpo import console
 from asymgrpo.errors import DataError
+from asymgrpo.lean import arrow_alone
 from asymgrpo.readers import read_text
 from asymgrpo.study import agreement, settings
 from evals import asked
@@ -67,8 +68,13 @@ def without_settings(arguments: Sequence[str]) -> list[str]:
     return left
 
 
-def run(*commands: Callable[..., None]) -> NoReturn:
-    """Run a command as a program, or several as its subcommands, and exit (asymgrpo.console.run)."""
+def run(*commands: Callable[..., None], frames: bool = False) -> NoReturn:
+    """Run a command as a program, or several as its subcommands, and exit (asymgrpo.console.run).
+
+    `frames`: it turns tables into frames of pandas, which others do without.
+    """
+    if not frames:
+        arrow_alone()
     console.run(*commands, arguments=understood)
 
 

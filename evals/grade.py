@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 import typer
 
 from asymgrpo.content import data_hash
-from asymgrpo.lean import arrow_alone
 from asymgrpo.study.agreement import require
 from asymgrpo.study.outcome import stated
 from asymgrpo.study.settings import Settings, loads
@@ -173,7 +172,6 @@ def main(
     """Grade samples with the shared verifier."""
     from asymgrpo.verifier import VERIFIER_VERSION
 
-    arrow_alone()
     asked = None if settings is None else loads(settings)
     described = [read_metadata(path) for path in samples]
     refuse_other_samples(dict(zip(samples, described, strict=True)), problems, asked)

@@ -11,6 +11,7 @@ import typer
 
 from asymgrpo.console import say_error
 from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
+from asymgrpo.lean import arrow_alone
 from evals.cli import understood
 
 SEPARATOR = "+"
@@ -40,6 +41,7 @@ def draw(name: str, options: Sequence[str]) -> None:
 
 
 def main() -> int:
+    arrow_alone()
     name = ""
     try:
         for name, *options in split(sys.argv[1:]):
