@@ -46,6 +46,6 @@ def test_once_for_each_job(tmp_path):
     assert looks(tmp_path, True) == JOBS + 1  # and once for the target, `all`
 
 
-@pytest.mark.parametrize("asked, options", [(False, ()), (True, ("--max-jobs-per-timespan", "50/1s"))])
+@pytest.mark.parametrize(("asked", "options"), [(False, ()), (True, ("--max-jobs-per-timespan", "50/1s"))])
 def test_more_often_by_its_own_timers_and_a_rate_that_was_set_stays(tmp_path, asked, options):
     assert looks(tmp_path, asked, *options) > JOBS + 1
