@@ -11,7 +11,6 @@ import typer
 
 from asymgrpo.console import say_error
 from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
-from asymgrpo.lean import arrow_alone
 from evals.cli import understood
 
 SEPARATOR = "+"
@@ -41,7 +40,6 @@ def draw(name: str, options: Sequence[str]) -> None:
 
 
 def main() -> int:
-    arrow_alone()
     name = ""
     try:
         for name, *options in split(sys.argv[1:]):

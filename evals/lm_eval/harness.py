@@ -234,4 +234,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run(main, frames=True)
+    run(main)
