@@ -1,18 +1,15 @@
 """The paper's entropy equation, predicted against measured, in four cases (docs/theory.md).
 
-python -m evals.figures.theory_equation --theory theory.parquet --out-prefix F
+python -m evals.figures theory_equation --theory theory.parquet --out-prefix F
 """
-
-import sys
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evals.cli import run
-from evals.figures.series import OutPrefix
-from evals.figures.style import RC, panels, save
+from evals.figures.drawn import Drawn
+from evals.figures.style import RC, panels
 from evals.figures.theory import TheoryTable, read_part
 
 ARMS = {"grpo": "centred group (GRPO)", "asymgrpo": "uncentred group (AsymGRPO)"}
@@ -68,15 +65,11 @@ def finding(rows: pd.DataFrame) -> str:
     return f"dH = −η Cov(log π, A), its error as a share of the measured slopes: {'; '.join(parts)}."
 
 
-def main(theory: TheoryTable, out_prefix: OutPrefix) -> None:
+def draw(theory: TheoryTable) -> Drawn:
     """Draw predicted against measured slopes of entropy."""
     table, rows = read_part(theory, "equation", tuple(ARMS))
     notes = {
         "caption": "Each point: one random policy, one mixed group, one step; the error is the root mean square.",
         "finding": finding(rows),
     }
-    save(theory_equation(rows), out_prefix, {"theory": table}, sys.modules[__name__], notes)
-
-
-if __name__ == "__main__":
-    run(main)
+    return Drawn(theory_equation(rows), {"theory": table}, notes)

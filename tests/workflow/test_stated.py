@@ -223,7 +223,7 @@ def test_each_step_of_evaluation_refuses_what_was_not_asked_for(results, tmp_pat
     figure = settings.table(settings.part(plan, ["tiny"], ["base", "grpo"], ["chain2", "chain4"]))
     wrong = settings.dumps(changed(figure, ("plan", "models", "tiny", "train", "steps")))
     done = call(
-        *("evals.figures.training_curves", "--settings", wrong, "--metrics", run / "metrics.parquet"),
+        *("evals.figures", "training_curves", "--settings", wrong, "--metrics", run / "metrics.parquet"),
         *("--out-prefix", tmp_path / "figure"),
     )
     assert done.returncode != 0
