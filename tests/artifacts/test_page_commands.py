@@ -37,7 +37,6 @@ MARKS = {
     r"tensorboard .*": "serves until it is stopped: tests/report/test_live.py reads what it would show",
     r"snakemake --unlock": "a folder that a killed Snakemake locked",
     r"snakemake --report .*": "tests/workflow/test_workflow.py",
-    r"snakemake --lint": "make lint: workflow/lint.py",
     r"snakemake --snakefile .*": "a checkout elsewhere: tests/workflow/test_checkout.py",
     r"python -m evals\.report\.results_page": "named without its options; they are on the same page",
     r"python -m evals\.artifacts\.crate": "named beside the target of the workflow that calls it",
