@@ -31,7 +31,7 @@ MARKS = {
     r".*--data-dir (DATA|FOLDER).*": "the benchmarks' files: tests/tasks/test_sources.py, tests/verifier/test_references.py",
     r"(asymgrpo accept|python tests/gpu/accept\.py) .*": "a GPU: tests/gpu/test_accept.py runs it small, on a CPU",
     r".*--machine (accept/)?machine\.json": "what `make accept` measures on a GPU: tests/planner/test_measured.py",
-    r"python -m benchmarks\..*": "minutes of an idle machine, since it measures speed",
+    r"make bench|python -m benchmarks\..*": "minutes of an idle machine, since it measures speed",
     r"asymgrpo audit-verifier .*|python -m asymgrpo\.verifier\.audit": "pairs of other projects that are not in the repository",
     r"(lm_eval run|asymgrpo harness|python -m evals\.lm_eval\.harness).*|lm_eval --use_cache": "tests/evals/test_lm_eval.py",
     r"tensorboard .*": "serves until it is stopped: tests/report/test_live.py reads what it would show",
