@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from asymgrpo.study.config import ConfigError, Study, Train, indivisible, parse
+from asymgrpo.study.config import ConfigError, Study, parse
+from asymgrpo.study.sections.train import Train, indivisible
 from containers.host import ROOT, in_checkout
 from workflow.checks_places import places
 from workflow.checks_sampling import pass_at_k, sampling, used_models

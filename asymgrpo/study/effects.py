@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asymgrpo.study.config import NO_EFFECT_ON_RESULTS
+from asymgrpo.study.sections.train import NO_EFFECT_ON_RESULTS
 
 NOTHING, ADDED, EVERYTHING = "nothing", "added", "everything"
 STAGES = {

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from asymgrpo.errors import DataError
 from asymgrpo.files import write_table
 from asymgrpo.study import agreement, layout, settings
-from asymgrpo.study.config import NO_EFFECT_ON_RESULTS, parse
+from asymgrpo.study.config import parse
+from asymgrpo.study.sections.train import NO_EFFECT_ON_RESULTS
 from asymgrpo.study.stored import study_of_results, updated
 from evals.artifacts.agreement import refuse_other_settings
 from workflow import common
