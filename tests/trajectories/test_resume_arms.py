@@ -1,4 +1,4 @@
-"""Every arm of the library, killed after its first step and started again, ends with the weights and rows of an undisturbed run."""
+"""Every arm, stopped after its first step and started again, ends with the weights and rows of an undisturbed run."""
 
 from __future__ import annotations
 
