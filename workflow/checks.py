@@ -85,10 +85,12 @@ def _arms(study: Study) -> Iterator[str]:
     if plan.analyses and not plan.analysis_seeds:
         yield "config: study.analyses needs study.analysis_seeds; list at least one seed."
     for name in dict.fromkeys([*plan.arms, *plan.analyses, *(set(study.arms) - {ALL})]):
-        for updates, group in sorted({(train.updates_per_rollout, train.group_size) for _, train in _trains(study)}):
+        for updates, group, truncated in sorted(
+            {(train.updates_per_rollout, train.group_size, train.truncated) for _, train in _trains(study)}
+        ):
             try:
                 arm = get_arm(name, study.changes_of(name))
-                check_arm(arm, updates, group)
+                check_arm(arm, updates, group, truncated)
                 if isinstance(arm.advantage, UserFunction) and study.artifacts is None:  # a bundle's code is not run
                     check_function(arm.advantage, name, group)
             except ArmError as error:

@@ -26,6 +26,9 @@ class Train(Section):
 
     steps: Positive
     """Rollout batches, not optimizer updates."""
+    token_budget: Positive | None = None
+    """Response tokens that a run may sample, those of groups that dynamic sampling throws away included: the step that reaches
+    the sum is its last. All arms of a study have the same; null: only `steps` ends a run."""
     prompts_per_step: Positive
     """Prompts of one rollout batch; the batch has prompts_per_step x group_size responses."""
     group_size: Annotated[int, Field(ge=2)]
