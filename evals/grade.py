@@ -55,7 +55,7 @@ def reference_answers(problems: Iterable[str | Path]) -> dict[str, str]:
 
 def check_samples(table: pa.Table, path: Path) -> None:
     """Raise DataError unless this is a whole sample table. (A bundle keeps few texts: it cannot be graded again.)"""
-    from evals.sample import SCHEMA
+    from evals.checkpoints import SCHEMA
 
     check_table(table, path, SCHEMA, nullable=["logprob_sum"])
     odd = sorted(set(table["finish_reason"].unique().to_pylist()) - FINISH_REASONS)

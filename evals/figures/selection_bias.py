@@ -1,4 +1,4 @@
-"""What it does to a score that a reported benchmark chooses the checkpoint, against a rule that never looks at one.
+"""How much scores change when a reported benchmark selects the checkpoint, against a rule that never looks at one.
 
 python -m evals.figures selection_bias --run-scores run_scores.parquet --out-prefix F
 """

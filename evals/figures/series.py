@@ -1,4 +1,4 @@
-"""What several figures share: runs read from their metrics, means over seeds with a band, a legend that says what it is."""
+"""What several figures share: runs read from their metrics, means over seeds with a band, a legend that names it."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
