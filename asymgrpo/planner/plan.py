@@ -20,7 +20,9 @@ from asymgrpo.planner.memory import Memory, memory, refuse
 from asymgrpo.planner.shapes import Shape, shape_of
 from asymgrpo.planner.state import WIDTH
 from asymgrpo.planner.time import DEGENERATE, GpuKind, Lengths, gpu_kind_of
-from asymgrpo.study.config import MAX_SEQUENCES, ConfigError, Study, Train
+from asymgrpo.study.config import ConfigError, Study
+from asymgrpo.study.limits import MAX_SEQUENCES
+from asymgrpo.study.sections.train import Train
 from asymgrpo.study.stored import load_study
 
 MEAN_PROMPT = 120.0

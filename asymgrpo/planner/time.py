@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from asymgrpo.planner.memory import kv_bytes_per_token
 from asymgrpo.planner.shapes import Shape
 from asymgrpo.planner.state import WIDTH, moved_per_update
-from asymgrpo.study.config import MAX_SEQUENCES, ConfigError, Train
+from asymgrpo.study.config import ConfigError
+from asymgrpo.study.limits import MAX_SEQUENCES
+from asymgrpo.study.sections.train import Train
 
 GPU_KINDS = Path(__file__).with_name("gpu_kinds.yaml")
 

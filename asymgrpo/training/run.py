@@ -20,8 +20,8 @@ from asymgrpo.errors import Preempted
 from asymgrpo.files import write_json, write_table
 from asymgrpo.progress import Progress
 from asymgrpo.rollout import Rollout
-from asymgrpo.study.config import Train
 from asymgrpo.study.outcome import Diverged, DivergedError, read, stated
+from asymgrpo.study.sections.train import Train
 from asymgrpo.training import checkpoint as ck
 from asymgrpo.training.candidates import accuracy, selectable
 from asymgrpo.training.results import History, rollout_rows, write_results

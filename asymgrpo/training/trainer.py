@@ -21,8 +21,8 @@ from asymgrpo.method.rewards import overlong_punishment
 from asymgrpo.method.surrogates import masked_weights
 from asymgrpo.rollout import Request, Rollout, Sampler
 from asymgrpo.seeds import derive, occurrences, prompt_order
-from asymgrpo.study.config import Train
 from asymgrpo.study.outcome import DivergedError
+from asymgrpo.study.sections.train import Train
 from asymgrpo.training import scoring
 from asymgrpo.training.batch import Batch, pack
 from asymgrpo.training.dynamic import Drawn, Problem, extra_index, refill

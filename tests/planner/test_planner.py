@@ -15,7 +15,9 @@ from asymgrpo.planner.plan import check_fits, load_study, reports
 from asymgrpo.planner.shapes import SHAPES, shape_from_config, shape_of
 from asymgrpo.planner.state import WIDTH
 from asymgrpo.planner.time import GPU_KINDS, Lengths, gpu_kind_of, step_seconds
-from asymgrpo.study.config import MAX_SEQUENCES, ConfigError, Study, Train
+from asymgrpo.study.config import ConfigError, Study
+from asymgrpo.study.limits import MAX_SEQUENCES
+from asymgrpo.study.sections.train import Train
 
 ROOT = Path(__file__).parents[2]
 PAPER, ONE_GPU = ROOT / "config/paper.yaml", ROOT / "config/paper-1gpu.yaml"
