@@ -122,7 +122,7 @@ TRAINING = {
     **{"importance_cap": 2.0, "mismatch_gate": 1.02, "rollout_engine": "vllm", "engine_memory_fraction": 0.3},
     **{"micro_batch": 2, "logits_chunk": 64, "gradient_checkpointing": True, "zero_stage": 1, "evaluate_every": 2},
     **{"evaluate_samples": 3, "evaluate_temperature": 0.5, "evaluate_max_tokens": 40, "displacement_every": 2},
-    **{"rollouts_every": 2, "micro_batch_tokens": 100, "head_dtype": "model"},
+    **{"rollouts_every": 2, "micro_batch_tokens": 100, "head_dtype": "model", "token_budget": 1000},
 }
 CHANGES |= {f"train.{key}": ({"train": {key: value}}, NOTHING) for key, value in WITHOUT_EFFECT.items()}
 CHANGES |= {f"train.{key}": ({"train": {key: value}}, TRAINED) for key, value in TRAINING.items()}
