@@ -22,16 +22,16 @@ def main(
     problems: Annotated[Path, typer.Option(help="Training problems (Parquet).")],
     held_out: Annotated[Path, typer.Option(help="Problems that are not trained on (Parquet).")],
     checkpoints: Annotated[Path, typer.Option(help="Folder of resumable checkpoints.")],
-    out: Annotated[Path, typer.Option(help="Table of the trajectory (Parquet); its states lie in a folder of that name.")],
+    out: Annotated[
+        Path, typer.Option(help="Table of the trajectory (Parquet); its states lie in a folder of that name.")
+    ],
     threads: Annotated[int, typer.Option(help="CPU threads of this process.")] = 1,
 ) -> None:
     """Probe the states of one GRPO run."""
     from asymgrpo.probe.build import probe_trajectory
     from asymgrpo.study.settings import loads
 
-    probe_trajectory(
-        loads(settings), model, {"train": problems, "validation": held_out}, checkpoints, out, threads
-    )
+    probe_trajectory(loads(settings), model, {"train": problems, "validation": held_out}, checkpoints, out, threads)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 OPERATION: dict[str, Any] = {
     **{"steps": 1, "evaluate_every": 1, "evaluate_samples": 1, "evaluate_temperature": 1.0, "evaluate_max_tokens": 1},
-    **{"displacement_every": 10**9, "rollouts_every": 1, "checkpoint_every": 1, "keep_checkpoints": 1, "candidates": "all"},
+    **{
+        "displacement_every": 10**9,
+        "rollouts_every": 1,
+        "checkpoint_every": 1,
+        "keep_checkpoints": 1,
+        "candidates": "all",
+    },
     **{"verify_weights_every": None, "nodes": 1, "ranks_per_node": 1},
 }
 """Fields of `train` that are no matter of a trajectory's states, with values that a probe is carried out with."""
@@ -77,8 +83,6 @@ def probe_trajectory(
         read_problems(problems[name], asked["template"], tokenizer, train.max_prompt_tokens)
         for name in ("train", "validation")
     )
-    if probe.prompts > len(others):
-        raise InputError(f"probe.prompts = {probe.prompts}, but {problems['validation']} has {len(others)}; lower it.")
     start_process_group()
     engine = Engine(load_model(model, train.dtype), train, micro_batches_per_update(train))
     longest = longest_sequence(train, trained, [others], engine.hf_config.max_position_embeddings)
@@ -86,7 +90,14 @@ def probe_trajectory(
     grade = make_grader(tokenizer, workers=threads)
     trainers = {
         name: Trainer(
-            arm, train, engine, sampler, grade, trained, asked["seed"], reference_policy(arm, train, model, engine.device)
+            arm,
+            train,
+            engine,
+            sampler,
+            grade,
+            trained,
+            asked["seed"],
+            reference_policy(arm, train, model, engine.device),
         )
         for name, arm in arms.items()
     }
@@ -98,7 +109,9 @@ def probe_trajectory(
         probes = Probes(trainers, reference, probe, others, workspace)
         done = follow(run, probes, states, probe.states)
         if not done:
-            raise DataError(f"{out}: the trajectory diverged before its first state, so that there is nothing to probe.")
+            raise DataError(
+                f"{out}: the trajectory diverged before its first state, so that there is nothing to probe."
+            )
         states.join(done, states=asked["states"])
         ck.forget(workspace)
     torch.distributed.destroy_process_group()

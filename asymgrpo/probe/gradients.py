@@ -79,7 +79,9 @@ class Gradients:
             logp, entropy = (logp * mask).sum(dim=1), (entropy * mask).sum(dim=1)
             for number, a, c in wanted:
                 loss = (logp * torch.from_numpy(a).to(logp)).sum() + (entropy * torch.from_numpy(c).to(logp)).sum()
-                self._add(first + number, torch.autograd.grad(loss, self.parameters, retain_graph=True, allow_unused=True))
+                self._add(
+                    first + number, torch.autograd.grad(loss, self.parameters, retain_graph=True, allow_unused=True)
+                )
 
     def _add(self, row: int, gradient: Sequence[Tensor | None]) -> None:
         start = 0

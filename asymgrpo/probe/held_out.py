@@ -1,9 +1,9 @@
 """Held-out responses of the policy that is probed, and what a step does to it, estimated on them. Pure functions of arrays.
 
 All responses are samples of the policy before the step. Expectations after it are importance-weighted over whole responses,
-w = pi_after(y) / pi_before(y), with the leave-one-out mean of the prompt's other responses as a control variate. That is unbiased
-for a step of any size, and its derivative at no step is the score-function gradient (`coefficients`). A response that is cut at the
-limit of tokens is a response like any other: the policy is the one over responses of at most so many tokens.
+w = pi_after(y) / pi_before(y), with the leave-one-out mean of the prompt's other responses as a control variate. That is
+unbiased for a step of any size, and its derivative at no step is the score-function gradient (`coefficients`). A response that is
+cut at the limit of tokens is a response like any other: the policy is the one over responses of at most so many tokens.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ def coefficients(facts: Facts, before: Scores) -> dict[str, tuple[Array, Array]]
     return found
 
 
-def per_token(entropy: float, tokens: float, change: float, of_tokens: float) -> float:
+def per_token(entropy: Array, tokens: Array, change: Array, of_tokens: Array) -> Array:
     """Change of the token-mean entropy, E[sum over tokens] / E[number of tokens], given both levels and their changes.
 
-    >>> per_token(6.0, 3.0, 2.0, 1.0)
-    0.0
+    >>> per_token(np.array([6.0]), np.array([3.0]), np.array([2.0]), np.array([1.0]))
+    array([0.])
     """
     return (entropy + change) / (tokens + of_tokens) - entropy / tokens
 

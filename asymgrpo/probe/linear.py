@@ -2,9 +2,9 @@
 
 A *source* is a channel of a group: the summed gradient of log pi over its correct responses, over its wrong ones, or the summed
 gradient of its entropies. An arm's gradient is a weighted sum of sources, so that its norm and its effect on anything follow from
-the sources' Gram matrix and from their inner products with the gradient of that thing. Inner products are in Adam's metric: of the
-inverse of D = sqrt(v) + eps, v being the state's mean of squared gradients after bias correction. A step of rate eta is
-eta D^-1 g; its norm is taken in D, the metric in which Adam's step is the steepest.
+the sources' Gram matrix and from their inner products with the gradient of that thing. Inner products are taken with D^-1, where
+D = sqrt(v) + eps and v is the state's mean of squared gradients after bias correction. A step of rate eta is eta D^-1 g; its norm
+is taken in D, the metric in which Adam's step is the steepest.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ def of_signs(advantages: Array, correct: Array) -> tuple[Array, Array] | None:
     (array([1. , 0.5]), array([-1.,  0.]))
     >>> of_signs(np.array([[1.0, 2.0]]), np.array([[1.0, 1.0]]))
     """
-    right, wrong = (
-        (advantages * mask).sum(1) / np.maximum(mask.sum(1), 1) for mask in (correct == 1, correct != 1)
-    )
+    right, wrong = ((advantages * mask).sum(1) / np.maximum(mask.sum(1), 1) for mask in (correct == 1, correct != 1))
     told = np.where(correct == 1, right[:, None], wrong[:, None])
     return (right, wrong) if np.allclose(told, advantages, rtol=1e-12, atol=1e-12) else None
 

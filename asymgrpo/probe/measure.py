@@ -54,7 +54,8 @@ class Probes:
         accuracy = drawn.rewards.double().mean(dim=1).numpy()
         held = {"own": respond(trainer, drawn.problems, probe.responses, "own", step)}
         if probe.prompts:
-            order = prompt_order(trainer.run_seed, step, probe.prompts, len(self.others))
+            number = min(probe.prompts, len(self.others))
+            order = prompt_order(trainer.run_seed, step, number, len(self.others))
             held["other"] = respond(trainer, [self.others[i] for i in order], probe.responses, "other", step)
         before = {name: responses.scores(engine.score, engine.device) for name, responses in held.items()}
         for name, responses in held.items():

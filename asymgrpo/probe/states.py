@@ -1,7 +1,7 @@
 """The states of a trajectory, one Parquet each: which are there and good, and what is made of all of them.
 
-Like samples (evals/sampled.py) they are no outputs that Snakemake deletes before a job starts or after one fails: only the table of
-the trajectory is. A killed job keeps the states that it finished, and a further state costs only itself.
+Like samples of benchmarks they are no outputs that Snakemake deletes before a job starts or after one fails: only the table of
+their trajectory is. A killed job keeps the states that it finished, and a further state costs only itself.
 """
 
 from __future__ import annotations

@@ -47,7 +47,10 @@ class Weights:
 
     def norm(self, step: Sequence[Tensor]) -> float:
         """Norm of a step in the metric D of the state's optimizer: sqrt(sum D step^2)."""
-        total = sum(float((metric.double() * part.double().square()).sum()) for metric, part in zip(self.metric, step, strict=True))
+        total = sum(
+            float((metric.double() * part.double().square()).sum())
+            for metric, part in zip(self.metric, step, strict=True)
+        )
         return math.sqrt(total)
 
 
@@ -109,7 +112,9 @@ def real_steps(
         try:
             update(trainer, drawn, advantages, step)
         except DivergedError as error:
-            raise FailedError(f"{trainer.arm.name} cannot be probed in step {step}: {error}; leave it out of probe.arms.") from error
+            raise FailedError(
+                f"{trainer.arm.name} cannot be probed in step {step}: {error}; leave it out of probe.arms."
+            ) from error
         return weights.moved()
 
     momentum = made(trainers[reference], torch.zeros_like(drawn.rewards))

@@ -274,7 +274,7 @@ class Probe(Section):
     responses: Annotated[int, Field(ge=2)]
     """Held-out responses to each prompt, scored before and after every update."""
     prompts: Annotated[int, Field(ge=0)]
-    """Problems of the validation set that responses are held out of, beside those of the batch itself."""
+    """Problems of the validation set that responses are drawn for, beside those of the batch; if it has fewer, all of them."""
     linear_prompts: Annotated[int, Field(ge=0)]
     """Groups of the batch whose gradients the linear probe takes, each as large as the model; 0: no linear probe."""
 

@@ -33,11 +33,11 @@ from evals.tables.paper_values import PRINTED
 from workflow import figures as inputs_of
 
 ROOT = Path(__file__).parents[2]
-HELPERS = {"__init__", "__main__", "arms_compared", "series", "style", "theory"}
+HELPERS = {"__init__", "__main__", "arms_compared", "series", "style", "theory", "probe"}
 ALL = sorted(path.stem for path in (ROOT / "evals/figures").glob("*.py") if path.stem not in HELPERS)
-MODULES = [name for name in ALL if not name.startswith("theory_")]
+MODULES = [name for name in ALL if not name.startswith(("theory_", "probe_"))]
 THEORY = set(ALL) - set(MODULES)
-"""Figures of no run: tests/theory."""
+"""Figures of no run: tests/theory, tests/probe."""
 ARMS_OF = {"training_curves": MAIN, "plane": tuple(arm for arm in PLANE if arm in EVERY_ARM)} | ARMS
 SCORED = {"plane", "entropy_accuracy", "reversal", "entropy_coefficient", "synergy", "selection_bias"}
 

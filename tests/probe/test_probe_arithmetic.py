@@ -65,8 +65,9 @@ def test_levels_and_token_mean_entropy():
     facts, before = case()
     told = levels(facts, before)
     assert told["success"].tolist() == facts.correct.mean(axis=1).tolist()
-    entropy, tokens = told["entropy"].mean(), told["tokens"].mean()
+    entropy, tokens = told["entropy"], told["tokens"]
     assert per_token(entropy, tokens, 0.1 * entropy, 0.1 * tokens) == pytest.approx(0, abs=1e-15)
+    assert per_token(entropy, tokens, tokens, 0 * tokens) == pytest.approx(1)
 
 
 def test_norm_and_effects_are_those_of_the_summed_gradient():

@@ -72,7 +72,8 @@ def test_an_arm_without_advantages_changes_nothing_beyond_the_momentum(rows):
     assert (moved.loc[moved["quantity"] == "own_norm", "value"] == 0).all()
     assert (moved.loc[moved["quantity"] == "norm", "value"] > 0).all()
     effects = rows[(rows["part"] == "linear") & (rows["arm"] == "nothing")]
-    assert len(effects) and (effects["value"] == 0).all()
+    assert (effects["value"] == 0).all()
+    assert len(effects) > 0
 
 
 def test_steps_of_equal_size_have_the_size_of_the_reference(rows):
@@ -94,7 +95,7 @@ def test_every_state_has_both_sets_of_prompts(rows):
 
 
 def test_the_update_is_the_one_that_the_run_goes_on_with(tmp_path):
-    run, probes = trajectory(tmp_path / "work")
+    run, _ = trajectory(tmp_path / "work")
     trainer = run.trainer
     trainer.step(1, Stopwatch())
     run.save(1)

@@ -1,0 +1,86 @@
+"""What one update of each arm does to entropy, success and log-probabilities, from the same states (docs/probe.md).
+
+python -m evals.figures.probe_effects --probes probes.parquet --out-prefix F
+"""
+
+import sys
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evals.cli import run
+from evals.figures import series
+from evals.figures.probe import PANELS, ProbeTable, arms_of, counted, read_steps
+from evals.figures.series import OutPrefix, Summary
+from evals.figures.style import RC, panels, save
+from evals.tables.probes import ALL
+
+MARKS = {"size": ("o", "#000000", "equal step size"), "rate": ("D", "white", "equal learning rate")}
+
+
+def probe_effects(rows: pd.DataFrame) -> Figure:
+    """A row of panels per model, a line per arm; rows: those of `read_steps` of all accuracies."""
+    models, arms = sorted(set(rows["model"])), arms_of(rows)
+    with mpl.rc_context(RC):
+        figure, axes = panels(len(models), len(PANELS), height=1.3 + 0.18 * len(arms))
+        for number, model in enumerate(models):
+            for column, (quantity, label) in enumerate(PANELS.items()):
+                axis = axes[number * len(PANELS) + column]
+                _panel(axis, rows[(rows["model"] == model) & (rows["quantity"] == quantity)], arms)
+                axis.set(xlabel=f"change of {label}", ylim=(len(arms) - 0.5, -0.5))
+                axis.set_yticks(range(len(arms)), [series.short(arm) for arm in arms] if column == 0 else [])
+            if len(models) > 1:
+                axes[number * len(PANELS)].set_title(model)
+        figure.legend(
+            [container[0] for container in axes[0].containers],
+            [words for _, _, words in MARKS.values()],
+            loc="outside lower center",
+            ncols=2,
+            title=counted(rows),
+            title_fontsize=7.5,
+        )
+    return figure
+
+
+def _panel(axis: Axes, rows: pd.DataFrame, arms: list[str]) -> None:
+    axis.axvline(0, color="#999999", linewidth=0.6)
+    for shift, (scale, (marker, fill, _)) in zip((-0.15, 0.15), MARKS.items(), strict=True):
+        mine = rows[rows["scale"] == scale].set_index("arm").reindex(arms)
+        bars = np.nan_to_num(np.abs([mine["value"] - mine["value_low"], mine["value_high"] - mine["value"]]))
+        look: dict[str, Any] = {"marker": marker, "markerfacecolor": fill, "color": "black", "markersize": 3.5}
+        axis.errorbar(mine["value"], np.arange(len(arms)) + shift, xerr=bars, linestyle="none", elinewidth=0.9, **look)
+
+
+def finding(rows: pd.DataFrame) -> str:
+    """Change of sequence entropy by each arm at equal step size, as one sentence for each model."""
+    told = []
+    for model, mine in rows[(rows["quantity"] == "entropy") & (rows["scale"] == "size")].groupby("model"):
+        of_arm = {str(row.arm): row for row in mine.itertuples()}
+        parts = [f"{series.short(arm)} {_text(of_arm[arm])}" for arm in arms_of(mine)]
+        told.append(f"Change of sequence entropy by one update of equal size, nats ({model}): {'; '.join(parts)}.")
+    return " ".join(told)
+
+
+def _text(row: Any) -> str:
+    if np.isnan(row.value_low):
+        return f"{row.value:+.3f}".replace("-", "−")
+    return Summary(row.value, row.value_low, row.value_high, row.n_trajectories).text("+.3f")
+
+
+def main(probes: ProbeTable, out_prefix: OutPrefix) -> None:
+    """Draw what one update does, by arm."""
+    table, rows = read_steps(probes)
+    rows = rows[rows["accuracy"] == ALL]
+    notes = {
+        "caption": "Fresh responses to the prompts of the batch, scored before and after each arm's update from the same state.",
+        "finding": finding(rows),
+    }
+    save(probe_effects(rows), out_prefix, {"probes": table}, sys.modules[__name__], notes)
+
+
+if __name__ == "__main__":
+    run(main)
