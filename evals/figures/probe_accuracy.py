@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evals.cli import run
-from evals.figures.probe import PANELS, ProbeTable, arms_of, counted, read_steps
+from evals.figures.probe import ONE_SIDE, PANELS, ProbeTable, arms_of, bars, counted, read_steps
 from evals.figures.series import OutPrefix
 from evals.figures.style import RC, look, panels, save
 from evals.io import DataError
@@ -33,9 +33,8 @@ def probe_accuracy(rows: pd.DataFrame) -> Figure:
             for column, (quantity, label) in enumerate(PANELS.items()):
                 axis = axes[number * len(PANELS) + column]
                 _panel(axis, rows[(rows["model"] == model) & (rows["quantity"] == quantity)], arms)
-                axis.set_ylabel(f"change of {label}")
-            if len(models) > 1:
-                axes[number * len(PANELS)].set_title(model)
+                axis.set_title(label)
+            axes[number * len(PANELS)].set_ylabel(f"change ({model})" if len(models) > 1 else "change")
         figure.legend(
             [container[0] for container in axes[0].containers],
             [title(arm) for arm in arms],
@@ -51,9 +50,11 @@ def _panel(axis: Axes, rows: pd.DataFrame, arms: list[str]) -> None:
     axis.axhline(0, color="#999999", linewidth=0.6)
     for number, arm in enumerate(arms):
         mine = rows[rows["arm"] == arm].set_index("accuracy").reindex(list(BINS))
-        bars = np.nan_to_num(np.abs([mine["value"] - mine["value_low"], mine["value_high"] - mine["value"]]))
         places = np.arange(len(BINS)) + SHIFT * (number - (len(arms) - 1) / 2)
-        axis.errorbar(places, mine["value"], yerr=bars, marker="o", markersize=2.5, elinewidth=0.7, **look(arm, arms))
+        line = look(arm, arms) | ({"linestyle": "dotted"} if arm in ONE_SIDE else {})
+        axis.errorbar(
+            places, mine["value"], yerr=bars(mine, "value"), marker="o", markersize=2.5, elinewidth=0.7, **line
+        )
     axis.set_xticks(range(len(BINS)), list(BINS))
     axis.set_xlabel("correct in the group")
 

@@ -14,27 +14,29 @@ from matplotlib.figure import Figure
 
 from evals.cli import run
 from evals.figures import series
-from evals.figures.probe import PANELS, ProbeTable, arms_of, counted, read_steps
+from evals.figures.probe import COLUMNS, PANELS, ProbeTable, arms_of, bars, counted, read_steps
 from evals.figures.series import OutPrefix, Summary
 from evals.figures.style import RC, panels, save
-from evals.tables.probes import ALL
+from evals.tables.probes import ALL, REFERENCE
 
 MARKS = {"size": ("o", "#000000", "equal step size"), "rate": ("D", "white", "equal learning rate")}
 
 
 def probe_effects(rows: pd.DataFrame) -> Figure:
-    """A row of panels per model, a line per arm; rows: those of `read_steps` of all accuracies."""
+    """Two rows of panels per model, effects and their differences from GRPO's, a line per arm; rows: those of `read_steps`."""
     models, arms = sorted(set(rows["model"])), arms_of(rows)
     with mpl.rc_context(RC):
-        figure, axes = panels(len(models), len(PANELS), height=1.3 + 0.18 * len(arms))
-        for number, model in enumerate(models):
-            for column, (quantity, label) in enumerate(PANELS.items()):
-                axis = axes[number * len(PANELS) + column]
-                _panel(axis, rows[(rows["model"] == model) & (rows["quantity"] == quantity)], arms)
-                axis.set(xlabel=f"change of {label}", ylim=(len(arms) - 0.5, -0.5))
-                axis.set_yticks(range(len(arms)), [series.short(arm) for arm in arms] if column == 0 else [])
-            if len(models) > 1:
-                axes[number * len(PANELS)].set_title(model)
+        figure, axes = panels(len(models) * len(COLUMNS), len(PANELS), height=0.9 + 0.16 * len(arms))
+        places = [(model, column, quantity) for model in models for column in COLUMNS for quantity in PANELS]
+        for axis, (model, column, quantity) in zip(axes, places, strict=True):
+            mine = rows[(rows["model"] == model) & (rows["quantity"] == quantity)]
+            _panel(axis, mine, column, [arm for arm in arms if column == "value" or arm != REFERENCE])
+            if column == "value":
+                axis.set_title(PANELS[quantity])
+            if axis.get_subplotspec().is_first_col():
+                axis.set_title(model if len(models) > 1 and column == "value" else "", loc="left")
+            else:
+                axis.set_yticklabels([])
         figure.legend(
             [container[0] for container in axes[0].containers],
             [words for _, _, words in MARKS.values()],
@@ -46,13 +48,15 @@ def probe_effects(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def _panel(axis: Axes, rows: pd.DataFrame, arms: list[str]) -> None:
+def _panel(axis: Axes, rows: pd.DataFrame, column: str, arms: list[str]) -> None:
     axis.axvline(0, color="#999999", linewidth=0.6)
     for shift, (scale, (marker, fill, _)) in zip((-0.15, 0.15), MARKS.items(), strict=True):
         mine = rows[rows["scale"] == scale].set_index("arm").reindex(arms)
-        bars = np.nan_to_num(np.abs([mine["value"] - mine["value_low"], mine["value_high"] - mine["value"]]))
         look: dict[str, Any] = {"marker": marker, "markerfacecolor": fill, "color": "black", "markersize": 3.5}
-        axis.errorbar(mine["value"], np.arange(len(arms)) + shift, xerr=bars, linestyle="none", elinewidth=0.9, **look)
+        places = np.arange(len(arms)) + shift
+        axis.errorbar(mine[column], places, xerr=bars(mine, column), linestyle="none", elinewidth=0.9, **look)
+    axis.set_yticks(range(len(arms)), [series.short(arm) for arm in arms])
+    axis.set(xlabel="change" if column == "value" else "change less GRPO's", ylim=(len(arms) - 0.5, -0.5))
 
 
 def finding(rows: pd.DataFrame) -> str:
