@@ -33,10 +33,10 @@ def probe_effects(rows: pd.DataFrame) -> Figure:
             _panel(axis, mine, column, [arm for arm in arms if column == "value" or arm != REFERENCE])
             if column == "value":
                 axis.set_title(PANELS[quantity])
-            if axis.get_subplotspec().is_first_col():
-                axis.set_title(model if len(models) > 1 and column == "value" else "", loc="left")
-            else:
+            if quantity != next(iter(PANELS)):
                 axis.set_yticklabels([])
+            elif len(models) > 1 and column == "value":
+                axis.set_title(model, loc="left")
         figure.legend(
             [container[0] for container in axes[0].containers],
             [words for _, _, words in MARKS.values()],
