@@ -43,6 +43,8 @@ FIGURES = {
     "theory_weight": "Theory: the weight of a prompt by its success rate",
     "theory_entropy": "Theory: entropy at matched success",
     "theory_equation": "Theory: when the entropy equation holds",
+    "probe_effects": "Probes: what one update does, by arm",
+    "probe_accuracy": "Probes: what one update does, by group accuracy",
 }
 """Figure -> heading, in the order of the page; others follow under their own names."""
 HEAD = """# Results

@@ -34,10 +34,15 @@ from workflow import figures as inputs_of
 
 ROOT = Path(__file__).parents[2]
 HELPERS = {"__init__", "__main__", "arms_compared", "series", "style", "theory", "probe"}
-ALL = sorted(path.stem for path in (ROOT / "evals/figures").glob("*.py") if path.stem not in HELPERS)
-MODULES = [name for name in ALL if not name.startswith(("theory_", "probe_"))]
+ALL = sorted(
+    path.stem
+    for path in (ROOT / "evals/figures").glob("*.py")
+    if path.stem not in HELPERS and not path.stem.startswith("probe_")
+)
+"""Figures that `snakemake figures` may draw; those of the probes are in tests/probe."""
+MODULES = [name for name in ALL if not name.startswith("theory_")]
 THEORY = set(ALL) - set(MODULES)
-"""Figures of no run: tests/theory, tests/probe."""
+"""Figures of no run: tests/theory."""
 ARMS_OF = {"training_curves": MAIN, "plane": tuple(arm for arm in PLANE if arm in EVERY_ARM)} | ARMS
 SCORED = {"plane", "entropy_accuracy", "reversal", "entropy_coefficient", "synergy", "selection_bias"}
 
