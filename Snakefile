@@ -13,7 +13,8 @@ from asymgrpo.study.config import ConfigError
 from containers import enter, host
 from evals.io import DataError
 from workflow import bundle, common, frozen, given, stale
-from workflow.checks import load, read_once
+from workflow.checks import load
+from workflow.read_once import read_once
 from workflow.slurm import launch
 
 GIVEN = dict(config)  # on the command line

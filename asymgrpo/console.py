@@ -46,10 +46,10 @@ def run(*commands: Callable[..., None], arguments: Callable[[Sequence[str]], lis
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     for command in commands:
         app.command(help=command.__doc__ or sys.modules[command.__module__].__doc__)(command)
-    sys.exit(_code(lambda: app(args=arguments(sys.argv[1:]), prog_name=started_as, standalone_mode=False)))
+    sys.exit(exit_code(lambda: app(args=arguments(sys.argv[1:]), prog_name=started_as, standalone_mode=False)))
 
 
-def _code(program: Callable[[], object]) -> int:
+def exit_code(program: Callable[[], object]) -> int:
     """The exit code of a program, after its error was printed; an error that is not the user's keeps its traceback."""
     try:
         found = program()

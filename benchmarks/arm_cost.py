@@ -1,4 +1,4 @@
-"""CPU seconds of a step of each arm beside GRPO's: same model, prompts, rollouts and rows that train.
+"""CPU seconds and memory of a step of each arm beside GRPO's: same model, prompts, rollouts and rows that train.
 
     python -m benchmarks.arm_cost --model results/models/tiny/base --problems results/data/train.parquet
 
@@ -6,18 +6,27 @@ All arms live in one process and take turns, step by step. The learning rate is 
 every second response is correct, so that no group is without a signal. The ratio of each round is one measurement, GRPO's own
 time being the mean of its turns before and after; `grpo again` says what the machine's noise alone gives. Arms that sample more
 are left out.
+
+Memory is the highest sum of live tensors on the CPU during one more step of each arm, and during the updates of another one,
+beyond what stands before them (weights, moments, the sampler's copy: the same for all arms). The allocator's own events are
+summed, so the number has no noise.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from benchmarks.step_time import settings, spread
+
+if TYPE_CHECKING:
+    from asymgrpo.training.trainer import Trainer
 
 ARMS = (
     "asymgrpo",
@@ -40,13 +49,45 @@ ARMS = (
 """One of each kind; the others differ from one of these in numbers alone."""
 
 
+def peak_bytes(step: Callable[[], object]) -> int:
+    """Highest sum of tensors on the CPU that `step` holds at a time, beyond those that were there before it."""
+    from torch.autograd.profiler import profile
+
+    with profile(profile_memory=True) as seen:
+        step()
+    live = peak = 0
+    for event in sorted(
+        (e for e in seen.kineto_results.events() if e.name() == "[memory]"), key=lambda e: e.start_ns()
+    ):
+        live += event.nbytes()
+        peak = max(peak, live)
+    return peak
+
+
+def peak_of_updates(trainer: Trainer, step: int) -> int:
+    """The same during the updates of a step: without rollouts and scores that come before."""
+    from asymgrpo.training.stopwatch import Stopwatch
+
+    update, found = trainer.update, list[int]()
+
+    def watched(*given: Any) -> Any:
+        results: list[Any] = []
+        found.append(peak_bytes(lambda: results.append(update(*given))))
+        return results[0]
+
+    trainer.update = watched  # type: ignore[method-assign]
+    trainer.step(step, Stopwatch())
+    trainer.update = update  # type: ignore[method-assign]
+    return found[0]
+
+
 def main(
     model: Annotated[Path, typer.Option(help="model directory")],
     problems: Annotated[Path, typer.Option(help="training problems (Parquet)")],
     rounds: Annotated[int, typer.Option(help="steps of each arm that count")] = 7,
     threads: Annotated[int, typer.Option(help="CPU threads")] = 1,
 ) -> None:
-    """One JSON object: GRPO's CPU seconds per step, and each arm's as a multiple of them."""
+    """One JSON object: GRPO's CPU seconds per step and its peak of memory, and each arm's as multiples of them."""
     import torch
 
     from asymgrpo.method.arms import get_arm
@@ -87,7 +128,14 @@ def main(
     assert len(tokens) == 1, "all arms sample the same responses"
     grpo = [(a + b) / 2 for a, b in zip(seconds["grpo"][1:], seconds["grpo again"][1:], strict=True)]
     ratios = {arm: spread([x / y for x, y in zip(found[1:], grpo, strict=True)]) for arm, found in seconds.items()}
-    print(json.dumps({"grpo_cpu_seconds": spread(grpo), "times_grpo": ratios, "rounds": rounds}, indent=1))
+    whole = {arm: peak_bytes(partial(mine.step, rounds + 2, Stopwatch())) for arm, mine in turns.items()}
+    updates = {arm: peak_of_updates(mine, rounds + 3) for arm, mine in turns.items()}
+    memory = {
+        kind: {"grpo_mb": found["grpo"] / 1e6} | {arm: found[arm] / found["grpo"] for arm in ARMS}
+        for kind, found in (("step", whole), ("updates", updates))
+    }
+    found = {"grpo_cpu_seconds": spread(grpo), "times_grpo": ratios, "rounds": rounds, "memory_times_grpo": memory}
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

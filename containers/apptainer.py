@@ -1,4 +1,4 @@
-"""Apptainer, asked: commands, and what an image says of itself."""
+"""Calls of Apptainer, and what an image says of itself."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ from typing import Any
 
 from asymgrpo import surroundings
 from asymgrpo.files import write_text
-from asymgrpo.study.config import Containers, Study
+from asymgrpo.study.config import Study
+from asymgrpo.study.sections.machine import Containers
 from asymgrpo.surroundings import EXPECTS_GPU
 from asymgrpo.training.rendezvous import INTO_CONTAINER, PER_TASK, PER_TASK_PREFIXES
 from containers import host

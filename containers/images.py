@@ -17,7 +17,7 @@ import typer
 
 from asymgrpo import console
 from asymgrpo.files import replace_atomically, whole_directory, write_json, write_text
-from asymgrpo.study.config import Containers
+from asymgrpo.study.sections.machine import Containers
 from containers.apptainer import ImageError, apptainer, run, system_of
 from containers.enter import DEFINITIONS, NAMES, Images, documents, write_content
 

@@ -1,4 +1,4 @@
-"""The settings that the table being made must have, and the guard at every file that is read for it.
+"""The settings asked of the table being made, and the check of every file that is read for it.
 
 `--settings JSON` of a command (evals.cli) names them once. From then on no file of another configuration can be read in that
 process (evals.io), and what is written states them (`derived`). By hand the option may be left out: then nothing is compared.

@@ -2,10 +2,15 @@
 for a list in a file."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn
+
+import typer
 
 from asymgrpo import console
 from asymgrpo.errors import DataError
+from asymgrpo.files import write_text
+from asymgrpo.lean import arrow_alone
 from asymgrpo.readers import read_text
 from asymgrpo.study import agreement, settings
 from evals import asked
@@ -67,9 +72,22 @@ def without_settings(arguments: Sequence[str]) -> list[str]:
     return left
 
 
-def run(*commands: Callable[..., None]) -> NoReturn:
-    """Run a command as a program, or several as its subcommands, and exit (asymgrpo.console.run)."""
+def run(*commands: Callable[..., None], frames: bool = True) -> NoReturn:
+    """Run a command as a program, or several as its subcommands, and exit (asymgrpo.console.run).
+
+    Without `frames` the program makes no frames of pandas, and does not spend a third of a second on importing it.
+    """
+    if not frames:
+        arrow_alone()
     console.run(*commands, arguments=understood)
+
+
+def print_or_write(text: str, path: Path | None) -> None:
+    """Write a page to its file, or print it where none was named."""
+    if path:
+        write_text(text, path)
+    else:
+        typer.echo(text)
 
 
 def understood(arguments: Sequence[str]) -> list[str]:

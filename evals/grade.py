@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 import typer
 
 from asymgrpo.content import data_hash
-from asymgrpo.lean import arrow_alone
 from asymgrpo.study.agreement import require
 from asymgrpo.study.outcome import stated
 from asymgrpo.study.settings import Settings, loads
@@ -56,7 +55,7 @@ def reference_answers(problems: Iterable[str | Path]) -> dict[str, str]:
 
 def check_samples(table: pa.Table, path: Path) -> None:
     """Raise DataError unless this is a whole sample table. (A bundle keeps few texts: it cannot be graded again.)"""
-    from evals.sample import SCHEMA
+    from evals.checkpoints import SCHEMA
 
     check_table(table, path, SCHEMA, nullable=["logprob_sum"])
     odd = sorted(set(table["finish_reason"].unique().to_pylist()) - FINISH_REASONS)
@@ -173,7 +172,6 @@ def main(
     """Grade samples with the shared verifier."""
     from asymgrpo.verifier import VERIFIER_VERSION
 
-    arrow_alone()
     asked = None if settings is None else loads(settings)
     described = [read_metadata(path) for path in samples]
     refuse_other_samples(dict(zip(samples, described, strict=True)), problems, asked)
@@ -205,4 +203,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, frames=False)

@@ -1,7 +1,7 @@
 """Checkpoint selection: a rule declared before training, applied to the evaluations made during training.
 
 Rules: `last` (the final step), `validation` (best on the held-out split of the training set) and
-`best_on:<benchmark>` (the paper's rule with math500: that benchmark is then selected on, no longer clean).
+`best_on:<benchmark>` (the paper's rule with math500: the score on that benchmark is then too high).
 Ties go to the earliest step. The table it reads, eval.parquet, has the columns step:int32, set:string
 (a benchmark name or "validation"), n_problems, n_samples and accuracy:float64 (a fraction).
 """
@@ -92,4 +92,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, frames=False)

@@ -101,7 +101,7 @@ def test_no_program_reads_its_options_in_another_way():
 
 
 def test_every_program_that_a_person_starts_is_listed():
-    """A module with a main is a command, or the workflow, the Makefile or another module starts it, or it is a figure."""
+    """A module with a main is a command, or the workflow, the Makefile or another module starts it."""
     started_by = [
         ROOT / "Snakefile",
         ROOT / "Makefile",
@@ -119,7 +119,7 @@ def test_every_program_that_a_person_starts_is_listed():
     left = {
         name for name in programs - listed if not re.search(rf"{re.escape(name)}\b|{name.split('.')[-1]}\.py", texts)
     }
-    assert {name for name in left if not name.startswith("evals.figures.")} == set()
+    assert left == set()
 
 
 def test_an_unknown_command_names_the_known_ones():

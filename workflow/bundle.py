@@ -1,7 +1,7 @@
-"""A bundle in the place of what data preparation, training and grading make.
+"""Take results from a bundle instead of preparing data, training and grading.
 
 `snakemake figures tables --config artifacts=BUNDLE` takes them, and the configuration, from a bundle (evals.artifacts.bundle).
-Everything above the leaves is the same rules and the same commands in both modes, and therefore the same bytes.
+All later rules and commands are the same in both modes, and so are the bytes that they write.
 """
 
 from __future__ import annotations

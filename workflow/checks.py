@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
-from asymgrpo.study.config import ConfigError, Study, Train, indivisible, parse
-from containers.host import ROOT, in_checkout
+from asymgrpo.study.config import ConfigError, Study, parse
+from asymgrpo.study.sections.train import Train, indivisible
+from containers.host import in_checkout
+from workflow.checks_data import bundle_there, data_there
 from workflow.checks_places import places
 from workflow.checks_sampling import pass_at_k, sampling, used_models
-from workflow.common import LOCK
 
 
 def load(mapping: dict[str, Any]) -> Study:
@@ -22,40 +22,6 @@ def load(mapping: dict[str, Any]) -> Study:
     if problems:
         raise ConfigError("\n".join(problems))
     return study
-
-
-def read_once(files: Iterable[Path]) -> None:
-    """Raises ConfigError when a key is twice in one of the files that --configfile names."""
-    if problems := [sentence for path in files for sentence in repeated_keys(Path(path))]:
-        raise ConfigError("\n".join(problems))
-
-
-def repeated_keys(path: Path) -> Iterator[str]:
-    """A sentence for every key that a file of YAML or JSON has twice: its first value would be lost without a word."""
-    import yaml
-
-    try:
-        top = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except yaml.YAMLError:  # said by Snakemake, which reads it as well
-        return
-    nodes, seen = [top], set[int]()
-    while nodes:
-        node = nodes.pop(0)
-        if id(node) in seen:  # an alias
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            nodes += node.value
-        elif isinstance(node, yaml.MappingNode):
-            lines: dict[str, int] = {}
-            for key, value in node.value:
-                line = key.start_mark.line + 1
-                if key.value in lines and isinstance(key, yaml.ScalarNode):
-                    yield (
-                        f"config: {path}: key {key.value!r} is there twice (lines {lines[key.value]} and {line}); join them."
-                    )
-                lines.setdefault(key.value if isinstance(key, yaml.ScalarNode) else str(key), line)
-                nodes.append(value)
 
 
 def check_meaning(study: Study) -> list[str]:
@@ -73,8 +39,8 @@ def check_meaning(study: Study) -> list[str]:
         _evaluation,
         _templates,
         _selection,
-        _data,
-        _artifacts,
+        data_there,
+        bundle_there,
         places,
     )
     return [sentence for check in checks for sentence in check(study)]
@@ -120,10 +86,12 @@ def _arms(study: Study) -> Iterator[str]:
     if plan.analyses and not plan.analysis_seeds:
         yield "config: study.analyses needs study.analysis_seeds; list at least one seed."
     for name in dict.fromkeys([*plan.arms, *plan.analyses, *(set(study.arms) - {ALL})]):
-        for updates, group in sorted({(train.updates_per_rollout, train.group_size) for _, train in _trains(study)}):
+        for updates, group, truncated in sorted(
+            {(train.updates_per_rollout, train.group_size, train.truncated) for _, train in _trains(study)}
+        ):
             try:
                 arm = get_arm(name, study.changes_of(name))
-                check_arm(arm, updates, group)
+                check_arm(arm, updates, group, truncated)
                 if isinstance(arm.advantage, UserFunction) and study.artifacts is None:  # a bundle's code is not run
                     check_function(arm.advantage, name, group)
             except ArmError as error:
@@ -261,79 +229,3 @@ def _selection(study: Study) -> Iterator[str]:
             yield f"config: evaluation.selection has {rule!r}; use last, validation or best_on:<benchmark>."
         elif match[1] and match[1] not in study.evaluation.benchmarks:
             yield f"config: evaluation.selection has {rule!r}, but {match[1]!r} is not among evaluation.benchmarks; add it there."
-
-
-def _data(study: Study) -> Iterator[str]:
-    from asymgrpo.tasks.spec import dataset_spec, known_names
-
-    if study.artifacts is not None:  # the problems are in the bundle
-        return
-    if study.data.source == "directory" and study.data.dir is None:
-        yield "config: data.source is 'directory' but data.dir is not set; give the folder with the data files."
-        return
-    if study.data.train not in known_names():
-        yield f"config: data.train names {study.data.train!r}; known are {', '.join(known_names())}."
-        return
-    names = [name for name in [study.data.train, *study.evaluation.benchmarks] if name in known_names()]
-    expected = "generated" if study.data.source == "embedded" else "files"
-    foreign = [name for name in names if dataset_spec(name).source != expected]
-    if foreign:
-        yield f"config: data.source {study.data.source!r} does not have {', '.join(foreign)}; use others or another source."
-    elif study.data.source != "embedded":
-        yield from _elsewhere(study.data.source, names)
-    if study.data.source == "directory" and not foreign:
-        yield from _files(study, names)
-    yield from _enough(study)
-
-
-def _elsewhere(source: str, names: list[str]) -> Iterator[str]:
-    """Some sets are known as a file only, others on the hub only."""
-    from asymgrpo.tasks.spec import dataset_spec
-
-    specs = [dataset_spec(name) for name in names]
-    other = {"directory": "hub", "hub": "directory"}[source]
-    lacking = [spec.name for spec in specs if (spec.file if source == "directory" else spec.hub) is None]
-    if lacking:
-        yield (
-            f"config: data.source {source!r} does not have {', '.join(lacking)}; evaluate on others, or on these in a study with "
-            f"data.source {other!r}."
-        )
-
-
-def _enough(study: Study) -> Iterator[str]:
-    """Some problems must be left to train on."""
-    from asymgrpo.tasks.lock import read_lock
-
-    data, rows, key = study.data, study.data.embedded.train_size, "data.embedded.train_size"
-    if data.source != "embedded":
-        locked = read_lock(ROOT / LOCK).datasets.get(data.train)
-        if locked is None:
-            return
-        rows, key = locked.rows, data.train
-    if data.validation_size >= rows:
-        yield (
-            f"config: data.validation_size = {data.validation_size} leaves none of the {rows} problems of {key} to train on; "
-            "lower it."
-        )
-
-
-def _artifacts(study: Study) -> Iterator[str]:
-    if study.artifacts is None:
-        return
-    from asymgrpo.study.layout import leaves
-    from evals.artifacts.bundle_files import open_bundle
-
-    files = open_bundle(study.artifacts).files
-    if lacking := [name for name in leaves(study) if name not in files]:
-        yield f"config: artifacts: the bundle lacks {lacking[0]} (and {len(lacking) - 1} more); make it again with this version."
-
-
-def _files(study: Study, names: list[str]) -> Iterator[str]:
-    from asymgrpo.tasks.spec import dataset_spec
-
-    for name in names:
-        if (file := dataset_spec(name).file) is None:
-            continue  # refused by its source
-        path = Path(study.data.dir or "") / file
-        if not path.is_file():
-            yield f"config: data.dir: the file {str(path)!r} of data set {name!r} is missing; put it there or correct data.dir."

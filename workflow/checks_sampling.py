@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from asymgrpo.study.config import LOWEST_VLLM_TEMPERATURE, Evaluation, Study, Train
+from asymgrpo.study.config import Study
+from asymgrpo.study.limits import LOWEST_VLLM_TEMPERATURE
+from asymgrpo.study.sections.evaluation import Evaluation
+from asymgrpo.study.sections.train import Train
 
 
 def used_models(study: Study) -> list[str]:

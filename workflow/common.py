@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from asymgrpo.study.config import NO_EFFECT_ON_RESULTS, Study
+from asymgrpo.study.config import Study
 from asymgrpo.study.layout import Layout, analysis_runs, main_runs, with_base
+from asymgrpo.study.sections.train import NO_EFFECT_ON_RESULTS
 from asymgrpo.study.settings import (
     BASE,
     Plan,

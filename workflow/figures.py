@@ -1,12 +1,14 @@
-"""Inputs of figures: which files, under which option of the figure's command, and the settings that they must state."""
+"""Inputs of the figures (evals.figures.table) in a study: which files, under which option of the figure's command, and the
+settings that they must state."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from asymgrpo.study.config import Study
 from asymgrpo.study.settings import BASE, Plan, Settings, of_training, part, table, theory
+from evals.figures.table import FIGURES
 
 Inputs = Mapping[str, Sequence[str]]
 """Option of a figure's command (`metrics`, `run-scores`, ...) -> files."""
@@ -15,31 +17,20 @@ Inputs = Mapping[str, Sequence[str]]
 class MetricsFiles:
     """Where the metrics of a study's runs lie.
 
-    >>> runs = [{"arm": "grpo", "seed": "0"}, {"arm": "grpo", "seed": "1"}]
-    >>> metrics = MetricsFiles(runs, "{arm}/{seed}")
-    >>> metrics.of("grpo"), metrics.of("grpo", "asymgrpo")
-    (['grpo/0', 'grpo/1'], [])
+    >>> metrics = MetricsFiles([{"arm": "grpo", "seed": "0"}, {"arm": "maxrl", "seed": "0"}], "{arm}/{seed}")
+    >>> metrics.of(["grpo"]), metrics.of(["grpo", "psr"]), metrics.of(["grpo", "psr"], at_least=1)
+    (['grpo/0'], [], ['grpo/0'])
     """
 
     def __init__(self, runs: Sequence[Mapping[str, str]], pattern: str):
         self.runs, self.pattern = runs, pattern
 
-    def of(self, *arms: str) -> list[str]:
-        """MetricsFiles of every run of the arms; none at all unless every one of the arms is in the study."""
-        if not set(arms) <= {run["arm"] for run in self.runs}:
-            return []
-        return [self.pattern.format(**run) for run in self.runs if run["arm"] in arms]
-
-    def some(self, arms: Iterable[str], at_least: int) -> list[str]:
-        """Those of every run of these arms that the study has; none at all of fewer than `at_least` arms.
-
-        >>> runs = [{"arm": "grpo", "seed": "0"}, {"arm": "maxrl", "seed": "0"}]
-        >>> metrics = MetricsFiles(runs, "{arm}/{seed}")
-        >>> metrics.some(("grpo", "maxrl", "psr"), 2), metrics.some(("grpo", "psr"), 2)
-        (['grpo/0', 'maxrl/0'], [])
-        """
+    def of(self, arms: Collection[str], at_least: int | None = None) -> list[str]:
+        """Those of every run of these arms; none at all if the study lacks one of them, or has fewer than `at_least`."""
         there = set(arms) & {run["arm"] for run in self.runs}
-        return self.of(*there) if len(there) >= at_least else []
+        if len(there) < (len(arms) if at_least is None else at_least):
+            return []
+        return [self.pattern.format(**run) for run in self.runs if run["arm"] in there]
 
     def arms(self, files: Sequence[str]) -> list[str]:
         """The arms that metrics files are of.
@@ -51,26 +42,21 @@ class MetricsFiles:
         return list(dict.fromkeys(run["arm"] for run in self.runs if self.pattern.format(**run) in given))
 
 
-def in_paper(runs: Sequence[Mapping[str, str]]) -> set[str]:
-    """The arms of the paper's table among the runs, none without GRPO, from which differences are taken."""
-    from evals.tables.paper_values import PRINTED
+def drawable(study: Study, metrics: MetricsFiles, tables: Inputs) -> dict[str, Inputs]:
+    """The figures that a study can have, with their inputs: it has the arms and whatever else their entries ask for.
 
-    arms = {run["arm"] for run in runs} & PRINTED.keys()
-    return arms if "grpo" in arms else set()
-
-
-def with_and_without_benchmark(rules: Iterable[str]) -> bool:
-    """Whether there is a selection rule that looks at a reported benchmark and one that does not.
-
-    >>> with_and_without_benchmark(["best_on:chain4", "validation"]), with_and_without_benchmark(["last"])
-    (True, False)
+    Args:
+        study: its configuration.
+        metrics: of its runs.
+        tables: the files of every other input; an empty list where the study makes none.
     """
-    return len({rule.startswith("best_on:") for rule in rules}) == 2
-
-
-def drawable(figures: Mapping[str, Inputs]) -> list[str]:
-    """The figures none of whose inputs is empty."""
-    return [name for name, inputs in figures.items() if all(inputs.values())]
+    found: dict[str, Inputs] = {}
+    for name, entry in FIGURES.items():
+        mine = metrics.of(entry.arms or study.study.arms, entry.at_least)
+        inputs = {option: mine if option == "metrics" else tables[option] for option in entry.inputs}
+        if entry.if_study(study) and all(inputs.values()):
+            found[name] = inputs
+    return found
 
 
 def files(inputs: Inputs) -> list[str]:

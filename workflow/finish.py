@@ -1,4 +1,4 @@
-"""Last words of `make reproduce`: Table 1, and where everything is."""
+"""The last lines that `make reproduce` prints: Table 1, and where everything is."""
 
 from __future__ import annotations
 

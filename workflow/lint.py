@@ -1,6 +1,6 @@
 """`snakemake --lint` without two pieces of advice that this workflow answers in another way.
 
-Jobs enter their container through workflow.host.python, not through Snakemake's `container:`, which is ignored silently when
+Jobs enter their container through containers.host.python, not through Snakemake's `container:`, which is ignored silently when
 `--sdm` is not given. And that prefix is a variable of the Snakefile, not a `params:` entry, because a changed parameter reruns
 its rule: another interpreter's path must not restart days of training.
 """

@@ -1,6 +1,6 @@
-"""What a person wants to know of a running study, in one line, in the place of Snakemake's descriptions of its jobs.
+"""One line that says how far a study is, instead of Snakemake's description of each job.
 
-For calls with ASYMGRPO_PROGRESS=1 (`make reproduce`; on a cluster as well). Errors are shown as ever, with the log of the job
+For calls with ASYMGRPO_PROGRESS=1 (`make reproduce`; on a cluster as well). Errors are shown as before, with the log of the job
 that failed; Snakemake's own log (.snakemake/log) has every description.
 """
 

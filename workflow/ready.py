@@ -1,4 +1,4 @@
-"""Before the first job, when the graph of jobs is known and the folder is ours: data files are checked, images made.
+"""Before the first job, when the graph of jobs is known and the folder is locked: check data files, make missing images.
 
 Images are made by the workflow's own rules, in another call of snakemake; containers/enter.py says why (point 4).
 """

@@ -1,7 +1,7 @@
-"""What Snakemake remembers of the results of a job that fails: what it knew of them before.
+"""Keep what Snakemake knew of a job's outputs before the job failed.
 
 Snakemake writes down the parameters and input checksums of a failed job too, under the names of outputs that it then deletes
-(snakemake/snakemake#3237, #2966). The next call finds nothing changed, and nobody in need of the deleted files: it says "nothing
+(snakemake/snakemake#3237, #2966). The next call finds nothing changed, and no job that needs the deleted files: it says "nothing
 to be done", or makes Table 1 from samples of the earlier configuration under the name of the new one. With the earlier record in
 place the change is seen again, and so is a change that is taken back.
 """

@@ -1,8 +1,8 @@
 """Results that state other settings than the configuration's are made again, whatever Snakemake's records and dates say of them.
 
 Snakemake compares parameters with those that it recorded in .snakemake, and the dates of files. Results that were copied, or
-whose records are lost, would pass for those of any configuration; what a result states of itself (asymgrpo.study.settings)
-counts.
+whose records are lost, would pass for those of any configuration. So what a result states of itself (asymgrpo.study.settings)
+decides.
 """
 
 from __future__ import annotations

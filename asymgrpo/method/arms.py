@@ -265,8 +265,8 @@ ANY_REWARD = ("group_standardized", "batch_standardized", "mean_centered", "leav
 """Estimators that take rewards other than 0 and 1."""
 
 
-def check_arm(arm: Arm, updates_per_rollout: int, group_size: int | None = None) -> None:
-    """Raises ArmError if the changes that make the arm cannot act. group_size None: any."""
+def check_arm(arm: Arm, updates_per_rollout: int, group_size: int | None = None, truncated: str | None = None) -> None:
+    """Raises ArmError if the changes that make the arm cannot act. group_size, truncated (of `train`) None: any."""
     if arm.name != GRPO.name and not _acting(arm):
         raise ArmError(f"arm {arm.name!r} with these changes is grpo itself; undo arms.{arm.name} or run grpo.")
     idle = idle_with_one_update(arm)
@@ -284,9 +284,15 @@ def check_arm(arm: Arm, updates_per_rollout: int, group_size: int | None = None)
             f"arm {arm.name!r}: overlong_buffer makes rewards other than 0 and 1, which {arm.advantage.estimator} does not take; "
             f"use {', '.join(ANY_REWARD)}."
         )
-    if isinstance(arm.advantage, PassAtK) and group_size is not None and arm.advantage.k > group_size:
+    if isinstance(arm.advantage, PassAtK) and group_size is not None and arm.advantage.k >= group_size:
         raise ArmError(
-            f"arm {arm.name!r}: k = {arm.advantage.k} is more than train.group_size = {group_size}; lower k or raise group_size."
+            f"arm {arm.name!r}: with train.group_size = {group_size} there is at most one draw of k = {arm.advantage.k} "
+            "rollouts, so that no group has a signal; lower k or raise group_size."
+        )
+    if truncated == "mask" and _acting(arm) == {"overlong_filter"}:
+        raise ArmError(
+            f"arm {arm.name!r}: overlong_filter cannot act with train.truncated = mask, which leaves out the same responses in "
+            "every arm; set train.truncated to zero or leave the arm out."
         )
 
 

@@ -76,7 +76,7 @@ def _called(advantage: UserFunction, rewards: np.ndarray, where: str) -> np.ndar
     try:
         with np.errstate(all="ignore"):
             values = np.asarray(function(rewards.copy()), dtype=np.float64)
-    except Exception as error:  # whatever a user's code raises is said in one sentence
+    except (Exception, SystemExit) as error:  # whatever a user's code raises is said in one sentence
         raise ArmError(f"{where} fails on rewards of the shape {list(rewards.shape)}: {_said(error)}.") from error
     if values.shape != rewards.shape:
         raise ArmError(
@@ -91,7 +91,7 @@ def _function(source: str, file: str, function: str) -> Callable[[np.ndarray], A
     module = types.ModuleType(file.removesuffix(".py"))
     try:
         exec(compile(source, file, "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ArmError(f"{file} cannot be run: {_said(error)}; correct it.") from error
     found = getattr(module, function, None)
     if not callable(found):

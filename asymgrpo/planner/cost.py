@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections import Counter
 from dataclasses import dataclass
 
 from asymgrpo.planner.memory import Memory, kv_bytes_per_token, vllm_overhead
@@ -19,7 +21,7 @@ from asymgrpo.planner.time import (
     decoding_seconds,
     step_seconds,
 )
-from asymgrpo.study.config import Study
+from asymgrpo.study.config import Study, Train
 from asymgrpo.study.stored import ROOT
 
 EVALUATION_FRACTION = 0.9
@@ -27,13 +29,35 @@ EVALUATION_FRACTION = 0.9
 
 
 @dataclass(frozen=True)
+class Runs:
+    """Runs of a model that cost the same."""
+
+    n: int
+    attempts: int
+    """How often dynamic sampling draws a group without a signal again; 0: the arms have none."""
+    steps: int
+    """Until `steps` or `token_budget` ends the run."""
+    step: StepSeconds
+    tokens: float
+    """Response tokens that a step samples."""
+
+    @property
+    def hours(self) -> float:
+        """Of one run, without its candidates."""
+        return self.steps * self.step.total / 3600
+
+
+@dataclass(frozen=True)
 class Cost:
     """One model of a study: hours are GPU-hours over all its arms and seeds."""
 
-    step: StepSeconds
+    kinds: list[Runs]
+    """At least one; by rising attempts."""
     candidate: float
     """Seconds to measure one candidate on the sets that checkpoint selection may look at."""
     runs: int
+    longest: float
+    """Hours of the longest run, its candidates included."""
     training_hours: float
     selection_hours: float
     evaluation_hours: float
@@ -60,6 +84,22 @@ def habits_of(study: Study) -> Habits:
     return Habits(graders=study.machine.cpus_per_rank)
 
 
+def steps_of(train: Train, tokens: float) -> int:
+    """Steps of a run whose steps sample so many tokens."""
+    return train.steps if train.token_budget is None else min(train.steps, math.ceil(train.token_budget / tokens))
+
+
+def attempts_of(study: Study) -> Counter[int]:
+    """Number of runs of a model by the attempts of their arm's dynamic sampling (0: none)."""
+    from asymgrpo.method.arms import get_arm
+
+    plan, found = study.study, Counter[int]()
+    for arms, seeds in ((plan.arms, plan.seeds), (plan.analyses, plan.analysis_seeds)):
+        for name in arms:
+            found[get_arm(name, study.changes_of(name)).dynamic_sampling or 0] += len(seeds)
+    return found
+
+
 def plan_cost(
     study: Study, name: str, shape: Shape, gpu_kind: GpuKind, fitted: Memory, lengths: Lengths, rates: Rates = RATES
 ) -> Cost:
@@ -68,7 +108,13 @@ def plan_cost(
     width, gpus = WIDTH[train.dtype], train.world_size
     rules = evaluation.selection
     sets = ["validation", *(r.split(":", 1)[1] for r in rules if r.startswith("best_on:"))]
-    step = step_seconds(shape, train, gpus, gpu_kind, lengths, fitted.cache_tokens, rates, habits_of(study))
+    kinds = []
+    for attempts, n in sorted(attempts_of(study).items()):
+        step = step_seconds(
+            shape, train, gpus, gpu_kind, lengths, fitted.cache_tokens, rates, habits_of(study), attempts
+        )
+        tokens = lengths.tokens(train, attempts)
+        kinds.append(Runs(n, attempts, steps_of(train, tokens), step, tokens))
     problems = sum(counts[name] for name in sets) / gpus
     candidate = decoding_seconds(
         shape,
@@ -89,17 +135,18 @@ def plan_cost(
         checkpoint += decoding_seconds(
             shape, width, gpu_kind, counts[name], counts[name] * n, lengths, evaluation.max_tokens, cache, rates
         )
-    plan = study.study
-    runs = len(plan.arms) * len(plan.seeds) + len(plan.analyses) * len(plan.analysis_seeds)
-    candidates = -(-train.steps // train.evaluate_every)
-    kept = min(candidates, len(sets) + 1) if train.candidates == "selectable" else candidates
+    runs = sum(kind.n for kind in kinds)
+    candidates = [-(-kind.steps // train.evaluate_every) for kind in kinds]
+    most = len(sets) + 1 if train.candidates == "selectable" else train.steps
+    kept = sum(kind.n * min(n, most) for kind, n in zip(kinds, candidates, strict=True))
     return Cost(
-        step=step,
+        kinds=kinds,
         candidate=candidate,
         runs=runs,
-        training_hours=runs * gpus * train.steps * step.total / 3600,
-        selection_hours=runs * gpus * candidates * candidate / 3600,
+        longest=max(kind.hours + n * candidate / 3600 for kind, n in zip(kinds, candidates, strict=True)),
+        training_hours=gpus * sum(kind.n * kind.hours for kind in kinds),
+        selection_hours=gpus * sum(kind.n * n for kind, n in zip(kinds, candidates, strict=True)) * candidate / 3600,
         evaluation_hours=(1 + runs * len(rules)) * checkpoint / 3600,
-        candidates_gb=runs * kept * width * shape.parameters / 1e9,
+        candidates_gb=kept * width * shape.parameters / 1e9,
         checkpoints_gb=(train.keep_checkpoints + 1) * checkpoint_bytes(shape, train) / 1e9,
     )

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from asymgrpo.planner.shapes import Shape
 from asymgrpo.planner.state import WIDTH, State, state
-from asymgrpo.study.config import MAX_SEQUENCES, ConfigError, Train
+from asymgrpo.study.config import ConfigError
+from asymgrpo.study.limits import MAX_SEQUENCES
+from asymgrpo.study.sections.train import Train
 
 RUNTIME = 4_000_000_000
 """CUDA context, NCCL buffers, cuBLAS workspaces and what the allocator cannot use. Assumed, not measured."""

@@ -14,13 +14,15 @@ from typing import Annotated
 
 import typer
 
-from asymgrpo.planner.cost import plan_cost
+from asymgrpo.planner.cost import Cost, Runs, plan_cost
 from asymgrpo.planner.measured import Measured, read_measured
 from asymgrpo.planner.memory import Memory, memory, refuse
 from asymgrpo.planner.shapes import Shape, shape_of
 from asymgrpo.planner.state import WIDTH
-from asymgrpo.planner.time import GpuKind, Lengths, gpu_kind_of
-from asymgrpo.study.config import MAX_SEQUENCES, ConfigError, Study, Train
+from asymgrpo.planner.time import DEGENERATE, GpuKind, Lengths, gpu_kind_of
+from asymgrpo.study.config import ConfigError, Study
+from asymgrpo.study.limits import MAX_SEQUENCES
+from asymgrpo.study.sections.train import Train
 from asymgrpo.study.stored import load_study
 
 MEAN_PROMPT = 120.0
@@ -58,13 +60,23 @@ def cache_sentence(found: Memory) -> str:
     return f" vLLM's cache holds {found.cache_tokens:,} tokens, of {MAX_SEQUENCES} sequences at most."
 
 
+def called(kind: Runs) -> str:
+    """Runs of one cost, in words."""
+    return f"dynamic sampling, {kind.attempts} attempts" if kind.attempts else "expected"
+
+
+def again(cost: Cost) -> bool:
+    """Whether some arm draws groups again."""
+    return any(kind.attempts for kind in cost.kinds)
+
+
 def report(name: str, study: Study, shape: Shape, gpu_kind: GpuKind, lengths: Lengths, measured: Measured) -> str:
     """Markdown for one model. Raises ConfigError when it cannot fit."""
     train = study.train_of(name)
     found = memory(shape, train, int(gpu_kind.memory_gb * 1e9), train.world_size)
     refuse(name, shape, train, found)
     cost = plan_cost(study, name, shape, gpu_kind, found, lengths, measured.rates)
-    seconds = {**vars(cost.step), "total": cost.step.total}
+    phases = [{**vars(kind.step), "total": kind.step.total} for kind in cost.kinds]
     total = cost.training_hours + cost.selection_hours + cost.evaluation_hours
     host = f" Host memory: {found.state.host / 1e9:.0f} GB per GPU." if found.state.host else ""
     cache = cache_sentence(found)
@@ -75,13 +87,26 @@ def report(name: str, study: Study, shape: Shape, gpu_kind: GpuKind, lengths: Le
             f"The longest micro-batch is {train.micro_batch} x ({train.max_prompt_tokens} + {train.max_tokens}) tokens."
             + cache
             + host,
-            table(["seconds per step", *seconds], [["expected", *(f"{v:.1f}" for v in seconds.values())]]),
+            table(
+                ["seconds per step", *phases[0], "response tokens"],
+                [
+                    [called(kind), *(f"{v:.1f}" for v in seconds.values()), f"{kind.tokens:,.0f}"]
+                    for kind, seconds in zip(cost.kinds, phases, strict=True)
+                ],
+            ),
             f"Assumed mean lengths: prompt {lengths.prompt:.0f}, response {lengths.response:.0f} tokens. "
-            "Others' runs took up to 4 times what this model says of them (docs/planner.md).",
+            + (f"Assumed share of groups without a signal: {lengths.degenerate:g}. " if again(cost) else "")
+            + "Others' runs took up to 4 times what this model says of them (docs/planner.md).",
             table(
                 ["whole study", "GPU-hours"],
                 [
-                    [f"training, {cost.runs} runs x {train.steps} steps", f"{cost.training_hours:,.0f}"],
+                    *(
+                        [
+                            f"training, {kind.n} runs x {kind.steps} steps{f' ({called(kind)})' if kind.attempts else ''}",
+                            f"{kind.n * train.world_size * kind.hours:,.0f}",
+                        ]
+                        for kind in cost.kinds
+                    ),
                     [
                         f"candidates during training, {cost.candidate:.0f} s each",
                         f"{cost.selection_hours:,.0f}",
@@ -90,21 +115,30 @@ def report(name: str, study: Study, shape: Shape, gpu_kind: GpuKind, lengths: Le
                     ["**total**", f"**{total:,.0f}**"],
                 ],
             ),
-            f"One run takes {cost.step.total * train.steps / 3600:.1f} hours. Disk: {cost.candidates_gb:,.0f} GB for candidates, "
+            f"One run takes {max(kind.hours for kind in cost.kinds):.1f} hours{' at most' if again(cost) else ''}. "
+            f"Disk: {cost.candidates_gb:,.0f} GB for candidates, "
             f"{cost.checkpoints_gb:,.0f} GB of checkpoints per run at work (the one being written included).",
         ]
     )
 
 
-def assumed_lengths(train: Train, prompt: float = MEAN_PROMPT, response: float | None = None) -> Lengths:
-    return Lengths(prompt, response if response is not None else RESPONSE_SHARE * train.max_tokens)
+def assumed_lengths(
+    train: Train, prompt: float = MEAN_PROMPT, response: float | None = None, degenerate: float = DEGENERATE
+) -> Lengths:
+    return Lengths(prompt, response if response is not None else RESPONSE_SHARE * train.max_tokens, degenerate)
 
 
 ASSUMED = Measured()
 
 
 def reports(
-    study: Study, gpu: str, gpus: int | None, prompt: float, response: float | None, measured: Measured = ASSUMED
+    study: Study,
+    gpu: str,
+    gpus: int | None,
+    prompt: float,
+    response: float | None,
+    measured: Measured = ASSUMED,
+    degenerate: float = DEGENERATE,
 ) -> list[str]:
     """Markdown per model of the study. Raises ConfigError with every reason for which the study cannot run there."""
     gpu_kind, done, problems = gpu_kind_of(gpu), [], []
@@ -116,7 +150,8 @@ def reports(
             )
         try:
             shape = shape_of(name, study.models[name], study.results / "models" / name / "base")
-            done.append(report(name, study, shape, gpu_kind, assumed_lengths(train, prompt, response), measured))
+            lengths = assumed_lengths(train, prompt, response, degenerate)
+            done.append(report(name, study, shape, gpu_kind, lengths, measured))
         except ConfigError as error:
             problems.append(str(error))
     if problems:
@@ -144,8 +179,7 @@ def job_needs(study: Study, name: str) -> Needs:
     found = memory(shape, train, int(gpu_kind.memory_gb * 1e9), train.world_size)
     cost = plan_cost(study, name, shape, gpu_kind, found, assumed_lengths(train))
     per_rank = found.state.host + 2 * WIDTH[train.dtype] * shape.parameters + PROCESS
-    gpu_hours = (cost.training_hours + cost.selection_hours) / cost.runs
-    return Needs(train.ranks_per_node * per_rank / 1e9, MARGIN * gpu_hours / train.world_size)
+    return Needs(train.ranks_per_node * per_rank / 1e9, MARGIN * cost.longest)
 
 
 def check_fits(study: Study, gpu: str) -> list[str]:
@@ -173,6 +207,10 @@ def main(
     response_tokens: Annotated[
         float | None, typer.Option(help="Mean tokens of a response; else a quarter of train.max_tokens.")
     ] = None,
+    degenerate_share: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Share of groups without a signal, which dynamic sampling draws again."),
+    ] = DEGENERATE,
     machine: Annotated[
         Path | None, typer.Option(help="machine.json of `asymgrpo accept`: measured rates in place of assumed ones.")
     ] = None,
@@ -180,7 +218,7 @@ def main(
     study = load_study(config)
     kind = gpu or study.machine.kind
     measured = read_measured(machine) if machine else ASSUMED
-    done = reports(study, kind, gpus, prompt_tokens, response_tokens, measured)
+    done = reports(study, kind, gpus, prompt_tokens, response_tokens, measured, degenerate_share)
     warning = measured.warning(kind, gpu_kind_of(kind))
     rates = f"## Rates\n\n{table(['rate', 'value', 'from'], measured.rows())}"
     print("\n\n".join([f"# Plan of study {study.name} on {kind}", *([warning] if warning else []), *done, rates]))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from asymgrpo.models.checks import FAMILIES
-from asymgrpo.study.config import ConfigError, Model
+from asymgrpo.study.config import ConfigError
+from asymgrpo.study.sections.model import Model
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asymgrpo.planner.shapes import Shape
-from asymgrpo.study.config import BUCKET, Train
+from asymgrpo.study.limits import BUCKET
+from asymgrpo.study.sections.train import Train
 
 WIDTH = {"float32": 4, "bfloat16": 2}
 SUB_GROUP = 1_000_000_000

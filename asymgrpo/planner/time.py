@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from asymgrpo.planner.memory import kv_bytes_per_token
 from asymgrpo.planner.shapes import Shape
 from asymgrpo.planner.state import WIDTH, moved_per_update
-from asymgrpo.study.config import MAX_SEQUENCES, ConfigError, Train
+from asymgrpo.study.config import ConfigError
+from asymgrpo.study.limits import MAX_SEQUENCES
+from asymgrpo.study.sections.train import Train
 
 GPU_KINDS = Path(__file__).with_name("gpu_kinds.yaml")
 
@@ -76,12 +78,30 @@ class Habits:
 RATES, HABITS = Rates(), Habits()
 
 
+DEGENERATE = 0.5
+"""Assumed share of groups whose rewards are all equal: DAPO reports that it grows over training."""
+
+
 @dataclass(frozen=True)
 class Lengths:
-    """Mean tokens of a prompt and of a response: assumptions that decide the time, to be replaced by measured ones."""
+    """What responses are like: assumptions that decide the time, to be replaced by measured ones. Lengths are mean tokens."""
 
     prompt: float
     response: float
+    degenerate: float = DEGENERATE
+    """Share of groups that dynamic sampling draws again."""
+
+    def rounds(self, attempts: int) -> list[float]:
+        """The share of a step's prompts that each round samples, when groups are drawn again up to `attempts` times.
+
+        >>> Lengths(120, 512, degenerate=0.5).rounds(2)
+        [1.0, 0.5, 0.25]
+        """
+        return [self.degenerate**attempt for attempt in range(attempts + 1)]
+
+    def tokens(self, train: Train, attempts: int) -> float:
+        """Response tokens that a step samples."""
+        return train.prompts_per_step * train.group_size * self.response * sum(self.rounds(attempts))
 
 
 @dataclass(frozen=True)
@@ -227,26 +247,34 @@ def step_seconds(
     cache_tokens: int,
     rates: Rates = RATES,
     habits: Habits = HABITS,
+    attempts: int = 0,
 ) -> StepSeconds:
-    """Expected seconds of one training step, every rank doing its share of the prompts."""
+    """Expected seconds of one training step, every rank doing its share of the prompts.
+
+    attempts: how often dynamic sampling draws a group without a signal again; each round waits for its longest response.
+    """
     width, responses = WIDTH[train.dtype], train.prompts_per_step * train.group_size / world_size
     tokens = responses * (lengths.prompt + lengths.response)
     context = lengths.prompt + lengths.response
     flops = gpu_kind.bf16_tflops * 1e12 * rates.training_flops * (1.0 if width == 2 else 0.5)
     training = training_flops_per_token(shape, train, context, recomputed_share(train, lengths))
+    rounds = [responses * share for share in lengths.rounds(attempts)]
     return StepSeconds(
-        rollout=decoding_seconds(
-            shape,
-            width,
-            gpu_kind,
-            responses / train.group_size,
-            responses,
-            lengths,
-            train.max_tokens,
-            cache_tokens,
-            rates,
+        rollout=sum(
+            decoding_seconds(
+                shape,
+                width,
+                gpu_kind,
+                sampled / train.group_size,
+                sampled,
+                lengths,
+                train.max_tokens,
+                cache_tokens,
+                rates,
+            )
+            for sampled in rounds
         ),
-        reward=responses / (rates.verdicts_per_s * habits.graders),
+        reward=sum(rounds) / (rates.verdicts_per_s * habits.graders),
         score=(1 + 1 / train.displacement_every) * tokens * forward_flops_per_token(shape, context) / flops,
         update=tokens * training / flops
         + communication_seconds(shape, train, world_size, gpu_kind, lengths, rates)

@@ -11,7 +11,8 @@ from asymgrpo.study.settings import Settings
 
 if TYPE_CHECKING:
     from asymgrpo.method.arm import Arm
-    from asymgrpo.study.config import Probe, Train
+    from asymgrpo.study.sections.probe import Probe
+    from asymgrpo.study.sections.train import Train
 
 OPERATION: dict[str, Any] = {
     **{"steps": 1, "evaluate_every": 1, "evaluate_samples": 1, "evaluate_temperature": 1.0, "evaluate_max_tokens": 1},
@@ -22,7 +23,7 @@ OPERATION: dict[str, Any] = {
         "keep_checkpoints": 1,
         "candidates": "all",
     },
-    **{"verify_weights_every": None, "nodes": 1, "ranks_per_node": 1},
+    **{"token_budget": None, "verify_weights_every": None, "nodes": 1, "ranks_per_node": 1},
 }
 """Fields of `train` that are no matter of a trajectory's states, with values that a probe is carried out with."""
 

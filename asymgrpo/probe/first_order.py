@@ -18,7 +18,7 @@ from asymgrpo.probe.held_out import TARGETS, Scores, coefficients, levels
 from asymgrpo.probe.linear import CHANNELS, Array, Sources, effects, norm, of_signs, same_size, weights
 from asymgrpo.probe.responses import Held
 from asymgrpo.probe.steps import SCALES, advantages_of
-from asymgrpo.study.config import Train
+from asymgrpo.study.sections.train import Train
 from asymgrpo.training.batch import by_rows, pack
 from asymgrpo.training.dynamic import Drawn
 from asymgrpo.training.trainer import Trainer

@@ -12,7 +12,7 @@ from asymgrpo.probe.held_out import changes, levels
 from asymgrpo.probe.responses import respond
 from asymgrpo.probe.steps import engine_state, real_steps
 from asymgrpo.seeds import prompt_order
-from asymgrpo.study.config import Probe
+from asymgrpo.study.sections.probe import Probe
 from asymgrpo.training.dynamic import Problem
 from asymgrpo.training.stopwatch import Stopwatch
 from asymgrpo.training.trainer import Trainer

@@ -43,7 +43,7 @@ class Limits:
     verify_weights_every: int
     """Compare checksums of sampler and trainer weights at the first and then at every n-th update; 0: never."""
     head_dtype: Literal["float32", "model"] = "float32"
-    """Of the logits, as in asymgrpo.study.config.Train."""
+    """Of the logits, as in asymgrpo.study.sections.train.Train."""
     sleeps: bool = True
     """Whether somebody else uses the GPU's memory between rollouts, as a trainer does; a process can have one such sampler."""
 

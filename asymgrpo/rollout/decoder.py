@@ -45,7 +45,7 @@ class Decoder:
     """Fused inference weights of one model, on one device; tokens, lengths and positions are given there."""
 
     def __init__(self, config, weights: dict[str, Tensor], head_dtype: str, device: torch.device | None = None):
-        """`head_dtype`: as in asymgrpo.study.config.Train. `device`: where to compute; None: where the weights lie."""
+        """`head_dtype`: as in asymgrpo.study.sections.train.Train. `device`: where to compute; None: where the weights lie."""
         check_architecture(vars(config) if isinstance(config, SimpleNamespace) else config.to_dict())
         self.heads = config.num_attention_heads
         self.kv_heads = getattr(config, "num_key_value_heads", None) or self.heads

@@ -23,7 +23,8 @@ from asymgrpo.devices import take_own_device
 from asymgrpo.models.load import Dtype, read_shape
 from asymgrpo.rollout.base import Limits, Request, Rollout, SamplerError
 from asymgrpo.rollout.checksum import checksum, differing
-from asymgrpo.study.config import LOWEST_VLLM_TEMPERATURE, MAX_SEQUENCES, ConfigError
+from asymgrpo.study.config import ConfigError
+from asymgrpo.study.limits import LOWEST_VLLM_TEMPERATURE, MAX_SEQUENCES
 
 CPU_CACHE_BYTES = 1 << 30
 """Keys and values on a CPU, where a share of the memory would be taken from every other job of the machine."""

@@ -1,4 +1,4 @@
-"""What a change of a key makes again: the first kind of job on the way from data to figures; what follows is made again, too.
+"""What a changed key makes again: the first kind of job that it affects, on the way from data to figures; all later ones follow.
 
 tests/workflow/test_keys.py holds this against what Snakemake plans for a change of every key.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asymgrpo.study.config import NO_EFFECT_ON_RESULTS
+from asymgrpo.study.sections.train import NO_EFFECT_ON_RESULTS
 
 NOTHING, ADDED, EVERYTHING = "nothing", "added", "everything"
 STAGES = {

@@ -45,7 +45,7 @@ class Key:
 
 
 def all_keys() -> list[Key]:
-    """Every key, sections before what is in them, in the order of config.py."""
+    """Every key, sections before what is in them, in the order of `Study` (asymgrpo.study.config)."""
     whole = schema()
     return list(_keys(whole, (), whole["$defs"], merged([])))
 

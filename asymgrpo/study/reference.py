@@ -51,7 +51,7 @@ def _default(key: Key) -> str:
 
 INTRODUCTION = f"""# Every key of a configuration
 
-`make docs` writes this page from the sentences in `asymgrpo/study/config.py`; edit those. To look up one key, and where the code
+`make docs` writes this page from the sentences in `asymgrpo/study/sections/`; edit those. To look up one key, and where the code
 reads it: `python -m asymgrpo.study --explain train.truncated`. How to write values: [configuration.md](configuration.md).
 
 *Default* is the value where no file states the key, in **bold** where `{DEFAULTS}` states it. What a model does not change in

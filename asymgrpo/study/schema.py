@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from asymgrpo.study.config import PER_MODEL, Study
+from asymgrpo.study.config import Study
+from asymgrpo.study.sections.evaluation import PER_MODEL
 
 Node = dict[str, Any]
 """A schema, or a part of one."""
 DRAFT = "http://json-schema.org/draft-07/schema#"
 """The draft that all editors know. pydantic writes a newer one, of which nothing else is used here."""
-ABOUT = "A study of asymgrpo, or its differences from config/default.yaml. Made from asymgrpo/study/config.py by `make docs`."
+ABOUT = "A study of asymgrpo, or its differences from config/default.yaml. Made from asymgrpo/study/sections/ by `make docs`."
 
 
 def schema() -> Node:

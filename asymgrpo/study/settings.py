@@ -3,8 +3,8 @@
 A `Plan` is the part of a configuration that results depend on, as plain JSON. From it every function here derives the settings
 of one result. The workflow gives them to the job that makes it; the job writes them into the result; whoever reads the result
 compares them with those that the configuration asks for (asymgrpo.study.agreement). So no scheduler can mix two configurations:
-a result of another one is refused by name. What has no effect on results (config.NO_EFFECT_ON_RESULTS, `machine`, `containers`)
-is not in it.
+a result of another one is refused by name. What has no effect on results (NO_EFFECT_ON_RESULTS of sections/train.py,
+`machine`, `containers`) is not in it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def plan_of(study: Study) -> Plan:
 
 
 def _model(study: Study, name: str) -> Settings:
-    from asymgrpo.study.config import NO_EFFECT_ON_RESULTS
+    from asymgrpo.study.sections.train import NO_EFFECT_ON_RESULTS
 
     model, train, evaluation = study.models[name], study.train_of(name), study.evaluation_of(name)
     return {
@@ -195,7 +195,7 @@ def theory(study: Study) -> Settings:
     return table(nothing, group_size=study.train.group_size, theory=study.theory.model_dump(mode="json"), arms=arms)
 
 
-NOT_OF_A_STATE = ("steps", "displacement_every", "rollouts_every")
+NOT_OF_A_STATE = ("steps", "token_budget", "displacement_every", "rollouts_every")
 """Fields of `train` that a state within a run does not depend on, beside those of its evaluation."""
 
 

@@ -25,7 +25,7 @@ from asymgrpo.files import write_table
 from asymgrpo.method.arm import Arm
 from asymgrpo.method.arms import ARMS, GRPO
 from asymgrpo.provenance import derived
-from asymgrpo.study.config import Theory
+from asymgrpo.study.sections.theory import Theory
 from asymgrpo.theory.acts import Acts, Array, told_apart
 from asymgrpo.theory.dynamics import EXACT, cases
 from asymgrpo.theory.policy import DIRECTIONS

@@ -23,7 +23,7 @@ def main(
         str, typer.Option(help="JSON or a file with it: all that the results depend on (asymgrpo.study.settings.run).")
     ],
     operation: Annotated[
-        str, typer.Option(help="JSON or a file with it: how it is carried out (config.NO_EFFECT_ON_RESULTS).")
+        str, typer.Option(help="JSON or a file with it: how it is carried out (asymgrpo.study.sections.train).")
     ],
     model: Annotated[Path, typer.Option(help="Directory of the base model.")],
     problems: Annotated[Path, typer.Option(help="Training problems (Parquet).")],
@@ -44,7 +44,8 @@ def main(
     from asymgrpo.method.arm import Arm, UserFunction
     from asymgrpo.method.arms import check_arm
     from asymgrpo.method.user_function import check_function
-    from asymgrpo.study.config import ConfigError, indivisible, parse_section
+    from asymgrpo.study.config import ConfigError, parse_section
+    from asymgrpo.study.sections.train import indivisible
     from asymgrpo.study.settings import loads
     from asymgrpo.training.build import run_training
     from asymgrpo.training.inputs import Inputs

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asymgrpo.study.config import NO_EFFECT_ON_RESULTS
+from asymgrpo.study.sections.train import NO_EFFECT_ON_RESULTS
 from asymgrpo.training.inputs import Inputs, longest_sequence, read_problems, run_identity
 from asymgrpo.training.live import Live
 
 if TYPE_CHECKING:
     from asymgrpo.method.arm import Arm
     from asymgrpo.rollout import Rollout
-    from asymgrpo.study.config import Train
+    from asymgrpo.study.sections.train import Train
     from asymgrpo.study.settings import Settings
     from asymgrpo.training.time_limit import TimeLimit
     from asymgrpo.verifier import Verdict

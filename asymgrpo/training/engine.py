@@ -17,7 +17,8 @@ from torch import Tensor
 from asymgrpo.devices import own_device, take_own_device
 from asymgrpo.errors import FailedError
 from asymgrpo.method.diagnostics import adam_update_square
-from asymgrpo.study.config import BUCKET, Train
+from asymgrpo.study.limits import BUCKET
+from asymgrpo.study.sections.train import Train
 from asymgrpo.training.batch import Batch
 from asymgrpo.training.checkpoint import CheckpointError
 from asymgrpo.training.policy import Policy

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asymgrpo.study.config import NO_EFFECT_ON_RESULTS
+from asymgrpo.study.sections.train import NO_EFFECT_ON_RESULTS
 
 if TYPE_CHECKING:
     from asymgrpo.method.arm import Arm
-    from asymgrpo.study.config import Train
+    from asymgrpo.study.sections.train import Train
     from asymgrpo.study.settings import Settings
     from asymgrpo.training.trainer import Problem
 

@@ -67,6 +67,7 @@ DESCRIPTIONS: dict[str, tuple[pa.DataType, str]] = {
         pa.int64(),
         "response tokens sampled in the step, those of groups that were thrown away included",
     ),
+    "sampled_tokens_total": (pa.int64(), "the same from the first step on: what train.token_budget bounds"),
     "discarded_share": (pa.float64(), "share of sampled groups that dynamic sampling threw away; 0 in other arms"),
     "truncated_share": (pa.float64(), "share of responses cut at max_tokens"),
     "unparsed_share": (pa.float64(), "share of responses in which the verifier found no answer"),
@@ -151,8 +152,10 @@ def concatenate(records: list[StepRecord]) -> StepRecord:
     return StepRecord(**{name: np.concatenate([getattr(r, name) for r in records]) for name in names})
 
 
-def step_row(step: int, updates: int, record: StepRecord, totals: UpdateTotals, entropy_coef: float) -> dict:
-    """One row of SCHEMA."""
+def step_row(
+    step: int, updates: int, record: StepRecord, totals: UpdateTotals, entropy_coef: float, sampled_before: int
+) -> dict:
+    """One row of SCHEMA; `sampled_before`: tokens that the steps before it sampled."""
     return {
         "step": step,
         "updates": updates,
@@ -167,7 +170,7 @@ def step_row(step: int, updates: int, record: StepRecord, totals: UpdateTotals, 
         **response_metrics(record),
         **mismatch_metrics(record.token_logp, record.token_logp_sampler),
         **displacement_metrics(record),
-        **sampling_metrics(record),
+        **sampling_metrics(record, sampled_before),
     }
 
 
@@ -243,12 +246,16 @@ def displacement_metrics(record: StepRecord) -> dict:
     }
 
 
-def sampling_metrics(record: StepRecord) -> dict:
+def sampling_metrics(record: StepRecord, sampled_before: int) -> dict:
     """What the step cost: all tokens that were sampled for it, also those that dynamic sampling threw away."""
-    if record.sampled is None:
-        return {"sampled_tokens": int(record.n_tokens.sum()), "discarded_share": 0.0}
-    tokens, groups = record.sampled.sum(axis=0).tolist()
-    return {"sampled_tokens": tokens, "discarded_share": 1 - len(record.rewards) / groups}
+    tokens, groups = int(record.n_tokens.sum()), len(record.rewards)
+    if record.sampled is not None:
+        tokens, groups = record.sampled.sum(axis=0).tolist()
+    return {
+        "sampled_tokens": tokens,
+        "sampled_tokens_total": sampled_before + tokens,
+        "discarded_share": 1 - len(record.rewards) / groups,
+    }
 
 
 def _starts(n_tokens: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asymgrpo.study.config import Train
+from asymgrpo.study.sections.train import Train
 from asymgrpo.training.batch import by_rows, by_tokens
 
 Cut = Callable[..., list[Tensor]]

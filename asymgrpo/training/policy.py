@@ -16,7 +16,7 @@ class Policy(nn.Module):
     """A causal language model whose logits are made for response tokens only."""
 
     def __init__(self, model: Any, temperature: float, logits_chunk: int | None, head_dtype: str = "float32"):
-        """`head_dtype`: float32, or model for logits of the model's own precision (asymgrpo.study.config.Train)."""
+        """`head_dtype`: float32, or model for logits of the model's own precision (asymgrpo.study.sections.train.Train)."""
         super().__init__()
         self.model: Any = with_float32_logits(model) if head_dtype == "float32" else model
         self.temperature, self.logits_chunk = temperature, logits_chunk

@@ -20,8 +20,8 @@ from asymgrpo.errors import Preempted
 from asymgrpo.files import write_json, write_table
 from asymgrpo.progress import Progress
 from asymgrpo.rollout import Rollout
-from asymgrpo.study.config import Train
 from asymgrpo.study.outcome import Diverged, DivergedError, read, stated
+from asymgrpo.study.sections.train import Train
 from asymgrpo.training import checkpoint as ck
 from asymgrpo.training.candidates import accuracy, selectable
 from asymgrpo.training.results import History, rollout_rows, write_results
@@ -92,11 +92,12 @@ class Run:
         return 0
 
     def load(self, checkpoint: Path) -> None:
-        """Engine, history and entropy coefficient of a checkpoint. Raises CheckpointError."""
+        """Engine, history, entropy coefficient and spent tokens of a checkpoint. Raises CheckpointError."""
         self.engine.load_state(checkpoint / "engine")
         try:
             state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
             self.history, self.trainer.entropy_coef = History(**state["history"]), state["entropy_coef"]
+            self.trainer.sampled_tokens = sum(row["sampled_tokens"] for row in self.history.metrics)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ck.CheckpointError(f"{checkpoint} cannot be loaded (state.json: {error})") from error
 
@@ -122,7 +123,7 @@ class Run:
         self.engine.barrier()
 
     def train_steps(self, first: int, progress: Progress) -> None:
-        """Steps first ... train.steps, with candidates and checkpoints on their way.
+        """Steps from `first` to the last, with candidates and checkpoints on their way.
 
         Raises:
             Preempted: after a signal. DivergedError: a number is not finite; the last good checkpoint stays.
@@ -134,20 +135,35 @@ class Run:
             self.show_mismatch(step, row["token_mult_prob_error"])
             if step % self.train.rollouts_every == 0 or step == 1:
                 self.store_rollouts(step, groups, rewards)
-            if step % self.train.evaluate_every == 0 or step == self.train.steps:
+            last = self.is_last(step)
+            if step % self.train.evaluate_every == 0 or last:
                 with clock("evaluate"):
                     self.candidate(step)
             stop = self.stop_wanted(time.monotonic() - began)
             self.history.timings.append({**clock.row(step), "response_tokens": row["sampled_tokens"]})
-            if step < self.train.steps and (stop or step % self.train.checkpoint_every == 0):
+            if not last and (stop or step % self.train.checkpoint_every == 0):
                 self.save(step)
             if self.live:
                 self.live(self.history)
             progress.update(reward=row["reward_mean"], entropy=row["entropy"])
-            if stop and step < self.train.steps:
+            if last:
+                return
+            if stop:
                 raise Preempted(
                     f"stopped after step {step} of {self.train.steps}; the same command continues from there."
                 )
+
+    def is_last(self, step: int) -> bool:
+        """Whether the run ends with this step: it was planned so, or the step reached train.token_budget."""
+        budget, sampled = self.train.token_budget, self.trainer.sampled_tokens
+        spent = budget is not None and sampled >= budget
+        if spent and self.engine.rank == 0:
+            print(
+                f"the run ends with step {step} of {self.train.steps}: {sampled} response tokens were sampled, of "
+                f"train.token_budget = {budget}",
+                file=sys.stderr,
+            )
+        return spent or step == self.train.steps
 
     def show_mismatch(self, step: int, error: float) -> None:
         """The first steps say how far sampler and trainer are apart: what is wrong in a new place shows there."""

@@ -21,8 +21,8 @@ from asymgrpo.method.rewards import overlong_punishment
 from asymgrpo.method.surrogates import masked_weights
 from asymgrpo.rollout import Request, Rollout, Sampler
 from asymgrpo.seeds import derive, occurrences, prompt_order
-from asymgrpo.study.config import Train
 from asymgrpo.study.outcome import DivergedError
+from asymgrpo.study.sections.train import Train
 from asymgrpo.training import scoring
 from asymgrpo.training.batch import Batch, pack
 from asymgrpo.training.dynamic import Drawn, Problem, extra_index, refill
@@ -74,6 +74,8 @@ class Trainer:
         self.arm, self.train, self.engine, self.sampler = arm, train, engine, sampler
         self.grade, self.problems, self.run_seed = grade, problems, run_seed
         self.entropy_coef = arm.entropy_coef
+        self.sampled_tokens = 0
+        """Response tokens of all steps so far, those that were thrown away included."""
 
     def step(self, step: int, clock: Stopwatch) -> tuple[dict, list[list[Rollout]], np.ndarray]:
         """One step, counted from 1 -> (row of metrics over all ranks, this rank's rollouts, their rewards [prompts, G]).
@@ -111,8 +113,9 @@ class Trainer:
             mine = record_of(batch, scores, rewards, advantages, verdicts, change)
             mine.sampled = np.array([[drawn.sampled_tokens, drawn.sampled_groups]])
             record = concatenate(self.engine.gather_objects(mine))
-            row = step_row(step, self.engine.updates, record, totals, entropy_coef)
+            row = step_row(step, self.engine.updates, record, totals, entropy_coef, self.sampled_tokens)
             need_finite_row(row)
+            self.sampled_tokens = row["sampled_tokens_total"]
             self.adapt_entropy_coef(row["entropy"])
         return row, groups, rewards.numpy()
 

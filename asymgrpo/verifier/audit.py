@@ -20,7 +20,7 @@ import yaml
 from asymgrpo.console import run
 from asymgrpo.errors import DataError
 from asymgrpo.readers import read_json_lines
-from asymgrpo.verifier import fixes
+from asymgrpo.verifier import fixes, settlers
 from asymgrpo.verifier.api import CPU_SECONDS, MEMORY_BYTES, WALL_SECONDS, Verifier
 from asymgrpo.verifier.extract import extract_boxed
 from asymgrpo.verifier.remainders import remainders
@@ -122,7 +122,7 @@ def _short(text: str) -> str:
 def rules_table() -> str:
     """Markdown: every fix with the first sentence of its docstring."""
     lines = ["| rule | what it does |", "|---|---|"]
-    for rule in (*fixes.REWRITES, *fixes.SETTLERS, fixes.readings):
+    for rule in (*fixes.REWRITES, *settlers.SETTLERS, fixes.readings):
         lines.append(f"| `{rule.__name__}` | {(rule.__doc__ or '').strip().splitlines()[0]} |")
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-r"""Equality of two answers by math-verify. Runs only inside a worker: it may hang, or eat all memory."""
+r"""Equality of two answers by math-verify. Runs only inside a worker: it may hang, or use all memory."""
 
 import logging
 import random
@@ -10,9 +10,10 @@ from math_verify import parse
 from math_verify import verify as equal
 from sympy.core.cache import clear_cache
 
-from asymgrpo.verifier.fixes import readings, rewrite, settle
+from asymgrpo.verifier.fixes import readings, rewrite
 from asymgrpo.verifier.identity import contradicted, same_function
 from asymgrpo.verifier.reading import Reading, contains_equation, folds, is_assignment, read_answer, read_reference
+from asymgrpo.verifier.settlers import settle
 from asymgrpo.verifier.units import drop_letter_unit, share_letters
 
 for noisy in (

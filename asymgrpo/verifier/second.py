@@ -1,7 +1,7 @@
 r"""A second grader that shares no rule with the first: strings, then numbers, in plain Python.
 
 It is weaker than math-verify (no algebra) and is never a reward. Its disagreement with the first grader is a
-column of Table 1: a rise of it between two arms says that the grader, not the model, may have been improved.
+column of Table 1: if one arm has more of it than another, that arm may have learnt the first grader's mistakes.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Whether all that lies in a folder of results was made with the settings that its config/study.json tells."""
+"""Check that every file in a folder of results was made with the settings in its config/study.json."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A bundle of results as files with a manifest: opening, checking, unpacking. What goes into one is evals.artifacts.bundle's
-business.
+"""A bundle of results as files with a manifest: opening, checking, unpacking. evals.artifacts.bundle decides what goes
+into one.
 
 A bundle is a zip file or the folder that it unpacks to: `manifest.json` and the files that it names, at the paths that they
 have in a study's folder of results. `manifest.json` holds

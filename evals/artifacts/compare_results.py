@@ -1,10 +1,10 @@
-"""Two result sets side by side: what came out differently, with intervals, and what was different about them.
+"""Two result sets side by side: where their scores differ, with intervals, and how they were made differently.
 
     python -m evals.artifacts.compare_results mine/ theirs.zip
 
 A set is a study's folder of results, a bundle of one (zip file, folder or URL; evals.artifacts.bundle), or any folder with graded
 tables and selections. Scores of arms that both have are compared by problem (first minus second), with the variance between the
-training seeds of either set; how the intervals are made is taken from the first set's configuration unless it is told. Then
+training seeds of either set; how the intervals are made is taken from the first set's configuration unless options say it. Then
 follow the keys that differ in configuration, conventions, package versions, commits and data.
 """
 
@@ -21,11 +21,13 @@ import pyarrow as pa
 import typer
 
 from asymgrpo.content import data_hash
+from asymgrpo.study.layout import CONFIGURATION
 from evals.artifacts.bundle_files import is_bundle, open_bundle
 from evals.cli import run
 from evals.estimates.cells import check_ks
 from evals.io import DataError, derived, inputs_metadata, read_json, read_metadata, write_table, write_text
-from evals.tables.compare import CONFIGURATION, SCHEMA, ResultSet, Settings, compare_sets, read_result_set, render
+from evals.tables.compare import SCHEMA, Settings, compare_sets, render
+from evals.tables.result_set import ResultSet, read_result_set
 from evals.tables.score import SeedVarianceRule
 
 SHOWN = 40

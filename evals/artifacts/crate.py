@@ -3,7 +3,7 @@
     python -m evals.artifacts.crate --results results-study --out results-study/ro-crate-metadata.json
 
 RO-Crate 1.1 and the profile Process Run Crate 0.5 (https://w3id.org/ro/wfrun/process/0.5): one action per step of the workflow,
-over all of its jobs. The folder with this file in it is the crate. Its dates are those of the newest files that they are about.
+over all of its jobs. The folder with this file in it is the crate. Its dates are those of the newest files described.
 """
 
 from __future__ import annotations

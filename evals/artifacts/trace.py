@@ -32,7 +32,7 @@ from evals.cli import run
 from evals.estimates.cells import Counts, averaged, check_ks, count_cells, counting_elsewhere, read_graded
 from evals.estimates.selection import lost_of, read_selection, select
 from evals.io import DataError, read_json, read_metadata, read_object, read_table
-from evals.tables.compare import problems_of
+from evals.tables.result_set import problems_of
 from evals.tables.score import AVERAGE
 from evals.tables.shared import Elsewhere, counted_elsewhere, keys_of
 

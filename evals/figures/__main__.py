@@ -1,19 +1,27 @@
-"""Several figures in one process, which spares most of the time of a figure: starting Python and its libraries.
+"""Draw figures of evals/figures/table.py, several in one process, which spares starting Python and its libraries for each.
 
+python -m evals.figures training_curves --metrics M.parquet ... --out-prefix F
 python -m evals.figures training_curves --metrics M.parquet ... --out-prefix F + passk_curves --scores S.parquet --out-prefix G
+python -m evals.figures passk_curves --help
 """
 
 import importlib
+import inspect
 import sys
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from asymgrpo.console import say_error
-from asymgrpo.errors import EXIT_WRONG_INPUT, InputError
+from asymgrpo import console
+from asymgrpo.errors import InputError
 from evals.cli import understood
+from evals.figures.table import FIGURES
 
 SEPARATOR = "+"
+OutPrefix = Annotated[Path, typer.Option(help="path of the pictures without ending")]
 
 
 def split(arguments: Sequence[str]) -> list[list[str]]:
@@ -32,22 +40,49 @@ def split(arguments: Sequence[str]) -> list[list[str]]:
 
 
 def draw(name: str, options: Sequence[str]) -> None:
-    """Draw one figure of evals/figures as its own command line would."""
-    module = importlib.import_module(f"evals.figures.{name}")
+    """Draw one figure: its options are the parameters of its `draw`, and --out-prefix.
+
+    Raises:
+        InputError: there is no such figure, or one of its inputs is wrong.
+    """
+    if name not in FIGURES:
+        raise InputError(f"there is no figure of this name; there are {', '.join(FIGURES)}")
+    from evals.figures import drawn  # not before a figure is named, since matplotlib takes long
+
+    module = importlib.import_module(f"evals.figures.{FIGURES[name].drawn_by or name}")
+    make = partial(module.draw, FIGURES[name].arms) if FIGURES[name].drawn_by else module.draw
+
+    def command(out_prefix: Path, **inputs: Any) -> None:
+        drawn.save(name, make(**inputs), module, out_prefix)
+
+    parameters = [
+        *inspect.signature(make).parameters.values(),
+        inspect.Parameter("out_prefix", inspect.Parameter.KEYWORD_ONLY, annotation=OutPrefix),
+    ]
+    # typer reads both.
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(module.main)
-    app(args=list(options), standalone_mode=False)
+    app.command(help=module.__doc__)(command)
+    app(args=list(options), prog_name=f"python -m evals.figures {name}", standalone_mode=False)
+
+
+def draw_all(arguments: Sequence[str]) -> None:
+    """Draw the figures of a command line. Raises InputError with the figure's name before what was wrong."""
+    for name, *options in filter(None, split(arguments)):
+        try:
+            draw(name, understood(options))
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
 
 
 def main() -> int:
-    name = ""
-    try:
-        for name, *options in split(sys.argv[1:]):
-            draw(name, understood(options))
-    except InputError as error:
-        say_error(f"{name}: {error}")
-        return EXIT_WRONG_INPUT
-    return 0
+    console.print_any_letter()
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] == "--help":
+        typer.echo(f"{__doc__}\nFigures: {', '.join(FIGURES)}.")
+        return 0
+    return console.exit_code(lambda: draw_all(arguments))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
-"""The layout of several figures: entropy and training accuracy as curves, accuracy on the benchmarks beside them."""
+"""The layout of several figures: entropy and training accuracy as curves, accuracy on the benchmarks beside them.
+
+python -m evals.figures synergy --metrics M.parquet ... --run-scores run_scores.parquet --out-prefix F
+"""
 
 from collections.abc import Sequence
-from pathlib import Path
-from types import ModuleType
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evals.estimates.outcomes import of_files
 from evals.figures import series
-from evals.figures.series import Band
-from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
+from evals.figures.drawn import Drawn, diverged, nothing_finished
+from evals.figures.series import Band, Metrics, RunScores
+from evals.figures.style import RC, look, panels
 from evals.io import DataError
 from evals.names import describe_rule, rule_to_show, title
 from evals.tables.run_scores import read_run_scores
@@ -57,27 +58,19 @@ def finding(runs: pd.DataFrame, accuracy: pd.DataFrame, arms: Sequence[str], ban
     return f"Entropy in the later half of training, and avg@n on the benchmarks: {'; '.join(parts)}."
 
 
-def draw(metrics: Sequence[Path], run_scores: Path, prefix: Path, arms: Sequence[str], module: ModuleType) -> None:
-    """Read, draw and save.
+def draw(arms: Sequence[str], metrics: Metrics, run_scores: RunScores) -> Drawn:
+    """Draw entropy, training accuracy and accuracy on the benchmarks of the arms, which the table of figures names.
 
     Raises:
         DataError: an arm of the figure has no runs.
     """
-    table, scores = series.read_runs(metrics, ["step", "entropy", "reward_mean"]), read_run_scores(run_scores)
-    runs, frame = table.to_pandas(), scores.to_pandas()
-    lost = of_files(metrics)
+    table, runs, lost = series.read_figure(metrics, ["step", "entropy", "reward_mean"], arms)
+    scores = read_run_scores(run_scores)
+    frame, inputs = scores.to_pandas(), {"metrics": table, "run_scores": scores}
     if missing := [arm for arm in arms if arm not in {*runs["arm"], *(name for _, name in lost)}]:
         raise DataError(f"no run of {', '.join(missing)} was given; name the metrics of every arm of the figure")
-    runs = runs[runs["arm"].isin(arms)]
     if runs.empty:
-        save(
-            nothing_finished(),
-            prefix,
-            {"metrics": table, "run_scores": scores},
-            module,
-            {"finding": NOTHING, **series.diverged(lost)},
-        )
-        return
+        return nothing_finished(inputs, lost)
     rule = rule_to_show(frame["selection"])
     accuracy, band = series.accuracies(frame, rule), series.band_of(runs)
     accuracy = accuracy[accuracy["arm"].isin(arms)]
@@ -85,5 +78,4 @@ def draw(metrics: Sequence[Path], run_scores: Path, prefix: Path, arms: Sequence
     notes = {"band": band.value, "smooth": smooth, "seeds": series.counted(runs), "selection": rule}
     notes["caption"] = f"Evaluation on the checkpoint {describe_rule(rule)}."
     notes["finding"] = finding(runs, accuracy, arms, band)
-    notes |= series.diverged(lost)
-    save(compared(runs, accuracy, arms, band, smooth), prefix, {"metrics": table, "run_scores": scores}, module, notes)
+    return Drawn(compared(runs, accuracy, arms, band, smooth), inputs, notes, diverged(lost))

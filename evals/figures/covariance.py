@@ -1,9 +1,8 @@
 """Covariance of log-probability and advantage against the share of correct rollouts in a group (analysis 4).
 
-python -m evals.figures.covariance --metrics M.parquet ... --out-prefix F
+python -m evals.figures covariance --metrics M.parquet ... --out-prefix F
 """
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,11 +14,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from evals.claims.measures import cov_correlation
-from evals.cli import run
-from evals.estimates.outcomes import of_files
 from evals.figures import series
-from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix
-from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
+from evals.figures.drawn import Drawn, diverged, nothing_finished
+from evals.figures.series import IN_WORDS, Band, Metrics
+from evals.figures.style import RC, look, panels
 from evals.names import TABLE_1, in_order, title
 
 RUN = ["model", "arm", "train_seed"]
@@ -97,28 +95,16 @@ def finding(found: pd.DataFrame, band: Band, arms: Sequence[str]) -> str:
     return f"Correlation of Cov(log π, A) with the share of correct rollouts: {'; '.join(parts)}."
 
 
-def main(metrics: Metrics, out_prefix: OutPrefix) -> None:
+def draw(metrics: Metrics) -> Drawn:
     """Draw the covariance against the share of correct rollouts."""
-    table = series.read_runs(metrics, COLUMNS)
-    runs, lost = table.to_pandas(), of_files(metrics)
+    table, runs, lost = series.read_figure(metrics, COLUMNS)
     if runs.empty:
-        save(
-            nothing_finished(),
-            out_prefix,
-            {"metrics": table},
-            sys.modules[__name__],
-            {"finding": NOTHING, **series.diverged(lost)},
-        )
-        return
+        return nothing_finished({"metrics": table}, lost)
     found = by_share(runs)
     band = series.band_of(found)
-    notes = {"band": band.value, "seeds": series.counted(found), **series.diverged(lost)}
+    notes = {"band": band.value, "seeds": series.counted(found)}
     notes["caption"] = (
         "At p = 0 and p = 1 all advantages are equal and the covariance is 0; r is over the groups between."
     )
     notes["finding"] = finding(found, band, in_order(found["arm"], TABLE_1))
-    save(covariance(found, band), out_prefix, {"metrics": table}, sys.modules[__name__], notes)
-
-
-if __name__ == "__main__":
-    run(main)
+    return Drawn(covariance(found, band), {"metrics": table}, notes, diverged(lost))

@@ -1,20 +1,17 @@
 """What a step's updates do to the log-probability of its own rollouts, by the exponent on wrong rollouts (analysis 6).
 
-python -m evals.figures.displacement --metrics M.parquet ... --out-prefix F
+python -m evals.figures displacement --metrics M.parquet ... --out-prefix F
 """
-
-import sys
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
 from asymgrpo.method.arms import BETA_NEG
-from evals.cli import run
-from evals.estimates.outcomes import of_files
 from evals.figures import series
-from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix
-from evals.figures.style import NOTHING, RC, nothing_finished, panels, save
+from evals.figures.drawn import Drawn, diverged, nothing_finished
+from evals.figures.series import IN_WORDS, Band, Metrics
+from evals.figures.style import RC, panels
 
 PANELS = (("logp_change_correct", "correct rollouts", "#0072B2"), ("logp_change_wrong", "wrong rollouts", "#D55E00"))
 MILLI = 1000.0
@@ -61,24 +58,11 @@ def finding(runs: pd.DataFrame, band: Band) -> str:
     return f"Gain of log-probability of correct rollouts, in 10⁻³ nats per token: {'; '.join(parts)}."
 
 
-def main(metrics: Metrics, out_prefix: OutPrefix) -> None:
+def draw(metrics: Metrics) -> Drawn:
     """Draw the change of log-probability against beta_neg."""
-    table = series.read_runs(metrics, ["step", *(column for column, *_ in PANELS)])
-    runs = table.to_pandas()
-    runs, lost = runs[runs["arm"].isin(BETA_NEG)], of_files(metrics)
+    table, runs, lost = series.read_figure(metrics, ["step", *(column for column, *_ in PANELS)], BETA_NEG)
     if runs.empty:
-        save(
-            nothing_finished(),
-            out_prefix,
-            {"metrics": table},
-            sys.modules[__name__],
-            {"finding": NOTHING, **series.diverged(lost)},
-        )
-        return
+        return nothing_finished({"metrics": table}, lost)
     band = series.band_of(runs)
-    notes = {"band": band.value, "seeds": series.counted(runs), "finding": finding(runs, band)} | series.diverged(lost)
-    save(displacement(runs, band), out_prefix, {"metrics": table}, sys.modules[__name__], notes)
-
-
-if __name__ == "__main__":
-    run(main)
+    notes = {"band": band.value, "seeds": series.counted(runs), "finding": finding(runs, band)}
+    return Drawn(displacement(runs, band), {"metrics": table}, notes, diverged(lost))

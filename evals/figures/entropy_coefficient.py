@@ -1,9 +1,8 @@
 """Entropy and accuracy by the coefficient of an entropy bonus, beside positive-only modulation (analysis 3).
 
-python -m evals.figures.entropy_coefficient --metrics M.parquet ... --run-scores run_scores.parquet --out-prefix F
+python -m evals.figures entropy_coefficient --metrics M.parquet ... --run-scores run_scores.parquet --out-prefix F
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
@@ -11,16 +10,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evals.cli import run
-from evals.estimates.outcomes import of_files
-from evals.figures import ARMS, series
-from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix, RunScores, Summary
-from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
+from evals.figures import series
+from evals.figures.drawn import Drawn, diverged, nothing_finished
+from evals.figures.series import IN_WORDS, Band, Metrics, RunScores, Summary
+from evals.figures.style import RC, look, panels
+from evals.figures.table import FIGURES
 from evals.io import read_table
 from evals.names import describe_rule, rule_to_show
 
 REFERENCE = "positive_only"
-SHOWN = ARMS["entropy_coefficient"]
+SHOWN = FIGURES["entropy_coefficient"].arms
 PANELS = (
     ("entropy", 1.0, "entropy, later half\n(nats per token)"),
     ("reward_mean", 100.0, "training accuracy,\nlater half (%)"),
@@ -88,33 +87,20 @@ def finding(runs: pd.DataFrame, accuracy: pd.DataFrame, band: Band) -> str:
     return f"Entropy in the later half of training, and avg@n on the benchmarks: {'; '.join(parts)}."
 
 
-def main(metrics: Metrics, run_scores: RunScores, out_prefix: OutPrefix) -> None:
+def draw(metrics: Metrics, run_scores: RunScores) -> Drawn:
     """Draw entropy and accuracy against the coefficient."""
-    table, scores = series.read_runs(metrics, _columns()), read_table(run_scores)
-    runs, frame = table.to_pandas(), scores.to_pandas()
-    runs, lost = runs[runs["arm"].isin(SHOWN)], of_files(metrics)
+    table, runs, lost = series.read_figure(metrics, _columns(), SHOWN)
+    scores = read_table(run_scores)
+    frame, inputs = scores.to_pandas(), {"metrics": table, "run_scores": scores}
     if runs.empty:
-        save(
-            nothing_finished(),
-            out_prefix,
-            {"metrics": table, "run_scores": scores},
-            sys.modules[__name__],
-            {"finding": NOTHING, **series.diverged(lost)},
-        )
-        return
+        return nothing_finished(inputs, lost)
     rule = rule_to_show(frame["selection"])
     accuracy, band = series.accuracies(frame, rule), series.band_of(runs)
     notes = {"band": band.value, "seeds": series.counted(runs), "selection": rule}
-    notes |= series.diverged(lost)
     notes["caption"] = f"Evaluation on the checkpoint {describe_rule(rule)}."
     notes["finding"] = finding(runs, accuracy, band)
-    inputs = {"metrics": table, "run_scores": scores}
-    save(entropy_coefficient(runs, accuracy, band), out_prefix, inputs, sys.modules[__name__], notes)
+    return Drawn(entropy_coefficient(runs, accuracy, band), inputs, notes, diverged(lost))
 
 
 def _columns() -> Sequence[str]:
     return ("step", "entropy_coef", *(column for column, *_ in PANELS if column != "value"))
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,20 +1,17 @@
 """Prompts without a solved rollout, by the exponent on correct rollouts (analysis 5).
 
-python -m evals.figures.none_solved --metrics M.parquet ... --out-prefix F
+python -m evals.figures none_solved --metrics M.parquet ... --out-prefix F
 """
-
-import sys
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
 from asymgrpo.method.arms import BETA_POS
-from evals.cli import run
-from evals.estimates.outcomes import of_files
 from evals.figures import series
-from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix
-from evals.figures.style import NOTHING, RC, nothing_finished, panels, save, sweep
+from evals.figures.drawn import Drawn, diverged, nothing_finished
+from evals.figures.series import IN_WORDS, Band, Metrics
+from evals.figures.style import RC, panels, sweep
 
 COLUMN = "none_solved_share"
 LABEL = "unsolved prompts (%)"
@@ -65,26 +62,12 @@ def finding(runs: pd.DataFrame, band: Band) -> str:
     return f"Prompts without a solved rollout in the later half of training: {'; '.join(parts)}."
 
 
-def main(metrics: Metrics, out_prefix: OutPrefix) -> None:
+def draw(metrics: Metrics) -> Drawn:
     """Draw the share of prompts without a solved rollout."""
-    table = series.read_runs(metrics, ["step", COLUMN])
-    runs = table.to_pandas()
-    runs, lost = runs[runs["arm"].isin(BETA_POS)], of_files(metrics)
+    table, runs, lost = series.read_figure(metrics, ["step", COLUMN], BETA_POS)
     if runs.empty:
-        save(
-            nothing_finished(),
-            out_prefix,
-            {"metrics": table},
-            sys.modules[__name__],
-            {"finding": NOTHING, **series.diverged(lost)},
-        )
-        return
+        return nothing_finished({"metrics": table}, lost)
     band, smooth = series.band_of(runs), 3 * series.default_window(int(runs["step"].max()))  # a share of few prompts
     notes = {"band": band.value, "smooth": smooth, "seeds": series.counted(runs), "finding": finding(runs, band)}
-    notes |= series.diverged(lost)
     notes["caption"] = "Unsolved: no rollout of the prompt's group is correct."
-    save(none_solved(runs, band, smooth), out_prefix, {"metrics": table}, sys.modules[__name__], notes)
-
-
-if __name__ == "__main__":
-    run(main)
+    return Drawn(none_solved(runs, band, smooth), {"metrics": table}, notes, diverged(lost))

@@ -1,10 +1,9 @@
 """Table 1: each method's difference from GRPO, in the paper and here.
 
-python -m evals.figures.paper_vs_reproduction --differences differences.parquet --out-prefix F
+python -m evals.figures paper_vs_reproduction --differences differences.parquet --out-prefix F
 """
 
 import math
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +12,8 @@ import pandas as pd
 import typer
 from matplotlib.figure import Figure
 
-from evals.cli import run
-from evals.figures.series import OutPrefix
-from evals.figures.style import RC, panels, save
+from evals.figures.drawn import Drawn
+from evals.figures.style import RC, panels
 from evals.io import DataError, read_table
 from evals.names import TABLE_1, describe_rule, in_order, percent, rule_to_show, title
 from evals.tables import paper_values
@@ -90,20 +88,19 @@ def finding(found: pd.DataFrame) -> str:
     return f"Points from GRPO: {listed}."
 
 
-def diverged(differences: pd.DataFrame) -> dict[str, str]:
-    """The note about runs that no difference contains, {} if every run finished."""
+def diverged(differences: pd.DataFrame) -> str:
+    """The sentence about runs that no difference contains, "" if every run finished."""
     lost: dict[str, int] = {}
     for side in "ab":
         if f"n_diverged_{side}" in differences:
             lost |= {str(arm): int(n) for arm, n in differences.groupby(side)[f"n_diverged_{side}"].max().items() if n}
     parts = [f"{title(arm)} ({lost[arm]} run{'s' if lost[arm] > 1 else ''})" for arm in in_order(lost, TABLE_1)]
-    return {"diverged": f"Diverged: {', '.join(parts)}."} if parts else {}
+    return f"Diverged: {', '.join(parts)}." if parts else ""
 
 
-def main(
+def draw(
     differences: Annotated[Path, typer.Option(help="differences between arms, of evals.tables.compare (Parquet)")],
-    out_prefix: OutPrefix,
-) -> None:
+) -> Drawn:
     """Draw the paper's differences from GRPO beside ours."""
     read_table(differences, NEEDED)
     table = read_table(differences)
@@ -113,9 +110,5 @@ def main(
     if found.empty:
         raise DataError(f"{differences}: no difference between GRPO and another arm of the paper's table in it")
     notes = {"selection": rule, "caption": f"Checkpoint: {describe_rule(rule)}.", "finding": finding(found)}
-    notes |= diverged(frame[frame["selection"] == rule])
-    save(paper_vs_reproduction(found), out_prefix, {"differences": table}, sys.modules[__name__], notes)
-
-
-if __name__ == "__main__":
-    run(main)
+    lost = diverged(frame[frame["selection"] == rule])
+    return Drawn(paper_vs_reproduction(found), {"differences": table}, notes, lost)

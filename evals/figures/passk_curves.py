@@ -1,10 +1,9 @@
 """pass@k against k, by arm and benchmark, with 95 % intervals.
 
-python -m evals.figures.passk_curves --scores scores.parquet --selection last --out-prefix F
+python -m evals.figures passk_curves --scores scores.parquet --selection last --out-prefix F
 """
 
 import math
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +13,9 @@ import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evals.cli import run
 from evals.estimates.outcomes import AT, in_words
-from evals.figures.style import RC, look, panels, save
+from evals.figures.drawn import Drawn
+from evals.figures.style import RC, look, panels
 from evals.io import DataError
 from evals.names import TABLE_1, describe_rule, in_order, rule_to_show, title
 from evals.tables import paper_values
@@ -93,24 +92,23 @@ def finding(scores: pd.DataFrame) -> str:
     return f"pass@{chosen['k'].max()} in per cent, {title(name)}: {'; '.join(parts)}."
 
 
-def diverged(scores: pd.DataFrame) -> dict[str, str]:
-    """The note about seeds that no line contains, {} if every run finished."""
+def diverged(scores: pd.DataFrame) -> str:
+    """The sentence about seeds that no line contains, "" if every run finished."""
     parts = []
     for (model, arm), rows in scores.groupby(["model", "arm"], sort=False):
         steps = rows[AT].iloc[0] if AT in rows else []
         if len(steps):
             where = f"{model}: " if scores["model"].nunique() > 1 else ""
             parts.append(f"{where}{title(str(arm))} {in_words(int(rows['n_seeds'].max()), steps)}")
-    return {"diverged": f"Left out: {'; '.join(parts)}."} if parts else {}
+    return f"Left out: {'; '.join(parts)}." if parts else ""
 
 
-def main(
+def draw(
     scores: Annotated[Path, typer.Option(help="scores of evals.tables.score (Parquet)")],
-    out_prefix: Annotated[Path, typer.Option(help="path of the pictures without ending")],
     selection: Annotated[
         str | None, typer.Option(help="checkpoint rule; default: one that never looks at a benchmark")
     ] = None,
-) -> None:
+) -> Drawn:
     """Draw pass@k curves."""
     table = read_scores(scores)
     frame = table.to_pandas()
@@ -121,9 +119,5 @@ def main(
     chosen = frame[frame["selection"] == rule]
     if chosen.empty:
         raise DataError(f"{scores}: no selection {rule!r}; there are {', '.join(sorted(set(frame['selection'])))}")
-    notes = {"selection": rule, "finding": finding(chosen)} | diverged(chosen)
-    save(passk_curves(chosen), out_prefix, {"scores": table}, sys.modules[__name__], notes)
-
-
-if __name__ == "__main__":
-    run(main)
+    notes = {"selection": rule, "finding": finding(chosen)}
+    return Drawn(passk_curves(chosen), {"scores": table}, notes, diverged(chosen))

@@ -1,9 +1,8 @@
 """Accuracy, pass@k and entropy over the plane of exponents (beta_pos, beta_neg), for the arms of a study that lie on it.
 
-python -m evals.figures.plane --metrics M.parquet ... --run-scores run_scores.parquet --out-prefix F
+python -m evals.figures plane --metrics M.parquet ... --run-scores run_scores.parquet --out-prefix F
 """
 
-import sys
 from collections.abc import Mapping
 
 import matplotlib as mpl
@@ -13,11 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from asymgrpo.method.arms import PLANE
-from evals.cli import run
-from evals.estimates.outcomes import of_files
 from evals.figures import series
-from evals.figures.series import IN_WORDS, Band, Metrics, OutPrefix, RunScores, Summary
-from evals.figures.style import NOTHING, RC, nothing_finished, panels, save
+from evals.figures.drawn import Drawn, diverged, nothing_finished
+from evals.figures.series import IN_WORDS, Band, Metrics, RunScores, Summary
+from evals.figures.style import RC, panels
 from evals.names import describe_rule, rule_to_show, title
 from evals.tables.run_scores import read_run_scores
 from evals.tables.score import AVERAGE
@@ -99,21 +97,16 @@ def _top(arms: Mapping[str, Summary]) -> str:
     return max(arms, key=lambda arm: arms[arm].mean)
 
 
-def main(metrics: Metrics, run_scores: RunScores, out_prefix: OutPrefix) -> None:
+def draw(metrics: Metrics, run_scores: RunScores) -> Drawn:
     """Draw accuracy, pass@k and entropy by the two exponents."""
-    table, scored = series.read_runs(metrics, ["step", "entropy"]), read_run_scores(run_scores)
-    runs, scores = table.to_pandas(), scored.to_pandas()
-    runs, scores = runs[runs["arm"].isin(PLANE)], scores[scores["arm"].isin(PLANE)]
-    inputs, lost = {"metrics": table, "run_scores": scored}, series.diverged(of_files(metrics))
+    table, runs, lost = series.read_figure(metrics, ["step", "entropy"], PLANE)
+    scored = read_run_scores(run_scores)
+    inputs, scores = {"metrics": table, "run_scores": scored}, scored.to_pandas()
+    scores = scores[scores["arm"].isin(PLANE)]
     if runs.empty:
-        save(nothing_finished(), out_prefix, inputs, sys.modules[__name__], {"finding": NOTHING, **lost})
-        return
+        return nothing_finished(inputs, lost)
     band, rule = series.band_of(runs), rule_to_show(scores["selection"])
     values = found(runs, scores, rule, band)
-    notes = {"band": band.value, "seeds": series.counted(runs), "selection": rule, "finding": finding(values), **lost}
+    notes = {"band": band.value, "seeds": series.counted(runs), "selection": rule, "finding": finding(values)}
     notes["caption"] = f"Evaluation on the checkpoint {describe_rule(rule)}."
-    save(plane(values, band), out_prefix, inputs, sys.modules[__name__], notes)
-
-
-if __name__ == "__main__":
-    run(main)
+    return Drawn(plane(values, band), inputs, notes, diverged(lost))

@@ -1,9 +1,7 @@
 """What one update does to a prompt, by the accuracy of the group that the prompt had in the batch (docs/probe.md).
 
-python -m evals.figures.probe_accuracy --probes probes.parquet --out-prefix F
+python -m evals.figures probe_accuracy --probes probes.parquet --out-prefix F
 """
-
-import sys
 
 import matplotlib as mpl
 import numpy as np
@@ -11,10 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evals.cli import run
+from evals.figures.drawn import Drawn
 from evals.figures.probe import ONE_SIDE, PANELS, ProbeTable, arms_of, bars, counted, read_steps
-from evals.figures.series import OutPrefix
-from evals.figures.style import RC, look, panels, save
+from evals.figures.style import RC, look, panels
 from evals.io import DataError
 from evals.names import title
 from evals.tables.probes import BINS
@@ -71,7 +68,7 @@ def finding(rows: pd.DataFrame) -> str:
     return f"Change of sequence entropy by one update of equal size on hard and on easy prompts, nats: {told}."
 
 
-def main(probes: ProbeTable, out_prefix: OutPrefix) -> None:
+def draw(probes: ProbeTable) -> Drawn:
     """Draw what one update does, by group accuracy."""
     table, rows = read_steps(probes)
     rows = rows[rows["accuracy"].isin(BINS) & (rows["scale"] == "size") & rows["arm"].isin(ARMS)]
@@ -81,8 +78,4 @@ def main(probes: ProbeTable, out_prefix: OutPrefix) -> None:
         "caption": "Groups of the batch with none, less than half, half or more, and all of their responses correct.",
         "finding": finding(rows),
     }
-    save(probe_accuracy(rows), out_prefix, {"probes": table}, sys.modules[__name__], notes)
-
-
-if __name__ == "__main__":
-    run(main)
+    return Drawn(probe_accuracy(rows), {"probes": table}, notes)

@@ -1,9 +1,8 @@
 """What one update of each arm does to entropy, success and log-probabilities, from the same states (docs/probe.md).
 
-python -m evals.figures.probe_effects --probes probes.parquet --out-prefix F
+python -m evals.figures probe_effects --probes probes.parquet --out-prefix F
 """
 
-import sys
 from typing import Any
 
 import matplotlib as mpl
@@ -12,11 +11,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evals.cli import run
 from evals.figures import series
+from evals.figures.drawn import Drawn
 from evals.figures.probe import COLUMNS, PANELS, ProbeTable, arms_of, bars, counted, read_steps
-from evals.figures.series import OutPrefix, Summary
-from evals.figures.style import RC, panels, save
+from evals.figures.series import Summary
+from evals.figures.style import RC, panels
 from evals.tables.probes import ALL, REFERENCE
 
 MARKS = {"size": ("o", "#000000", "equal step size"), "rate": ("D", "white", "equal learning rate")}
@@ -75,7 +74,7 @@ def _text(row: Any) -> str:
     return Summary(row.value, row.value_low, row.value_high, row.n_trajectories).text("+.3f")
 
 
-def main(probes: ProbeTable, out_prefix: OutPrefix) -> None:
+def draw(probes: ProbeTable) -> Drawn:
     """Draw what one update does, by arm."""
     table, rows = read_steps(probes)
     rows = rows[rows["accuracy"] == ALL]
@@ -83,8 +82,4 @@ def main(probes: ProbeTable, out_prefix: OutPrefix) -> None:
         "caption": "Fresh responses to the prompts of the batch, scored before and after each arm's update from the same state.",
         "finding": finding(rows),
     }
-    save(probe_effects(rows), out_prefix, {"probes": table}, sys.modules[__name__], notes)
-
-
-if __name__ == "__main__":
-    run(main)
+    return Drawn(probe_effects(rows), {"probes": table}, notes)

@@ -1,20 +1,19 @@
-"""What it does to a score that a reported benchmark chooses the checkpoint, against a rule that never looks at one.
+"""How much scores change when a reported benchmark selects the checkpoint, against a rule that never looks at one.
 
-python -m evals.figures.selection_bias --run-scores run_scores.parquet --out-prefix F
+python -m evals.figures selection_bias --run-scores run_scores.parquet --out-prefix F
 """
 
-import sys
 from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evals.cli import run
 from evals.estimates.outcomes import finished, of_frame
 from evals.figures import series
-from evals.figures.series import IN_WORDS, Band, OutPrefix, RunScores
-from evals.figures.style import NOTHING, RC, nothing_finished, panels, save
+from evals.figures.drawn import Drawn, diverged, nothing_finished
+from evals.figures.series import IN_WORDS, Band, RunScores
+from evals.figures.style import RC, panels
 from evals.io import DataError
 from evals.names import EVERY_ARM, describe_rule, in_order, rule_to_show, title
 from evals.tables.run_scores import read_run_scores
@@ -81,7 +80,7 @@ def finding(found: pd.DataFrame, best_on: str, never_looks: str) -> str:
     )
 
 
-def main(run_scores: RunScores, out_prefix: OutPrefix) -> None:
+def draw(run_scores: RunScores) -> Drawn:
     """Draw what selecting on a benchmark does."""
     table = read_run_scores(run_scores)
     scores = table.to_pandas()
@@ -92,26 +91,8 @@ def main(run_scores: RunScores, out_prefix: OutPrefix) -> None:
     lost = of_frame(scores[scores["selection"] == never_looks])
     scores = finished(scores)
     if scores[scores["arm"] != "base"].empty:
-        save(
-            nothing_finished(),
-            out_prefix,
-            {"run_scores": table},
-            sys.modules[__name__],
-            {"finding": NOTHING, **series.diverged(lost)},
-        )
-        return
+        return nothing_finished({"run_scores": table}, lost)
     found = gains(scores, best_on, never_looks)
     band = series.band_of(found)
     notes = {"band": band.value, "seeds": series.counted(found), "finding": finding(found, best_on, never_looks)}
-    notes |= series.diverged(lost)
-    save(
-        selection_bias(found, best_on, never_looks, band),
-        out_prefix,
-        {"run_scores": table},
-        sys.modules[__name__],
-        notes,
-    )
-
-
-if __name__ == "__main__":
-    run(main)
+    return Drawn(selection_bias(found, best_on, never_looks, band), {"run_scores": table}, notes, diverged(lost))

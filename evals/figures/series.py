@@ -1,7 +1,7 @@
-"""What several figures share: runs read from their metrics, means over seeds with a band, a legend that says what it is."""
+"""What several figures share: runs read from their metrics, means over seeds with a band, a legend that names it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from evals.estimates.outcomes import Lost, outcome_of, sentence
+from evals.estimates.outcomes import Lost, of_files, outcome_of
 from evals.io import DataError, read_table, table_metadata
 from evals.names import title
 from evals.tables.score import AVERAGE
@@ -27,7 +27,6 @@ MIN_SEEDS = 3
 
 Metrics = Annotated[list[Path], typer.Option(help="metrics.parquet of the runs")]
 RunScores = Annotated[Path, typer.Option(help="scores of each run, of evals.tables.run_scores (Parquet)")]
-OutPrefix = Annotated[Path, typer.Option(help="path of the pictures without ending")]
 
 
 class Band(StrEnum):
@@ -61,7 +60,7 @@ class Summary:
 
 
 def read_runs(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:
-    """`columns` of several metrics files, with model, arm and train_seed beside them; diverged runs are left out (`diverged`).
+    """`columns` of several metrics files, with model, arm and train_seed beside them; diverged runs are left out.
 
     Raises:
         DataError: no file is given, one does not say which run it is of, or a run is given twice.
@@ -86,9 +85,13 @@ def read_runs(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def diverged(lost: Lost) -> dict[str, str]:
-    """The note of a figure about runs that it cannot show, {} if every run finished; `style.save` writes it on the picture."""
-    return {"diverged": sentence(lost)} if lost else {}
+def read_figure(
+    paths: Sequence[Path], columns: Sequence[str], arms: Collection[str] = ()
+) -> tuple[pa.Table, pd.DataFrame, Lost]:
+    """What a figure needs of its runs: their table (`read_runs`), its rows of `arms` (() for all), and the runs that diverged."""
+    table, lost = read_runs(paths, columns), of_files(paths)
+    rows = table.to_pandas()
+    return table, rows[rows["arm"].isin(arms)] if arms else rows, lost
 
 
 def moving_average(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:

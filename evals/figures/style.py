@@ -1,38 +1,20 @@
-"""The one style of all figures, and how they are saved: the same data and code give the same bytes."""
+"""The one style of all figures."""
 
-import hashlib
-import importlib.metadata
-import inspect
-from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
-from textwrap import wrap
-from types import ModuleType
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.colors
 import numpy as np
-import pyarrow as pa
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from asymgrpo.content import data_hash
 from asymgrpo.method.arms import ARMS
 from asymgrpo.study.settings import BASE
-from evals import asked
-from evals.io import replace_atomically, sha256_file, write_json
 
 mpl.use("Agg")
 
 WIDTH = 7.0  # inches, the text width of a page
-LETTERS = 120  # of a line across a figure
-
-NOTHING = "No run of this figure finished."
-
 BASE_LOOK = "#555555 1 1"
 SPARE = (("#0072B2", "solid"), ("#D55E00", "dashed"), ("#009E73", "dashdot"), ("#CC79A7", "dotted"))
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (2, 1)), (0, (1, 1)))
@@ -60,13 +42,6 @@ RC: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "asymgrpo",
 }
-FORMATS: dict[str, dict[str, Any]] = {
-    "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
-    "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
-}
-
-CANVASES: dict[str, Any] = {"pdf": FigureCanvasPdf, "png": FigureCanvasAgg, "svg": FigureCanvasSVG}
 
 
 def look(arm: str, arms: Sequence[str]) -> dict[str, Any]:
@@ -97,59 +72,3 @@ def panels(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(WIDTH, rows * height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, [axis for row in axes for axis in row]
-
-
-def nothing_finished() -> Figure:
-    """What stands for a figure none of whose runs finished."""
-    with mpl.rc_context(RC):
-        figure, (axis,) = panels(1, 1, height=1.2)
-        axis.set_axis_off()
-        axis.text(0.5, 0.5, NOTHING, ha="center", va="center")
-    return figure
-
-
-def _print(figure: Figure, ending: str, metadata: Mapping[str, Any], path: Path) -> None:
-    """Draw into a file: once. `savefig` draws everything once more before, in case a layout is still to be found."""
-    figure.set_dpi(RC["savefig.dpi"])
-    getattr(CANVASES[ending](figure), f"print_{ending}")(path, metadata=metadata)
-
-
-def save(
-    figure: Figure, prefix: Path, inputs: Mapping[str, pa.Table], module: ModuleType, notes: Mapping[str, Any]
-) -> None:
-    """Write prefix.pdf, .png and .svg, and prefix.json with the hashes of data, code and pictures.
-
-    Args:
-        figure: made within `mpl.rc_context(RC)`.
-        prefix: path without an ending.
-        inputs: tables the figure shows, by name; their data hashes enter the sidecar.
-        module: the module that drew it; its source and what figures share enter the code hash.
-        notes: what else to say in the sidecar (sizes, selection rule, ...); `diverged` is written on the picture too, which else
-            would show fewer runs without a word.
-    """
-    hashes = {}
-    with mpl.rc_context(RC):
-        if notes.get("diverged"):
-            figure.suptitle("\n".join(wrap(f"Not shown. {notes['diverged']}", LETTERS)), fontsize=7.5)
-        if engine := figure.get_layout_engine():
-            engine.execute(figure)  # the layout is found once, not once per format
-        figure.set_layout_engine("none")
-        for ending, metadata in FORMATS.items():
-            path = prefix.with_name(f"{prefix.name}.{ending}")
-            replace_atomically(path, partial(_print, figure, ending, metadata))
-            hashes[path.name] = sha256_file(path)
-    shared = [
-        Path(__file__).with_name(name).read_text(encoding="utf-8")
-        for name in ("__init__.py", "arms_compared.py", "series.py", "style.py")
-    ]
-    sources = inspect.getsource(module) + "".join(shared)
-    sidecar = {
-        "figure": Path(str(module.__file__)).stem,
-        "data_hashes": {name: data_hash(table) for name, table in inputs.items()},
-        "code_hash": hashlib.sha256(sources.encode()).hexdigest(),
-        "outputs": hashes,
-        "matplotlib": importlib.metadata.version("matplotlib"),
-        **notes,
-        **asked.statement(),
-    }
-    write_json(sidecar, prefix.with_name(f"{prefix.name}.json"))

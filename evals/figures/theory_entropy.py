@@ -1,9 +1,8 @@
 """Entropy at matched success in the tabular study, each arm against GRPO (docs/theory.md).
 
-python -m evals.figures.theory_entropy --theory theory.parquet --out-prefix F
+python -m evals.figures theory_entropy --theory theory.parquet --out-prefix F
 """
 
-import sys
 from typing import Any
 
 import matplotlib as mpl
@@ -13,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import stdtrit
 
-from evals.cli import run
 from evals.figures import series
-from evals.figures.series import OutPrefix, Summary
-from evals.figures.style import RC, panels, save
+from evals.figures.drawn import Drawn
+from evals.figures.series import Summary
+from evals.figures.style import RC, panels
 from evals.figures.theory import TheoryTable, read_part
 
 GRADIENTS = {"plain": "plain gradient", "natural": "natural gradient"}
@@ -77,7 +76,7 @@ def finding(found: pd.DataFrame) -> str:
     return f"Entropy at mean success {found['at'].max():g} less GRPO's {reference:.3f} nats: {'; '.join(parts)}."
 
 
-def main(theory: TheoryTable, out_prefix: OutPrefix) -> None:
+def draw(theory: TheoryTable) -> Drawn:
     """Draw entropy at matched success."""
     table, rows = read_part(theory, "crossing")
     found = at_success(rows)
@@ -85,8 +84,4 @@ def main(theory: TheoryTable, out_prefix: OutPrefix) -> None:
         "caption": "Softmax policies of a few answers, one learning rate for all arms. Expected updates have no sampling noise.",
         "finding": finding(found),
     }
-    save(theory_entropy(found), out_prefix, {"theory": table}, sys.modules[__name__], notes)
-
-
-if __name__ == "__main__":
-    run(main)
+    return Drawn(theory_entropy(found), {"theory": table}, notes)

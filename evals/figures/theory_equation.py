@@ -1,18 +1,15 @@
 """The paper's entropy equation, predicted against measured, in four cases (docs/theory.md).
 
-python -m evals.figures.theory_equation --theory theory.parquet --out-prefix F
+python -m evals.figures theory_equation --theory theory.parquet --out-prefix F
 """
-
-import sys
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evals.cli import run
-from evals.figures.series import OutPrefix
-from evals.figures.style import RC, panels, save
+from evals.figures.drawn import Drawn
+from evals.figures.style import RC, panels
 from evals.figures.theory import TheoryTable, read_part
 
 ARMS = {"grpo": "centred group (GRPO)", "asymgrpo": "uncentred group (AsymGRPO)"}
@@ -30,11 +27,18 @@ def error(found: pd.DataFrame, prediction: str) -> float:
     return float(np.sqrt(((found[prediction] - found["measured"]) ** 2).mean() / (found["measured"] ** 2).mean()))
 
 
+def cases_of(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """(gradient, arm) of every panel. In groups of two AsymGRPO is GRPO, and the table has one of them."""
+    there = set(rows["arm"])
+    return [(gradient, arm) for gradient in GRADIENTS for arm in ARMS if arm in there]
+
+
 def theory_equation(rows: pd.DataFrame) -> Figure:
-    """Four panels: a column per kind of gradient and group, predicted across, measured up."""
+    """A panel for each kind of gradient and group: predicted across, measured up."""
+    shown = cases_of(rows)
     with mpl.rc_context(RC):
-        figure, axes = panels(2, 2, height=2.6)
-        for axis, (gradient, arm) in zip(axes, ((g, a) for g in GRADIENTS for a in ARMS), strict=True):
+        figure, axes = panels(len(GRADIENTS), len(shown) // len(GRADIENTS), height=2.6)
+        for axis, (gradient, arm) in zip(axes, shown, strict=True):
             found = slopes(rows, arm, gradient)
             axis.axline((0, 0), slope=1, color="#999999", linewidth=0.8)
             axis.plot(found["with_drift"], found["measured"], "x", color="#56B4E9", markersize=3.5)
@@ -62,21 +66,16 @@ def finding(rows: pd.DataFrame) -> str:
     """What the figure shows, as one sentence."""
     parts = [
         f"{GRADIENTS[gradient]}, {ARMS[arm]}: {agreement(slopes(rows, arm, gradient))}"
-        for gradient in GRADIENTS
-        for arm in ARMS
+        for gradient, arm in cases_of(rows)
     ]
     return f"dH = −η Cov(log π, A), its error as a share of the measured slopes: {'; '.join(parts)}."
 
 
-def main(theory: TheoryTable, out_prefix: OutPrefix) -> None:
+def draw(theory: TheoryTable) -> Drawn:
     """Draw predicted against measured slopes of entropy."""
     table, rows = read_part(theory, "equation", tuple(ARMS))
     notes = {
         "caption": "Each point: one random policy, one mixed group, one step; the error is the root mean square.",
         "finding": finding(rows),
     }
-    save(theory_equation(rows), out_prefix, {"theory": table}, sys.modules[__name__], notes)
-
-
-if __name__ == "__main__":
-    run(main)
+    return Drawn(theory_equation(rows), {"theory": table}, notes)

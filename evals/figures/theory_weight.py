@@ -1,17 +1,14 @@
 """How much an arm's expected update weighs a prompt, s(q), and how noisy one group's update is (docs/theory.md).
 
-python -m evals.figures.theory_weight --theory theory.parquet --out-prefix F
+python -m evals.figures theory_weight --theory theory.parquet --out-prefix F
 """
-
-import sys
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evals.cli import run
-from evals.figures.series import OutPrefix
-from evals.figures.style import RC, look, panels, save
+from evals.figures.drawn import Drawn
+from evals.figures.style import RC, look, panels
 from evals.figures.theory import TheoryTable, read_part
 from evals.names import title
 
@@ -52,7 +49,7 @@ def finding(weight: pd.DataFrame, size: pd.DataFrame) -> str:
     return f"Share of prompts with q < 1/2 in the first-order gain of success: {'; '.join(parts)}."
 
 
-def main(theory: TheoryTable, out_prefix: OutPrefix) -> None:
+def draw(theory: TheoryTable) -> Drawn:
     """Draw the weight of prompts and the noise of updates."""
     table, weight = read_part(theory, "weight", ARMS)
     _, size = read_part(theory, "size", ARMS)
@@ -60,8 +57,4 @@ def main(theory: TheoryTable, out_prefix: OutPrefix) -> None:
         "caption": "The expected update is s(q) grad q. Noise: of a prompt with one correct and one wrong answer.",
         "finding": finding(weight, size),
     }
-    save(theory_weight(weight), out_prefix, {"theory": table}, sys.modules[__name__], notes)
-
-
-if __name__ == "__main__":
-    run(main)
+    return Drawn(theory_weight(weight), {"theory": table}, notes)

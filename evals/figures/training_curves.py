@@ -1,9 +1,8 @@
 """Entropy and accuracy over training, by arm, mean over seeds with a band.
 
-python -m evals.figures.training_curves --metrics M.parquet ... --out-prefix F
+python -m evals.figures training_curves --metrics M.parquet ... --out-prefix F
 """
 
-import sys
 from typing import Annotated
 
 import matplotlib as mpl
@@ -11,11 +10,10 @@ import pandas as pd
 import typer
 from matplotlib.figure import Figure
 
-from evals.cli import run
-from evals.estimates.outcomes import of_files
 from evals.figures import series
-from evals.figures.series import Band, Metrics, OutPrefix
-from evals.figures.style import NOTHING, RC, look, nothing_finished, panels, save
+from evals.figures.drawn import Drawn, diverged, nothing_finished
+from evals.figures.series import Band, Metrics
+from evals.figures.style import RC, look, panels
 from evals.names import TABLE_1, in_order, title
 
 PANELS = (
@@ -58,38 +56,20 @@ def finding(runs: pd.DataFrame, band: Band) -> str:
     return f"Entropy and training accuracy in the later half of training: {'; '.join(parts)}."
 
 
-def main(
+def draw(
     metrics: Metrics,
-    out_prefix: OutPrefix,
     band: Annotated[
         Band | None, typer.Option(help="range of the seeds, or 95 % Student interval; default: by the number of seeds")
     ] = None,
     smooth: Annotated[
         int | None, typer.Option(help="steps of the moving average (odd); default: a sixteenth of the run")
     ] = None,
-) -> None:
+) -> Drawn:
     """Draw entropy and accuracy over training."""
-    table = series.read_runs(metrics, ["step", "entropy", "reward_mean"])
-    runs, lost = table.to_pandas(), of_files(metrics)
+    table, runs, lost = series.read_figure(metrics, ["step", "entropy", "reward_mean"])
     if runs.empty:
-        save(
-            nothing_finished(),
-            out_prefix,
-            {"metrics": table},
-            sys.modules[__name__],
-            {"finding": NOTHING, **series.diverged(lost)},
-        )
-        return
+        return nothing_finished({"metrics": table}, lost)
     smooth = series.default_window(int(runs["step"].max())) if smooth is None else smooth
     band = band or series.band_of(runs)
-    notes = {
-        "band": band.value,
-        "smooth": smooth,
-        "seeds": series.counted(runs),
-        "finding": finding(runs, band),
-    } | series.diverged(lost)
-    save(training_curves(runs, band, smooth), out_prefix, {"metrics": table}, sys.modules[__name__], notes)
-
-
-if __name__ == "__main__":
-    run(main)
+    notes = {"band": band.value, "smooth": smooth, "seeds": series.counted(runs), "finding": finding(runs, band)}
+    return Drawn(training_curves(runs, band, smooth), {"metrics": table}, notes, diverged(lost))

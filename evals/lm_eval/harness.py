@@ -81,7 +81,7 @@ def hf_backend(checkpoint: Path, dtype: str, batch: int, endings: Endings) -> An
                 endings[text] = ending_of(row, ends)
             return produced
 
-    # A chat template writes its own special tokens: none are added here, as in evals.sample.
+    # A chat template writes its own special tokens: none are added here, as in evals.checkpoints.
     return NotingHF(str(checkpoint), device=str(own_device()), dtype=dtype, batch_size=batch, add_bos_token=False)
 
 
@@ -158,7 +158,7 @@ def evaluate(
 
 
 def sample_rows(results: dict[str, Any], endings: Endings, identity: dict[str, Any], seed: int) -> list[dict[str, Any]]:
-    """Rows of evals.sample.SCHEMA (without logprob_sum), in the order of benchmarks, problems and samples."""
+    """Rows of evals.checkpoints.SCHEMA (without logprob_sum), in the order of benchmarks, problems and samples."""
     from evals.lm_eval import PREFIX
 
     return [
@@ -197,7 +197,8 @@ def main(
 
     from asymgrpo.models.checks import check_model
     from asymgrpo.study.config import parse_section
-    from evals.sample import SCHEMA, weights_sha256
+    from evals.checkpoints import SCHEMA
+    from evals.sample import weights_sha256
 
     torch.set_num_threads(threads)
     told = read_json(config)

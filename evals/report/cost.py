@@ -104,7 +104,7 @@ def number(value: float) -> str:
 
 
 def by_phase(results: Results) -> Grid:
-    """Mean seconds of a training step by phase, over the runs of an arm."""
+    """Mean seconds of a training step by phase, over the runs of an arm; and the response tokens that a run sampled."""
     frames = {arm: pd.concat([run.table("timings").to_pandas() for run in results.of_arm(arm)]) for arm in results.arms}
     phases = [phase for phase in PHASES if any(frame[phase].any() for frame in frames.values())]
     rows = []
@@ -113,10 +113,12 @@ def by_phase(results: Results) -> Grid:
         seconds = frame["rollout"].sum()  # 0 where every run diverged in its first step
         tokens = f"{frame['response_tokens'].sum() / seconds:,.0f}" if seconds else "–"
         total = number(means.sum()) if len(frame) else "–"
-        rows.append([title(arm), *map(number, means), total, tokens])
+        spent = f"{frame['response_tokens'].sum() / len(results.of_arm(arm)):,.0f}"
+        rows.append([title(arm), *map(number, means), total, tokens, spent])
     return Grid(
         "Seconds of a training step by phase",
-        ["arm", *phases, "sum", "rollout tokens/s"],
+        ["arm", *phases, "sum", "rollout tokens/s", "tokens per run"],
         rows,
-        "Means over all steps and runs; candidates are evaluated in some steps only.",
+        "Means over all steps and runs; candidates are evaluated in some steps only. Tokens are those of responses; what dynamic "
+        "sampling threw away is among them.",
     )

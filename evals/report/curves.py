@@ -1,4 +1,4 @@
-"""Training curves as the page's chart wants them: every run and scalar metric, short enough to mail."""
+"""Training curves for the page's chart: every run and scalar metric, with few enough points to mail."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

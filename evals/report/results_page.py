@@ -19,6 +19,7 @@ from evals.claims.decided import caption, summary, table
 from evals.claims.measures import early
 from evals.cli import run
 from evals.figures import series
+from evals.figures.table import FIGURES
 from evals.io import DataError, read_json, replace_atomically, write_text
 from evals.estimates.outcomes import AT, finished, in_words
 from evals.report.cost import by_arm
@@ -27,26 +28,6 @@ from evals.report.sections import Grid, overview
 from evals.names import describe_rule, title, rule_to_show
 from evals.tables.table1 import render_markdown
 
-FIGURES = {
-    "training_curves": "Entropy and accuracy over training",
-    "paper_vs_reproduction": "Differences from GRPO, in the paper and here",
-    "entropy_accuracy": "Analysis 1: modulating one side only",
-    "reversal": "Analysis 2: the modulation reversed",
-    "entropy_coefficient": "Analysis 3: the entropy bonus",
-    "covariance": "Analysis 4: covariance against group accuracy",
-    "none_solved": "Analysis 5: the exponent on correct rollouts",
-    "displacement": "Analysis 6: the exponent on wrong rollouts",
-    "synergy": "Analysis 7: AsymGRPO and Clip-higher",
-    "plane": "The plane of exponents",
-    "passk_curves": "Analysis 8: pass@k",
-    "selection_bias": "Choosing the checkpoint by a reported benchmark",
-    "theory_weight": "Theory: the weight of a prompt by its success rate",
-    "theory_entropy": "Theory: entropy at matched success",
-    "theory_equation": "Theory: when the entropy equation holds",
-    "probe_effects": "Probes: what one update does, by arm",
-    "probe_accuracy": "Probes: what one update does, by group accuracy",
-}
-"""Figure -> heading, in the order of the page; others follow under their own names."""
 HEAD = """# Results
 
 Written by `python -m evals.report.results_page` from `artifacts/study.zip`; a test compares the two. Rebuild it all in seconds:
@@ -130,7 +111,7 @@ def figures(results: Results, images: str) -> Iterator[str]:
     """Every figure with the sentence that its data say."""
     for name in drawn(results):
         about = read_json(results.folder / "figures" / f"{name}.json")
-        heading = FIGURES.get(name, name.replace("_", " "))
+        heading = FIGURES[name].heading if name in FIGURES else name.replace("_", " ")
         yield f"### {heading}\n\n![{heading}]({images}/{name}.png)\n"
         yield " ".join(filter(None, [about["finding"], about.get("caption", ""), about.get("diverged", "")])) + "\n"
 

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,38 +122,35 @@ def conventions(results: Results) -> list[Grid]:
 
 def table_1(results: Results) -> list[Grid]:
     """avg@n by arm and benchmark for each model and selection rule; every pass@k folded below it."""
-    table = results.table("table1")
-    if table is None:
-        return []
-    frame, grids = table.to_pandas(), []
-    for model, rule in _pairs(frame):
-        mine = frame[(frame["model"] == model) & (frame["selection"] == rule)]
-        where, cutoff = f"{model}, checkpoint: {describe_rule(rule)}", results.cutoffs.get(model)
+    grids = []
+    for model, where, mine in _parts(results, "table1"):
+        cutoff = results.cutoffs.get(model)
         grids.append(_scores(mine[mine["metric"] == "avg_at_n"], f"avg@n in per cent, {where}", cutoff, folded=False))
         for (metric, k), part in mine[mine["metric"] != "avg_at_n"].groupby(["metric", "k"]):
-            name = str(metric).replace("_at_k", f"@{int(k)}")
+            name = str(metric).replace("_at_k", f"@{k:.0f}")
             grids.append(_scores(part, f"{name} in per cent, {where}", cutoff, folded=True))
     return grids
 
 
 def analyses(results: Results) -> list[Grid]:
     """avg@n of every arm, those of the analyses included."""
-    table = results.table("analyses")
-    if table is None:
-        return []
-    frame = table.to_pandas()
-    frame, grids = frame[frame["metric"] == "avg_at_n"], []
-    for model, rule in _pairs(frame):
-        mine = frame[(frame["model"] == model) & (frame["selection"] == rule)]
-        heading = f"avg@n in per cent with the arms of the analyses, {model}, checkpoint: {describe_rule(rule)}"
+    grids = []
+    for model, where, mine in _parts(results, "analyses"):
+        heading = f"avg@n in per cent with the arms of the analyses, {where}"
+        mine = mine[mine["metric"] == "avg_at_n"]
         grids.append(_scores(mine, heading, results.cutoffs.get(model), folded=True))
     return grids
 
 
-def _pairs(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    """(model, selection rule): the paper's kind of rule first."""
-    found = frame[["model", "selection"]].drop_duplicates().itertuples(index=False)
-    return sorted(((m, r) for m, r in found), key=lambda pair: (pair[0], not pair[1].startswith("best_on:"), pair[1]))
+def _parts(results: Results, name: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """(model, model and selection rule in words, their rows) of a table, if there is one: the paper's kind of rule first."""
+    if (table := results.table(name)) is None:
+        return
+    frame = table.to_pandas()
+    pairs = set(zip(frame["model"], frame["selection"], strict=True))
+    for model, rule in sorted(pairs, key=lambda pair: (pair[0], not pair[1].startswith("best_on:"), pair[1])):
+        rows = frame[(frame["model"] == model) & (frame["selection"] == rule)]
+        yield model, f"{model}, checkpoint: {describe_rule(rule)}", rows
 
 
 def _scores(frame: pd.DataFrame, heading: str, cutoff: str | None, folded: bool) -> Grid:
@@ -178,22 +175,17 @@ def _score(row: Any) -> str:
 
 def differences(results: Results) -> list[Grid]:
     """Paired differences between arms in percentage points of avg@n, one table per model and selection rule."""
-    table = results.table("differences")
-    if table is None:
-        return []
-    frame = table.to_pandas()
-    frame, grids = frame[frame["metric"] == "avg_at_n"], []
-    for model, rule in _pairs(frame):
-        mine = frame[(frame["model"] == model) & (frame["selection"] == rule)]
+    grids = []
+    for _, where, mine in _parts(results, "differences"):
         rows = [
             [
                 f"{title(row.a)} − {title(row.b)}",
                 title(row.benchmark),
                 *difference_cells(row._asdict()),
             ]
-            for row in _tuples(mine)
+            for row in _tuples(mine[mine["metric"] == "avg_at_n"])
         ]
-        heading = f"Paired differences of avg@n in percentage points, {model}, checkpoint: {describe_rule(rule)}"
+        heading = f"Paired differences of avg@n in percentage points, {where}"
         head = ["A − B", "benchmark", "points [95 %]", "p", "p (Holm)"]
         grids.append(Grid(heading, head, rows, numbers=(2, 3, 4), folded=True))
     return grids

@@ -1,4 +1,4 @@
-"""Samples to read: the same few problems of every run, with what was answered and how it was judged."""
+"""Samples to read: the responses of every run to the same few problems, with their verdicts."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -4,8 +4,7 @@
     python -m evals.tables.compare --counts counts.parquet --draws 10000 --seed 0 --seed-variance pooled
     python -m evals.tables.compare --graded G.parquet ... --selection S.json ... --draws 10000 --seed 0 --seed-variance pooled
 
-A result set is a directory with graded tables (Parquet files with verdicts, at any depth), selections
-(`selection*.json`, optional where every run has one checkpoint) and `conventions.json` files (optional).
+What a directory of results must hold: evals.tables.result_set.
 """
 
 import itertools
@@ -21,17 +20,15 @@ import typer
 from numpy.typing import NDArray
 
 from asymgrpo.content import data_hash
-from asymgrpo.study.layout import CONFIGURATION
-from asymgrpo.study.settings import TRAINING_SETS
 from evals.cli import run
 from evals.estimates.bootstrap import SeedVariance
-from evals.estimates.cells import COLUMNS as GRADED
 from evals.estimates.cells import Counts, CountsOf, averaged, check_ks, need_samples
 from evals.estimates.outcomes import Lost
 from evals.estimates.stats import holm, paired_differences
-from evals.io import DataError, derived, read_json, read_schema, write_table
+from evals.io import DataError, derived, write_table
 from evals.names import TABLE_1, in_order, percent, title
-from evals.tables.counts import Counted, Graded, Problems, Selection, StudyCounts, study_counts
+from evals.tables.counts import Counted, Graded, Problems, Selection, study_counts
+from evals.tables.result_set import read_result_set, with_lost
 from evals.tables.score import AVERAGE, SeedVarianceRule, metrics_of, seed_variances
 
 SCHEMA = pa.schema(
@@ -49,62 +46,6 @@ SCHEMA = pa.schema(
 )
 NOTHING = {"estimate": None, "p_value": None, "p_holm": None, "comparisons": 0}
 """A difference to an arm of which every run diverged."""
-
-
-@dataclass(frozen=True)
-class ResultSet:
-    """Counts by selection rule with the runs that diverged, the files they are from, and the conventions of every run by its
-    place."""
-
-    found: StudyCounts
-    files: list[Path]
-    conventions: dict[str, dict[str, Any]]
-
-    @property
-    def counts(self) -> dict[str, CountsOf]:
-        return self.found.counts
-
-    @property
-    def lost(self) -> dict[str, Lost]:
-        return self.found.lost
-
-    def keys(self, rule: str) -> set[tuple[str, str, str]]:
-        """(model, arm, benchmark) of all that was measured under a rule, or would have been if it had not diverged."""
-        return _with_lost(self.counts[rule], self.lost[rule])
-
-
-def read_result_set(directory: Path) -> ResultSet:
-    """Read a result set.
-
-    Raises:
-        DataError: no graded table is found, another result set lies in it, or selections are needed and missing.
-    """
-    if inner := sets_within(directory):
-        raise DataError(
-            f"{directory} holds another result set, {inner[0]}; name one of them, or move that one out: a study's folder holds "
-            "its own results only"
-        )
-    tables = sorted(directory.rglob("*.parquet"))
-    graded_files = [path for path in tables if {*GRADED} <= set(read_schema(path).names)]
-    if not graded_files:
-        raise DataError(f"{directory}: no graded table in it; name a directory of results")
-    drawn = directory / "figures"  # whose descriptions may be named after selections too
-    selections = [path for path in sorted(directory.rglob("selection*.json")) if drawn not in path.parents]
-    conventions = {
-        str(path.parent.relative_to(directory)): read_json(path) for path in sorted(directory.rglob("conventions.json"))
-    }
-    found = study_counts(None, graded_files, selections, problems_of(directory))
-    return ResultSet(found, graded_files, conventions)
-
-
-def problems_of(directory: Path) -> list[Path]:
-    """The problem tables of benchmarks in a folder of results."""
-    return [path for path in sorted((directory / "data").glob("*.parquet")) if path.stem not in TRAINING_SETS]
-
-
-def sets_within(directory: Path) -> list[Path]:
-    """Result sets below a folder, found by the configuration that each has in its folder (workflow.document)."""
-    return sorted(path.parents[1] for path in directory.glob(f"**/{CONFIGURATION}") if path.parents[1] != directory)
 
 
 @dataclass(frozen=True)
@@ -126,7 +67,7 @@ def compare_arms(
     diverged has rows without numbers.
     """
     rows, lost = [], lost or {}
-    for model, group in _groups(_with_lost(counts, lost)):
+    for model, group in _groups(with_lost(counts, lost)):
         mine = _arms(counts, model, group)
         names = in_order({*mine, *(arm for where, arm in lost if where == model)}, TABLE_1)
         pairs = [(b, a) for a, b in itertools.combinations(names, 2)]
@@ -134,11 +75,6 @@ def compare_arms(
             pairs = [(arm, against) for arm in names if arm != against and against in names]
         rows += _differences(model, group, mine, mine, pairs, settings, (lost, lost))
     return rows
-
-
-def _with_lost(counts: CountsOf, lost: Lost) -> set[tuple[str, str, str]]:
-    """(model, arm, benchmark) of the counts, and of diverged arms on every benchmark of their model."""
-    return {*counts, *((model, arm, key[2]) for model, arm in lost for key in counts if key[0] == model)}
 
 
 def compare_sets(
@@ -149,7 +85,7 @@ def compare_sets(
     Raises:
         DataError: the sets share no arm, or an arm's problems differ.
     """
-    shared = _with_lost(first, lost[0]) & _with_lost(second, lost[1])
+    shared = with_lost(first, lost[0]) & with_lost(second, lost[1])
     if not shared:
         raise DataError("the result sets have no model, arm and benchmark in common; nothing to compare")
     rows = []
@@ -299,7 +235,7 @@ def main(
     files = counts or graded or [results or Path()]
     found = read_result_set(results).found if results else study_counts(counts, graded, selection, problems)
     by_rule, lost = found.counts, found.lost
-    there = {key[1] for rule, mine in by_rule.items() for key in _with_lost(mine, lost[rule])}
+    there = {key[1] for rule, mine in by_rule.items() for key in with_lost(mine, lost[rule])}
     if against and against not in there:
         raise DataError(
             f"{files[0]} and others: no arm {against!r} in them; choose --against from {', '.join(_known_arms(by_rule))}"
@@ -324,4 +260,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, frames=False)

@@ -24,8 +24,8 @@ import typer
 
 from asymgrpo.content import data_hash
 from asymgrpo.tasks.table import read_problems
-from evals.cli import run
-from evals.io import DataError, derived, inputs_metadata, read_table, table_metadata, write_table, write_text
+from evals.cli import print_or_write, run
+from evals.io import DataError, derived, inputs_metadata, read_table, table_metadata, write_table
 from evals.tables.shared import FIGURE, WITHHELD, keys_of, normalise_problem, shared_problems
 
 GRAM = 5
@@ -216,12 +216,8 @@ def main(
             **derived(inputs_metadata([train, *benchmarks])),
         },
     )
-    text = render(counts, pairs) + render_shared(shared, withheld)
-    if markdown:
-        write_text(text, markdown)
-    else:
-        typer.echo(text)
+    print_or_write(render(counts, pairs) + render_shared(shared, withheld), markdown)
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, frames=False)

@@ -4,7 +4,7 @@
         --out templates.parquet --markdown templates.md
 
 The arm `base` has the template of the study, `base@NAME` the template NAME; both are sampled and graded like any arm
-(evals.sample --arm base@NAME --template NAME). A gain of training that is smaller than the gain of another template
+(docs/evaluation.md has the commands). A gain of training that is smaller than the gain of another template
 may be the learning of a format. Intervals cover problems and samples; nothing is trained here.
 """
 
@@ -18,9 +18,9 @@ import pyarrow as pa
 import typer
 
 from asymgrpo.content import data_hash
-from evals.cli import run
+from evals.cli import print_or_write, run
 from evals.estimates.cells import Counts, check_ks, count_cells, need_samples, read_graded
-from evals.io import DataError, derived, inputs_metadata, read_metadata, read_table, write_table, write_text
+from evals.io import DataError, derived, inputs_metadata, read_metadata, read_table, write_table
 from evals.names import percent
 from evals.tables.compare import Settings, compare_arms
 from evals.tables.score import SeedVarianceRule, score_selection
@@ -142,12 +142,8 @@ def main(
     table = template_control(counts, templates, k, seed, draws)
     origin = {"data_hash": data_hash(table), "draws": draws, "bootstrap_seed": seed, **derived(inputs_metadata(graded))}
     write_table(table, out, origin)
-    text = render(table)
-    if markdown:
-        write_text(text, markdown)
-    else:
-        typer.echo(text)
+    print_or_write(render(table), markdown)
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, frames=False)

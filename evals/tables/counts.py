@@ -185,4 +185,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, frames=False)

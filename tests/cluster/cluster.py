@@ -183,8 +183,8 @@ class Snakemake:
         return self.log.read_text()
 
 
-UNEQUAL = ("benchmarks", "logs", "timings.parquet")
-"""Folders and files below results that hold clock times."""
+UNEQUAL = ("benchmarks", "logs", "timings.parquet", "sampled_from.json")
+"""Folders and files below results that hold clock times, and the one that names the image of its job."""
 
 
 def digests(results: Path) -> dict[str, str]:

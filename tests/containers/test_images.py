@@ -22,7 +22,10 @@ CHANGES = ('evaluation={"benchmarks": ["chain4"]}',)
 # The evaluate image is given by path: it holds what the train image holds, and one build is enough for a test.
 MIXED = SETTINGS | {"images": {"evaluate": str(BUILT / "train.sif")}}
 FIGURE = "results/figures/passk_curves.pdf"
-OF_THE_PLACE = ("logs/", "benchmarks/", "config/images/", "proofs/", "timings.parquet", ".snakemake_timestamp")
+OF_THE_PLACE = (
+    *("logs/", "benchmarks/", "config/images/", "proofs/", "timings.parquet", ".snakemake_timestamp"),
+    "sampled_from.json",  # names the image of its job
+)
 # Only the loopback device, which a new network namespace leaves down.
 LOOPBACK_UP = """
 import fcntl, os, socket, struct, sys

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 import pyarrow as pa
-from evals.figures import my_figure
+from evals.figures import drawn, my_figure
 from evals.io import write_table
 from evals.report.results_page import figures
 from evals.tables.table1 import SCHEMA, render_markdown, table_1
@@ -35,7 +35,7 @@ metrics = [folder / "mine.parquet", folder / "grpo.parquet"]
 for path in metrics:
     steps = pa.table({"step": [1, 2], "entropy": [0.5, 0.4], "reward_mean": [0.2, 0.3]})
     write_table(steps, path, {"model": "tiny", "arm": path.stem, "train_seed": 0})
-my_figure.main(metrics, folder / "figures" / "my_figure", None, None)
+drawn.save("my_figure", my_figure.draw(metrics), my_figure, folder / "figures" / "my_figure")
 (folder / "results.md").write_text("".join(figures(SimpleNamespace(folder=folder), "images")))
 """
 """Table 1, the new figure and its part of docs/results.md, from made-up numbers of the new arm on the new benchmark."""
@@ -67,8 +67,11 @@ def project(tmp_path_factory) -> Path:
     edit(copy / "config/data.lock.yaml", "datasets:\n", f"datasets:\n{entry}")
     figures = copy / "evals/figures"
     shutil.copy2(figures / "training_curves.py", figures / "my_figure.py")
-    rules = copy / "workflow/rules/figures.smk"
-    edit(rules, "FIGURE_INPUTS = {\n", 'FIGURE_INPUTS = {\n    "my_figure": {"metrics": of(*STUDY.study.arms)},\n')
+    edit(
+        figures / "table.py",
+        "str, Entry] = {\n",
+        'str, Entry] = {\n    "my_figure": Entry("My figure", ("metrics",)),\n',
+    )
     for name in ("math_train.parquet", "math500.jsonl", "my_benchmark.jsonl"):  # planning looks whether they exist
         (copy / "data").mkdir(exist_ok=True)
         (copy / "data" / name).touch()
@@ -97,7 +100,7 @@ def test_the_workflow_plans_the_new_arm_benchmark_and_figure(project):
     )
     assert "runs/smollm2/mine/seed0/done.json" in plan
     assert "samples/smollm2/mine/seed0/my_benchmark.parquet" in plan
-    assert "evals.figures.my_figure" in plan
+    assert "evals.figures my_figure" in plan
 
 
 def test_their_titles_are_in_table_1_the_figure_and_the_page(project, tmp_path):
@@ -113,7 +116,7 @@ def test_their_titles_are_in_table_1_the_figure_and_the_page(project, tmp_path):
     assert drawn.index(">GRPO (n = 1)") < drawn.index(">My arm (n = 1)")
     assert "#f0e442" in drawn
     page = (tmp_path / "results.md").read_text(encoding="utf-8")
-    assert "### my figure" in page
+    assert "### My figure" in page
     assert "My arm 0.4" in page, "the sentence of the figure"
 
 

@@ -18,10 +18,10 @@ import evals.tables.run_scores
 import evals.tables.score
 import evals.tables.table1
 from evals.artifacts.trace import trace
+from evals.checkpoints import SCHEMA as SAMPLES
 from evals.estimates.cells import check_ks, count_cells, read_graded
 from evals.estimates.selection import read_selection
 from evals.io import DataError, read_metadata, read_table, read_tables, write_json, write_table
-from evals.sample import SCHEMA as SAMPLES
 from evals.tables.score import SeedVarianceRule
 
 OWN = SeedVarianceRule.own

@@ -85,7 +85,7 @@ def graded(home: Path, samples: pa.Table) -> list[dict]:
 
 def sampled_by_us(home: Path) -> list[dict]:
     """Graded rows of our own sampler with the settings of greedy.json."""
-    from evals.sample import SCHEMA, Checkpoints
+    from evals.checkpoints import SCHEMA, Checkpoints
 
     evaluation = read_json(home / "greedy.json") | {"dtype": "float32"}
     rows: list[dict] = []
@@ -199,7 +199,7 @@ def test_errors_are_one_sentence(home: Path, tmp_path: Path) -> None:
 
 def controlled(folder: Path, arm: str, template: str, right: list[int]) -> Path:
     """A graded table, through evals.grade, of 8 problems with 4 samples each, right[i] of them right."""
-    from evals.sample import SCHEMA
+    from evals.checkpoints import SCHEMA
 
     rows = [
         {"model": "tiny", "arm": arm, "train_seed": 0, "step": 0, "benchmark": "chain2", "problem_id": f"chain2/{p}"}

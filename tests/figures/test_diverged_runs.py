@@ -11,6 +11,7 @@ from made_up import BENCHMARKS, EVERY_ARM, LOST, SEEDS, write_study
 from test_figures import MODULES, draw
 
 from asymgrpo.content import data_hash
+from asymgrpo.study.layout import CONFIGURATION
 from evals.artifacts import compare_results
 from evals.claims.decided import render
 from evals.claims.table import CLAIMS
@@ -22,7 +23,8 @@ from evals.report import results_page
 from evals.report.page import render as render_page
 from evals.report.results import read_results
 from evals.tables import score
-from evals.tables.compare import CONFIGURATION, Settings, compare_arms, read_result_set
+from evals.tables.compare import Settings, compare_arms
+from evals.tables.result_set import read_result_set
 from evals.tables.score import SeedVarianceRule
 from evals.tables.table1 import render_markdown
 

@@ -1,6 +1,5 @@
 """Figures of a made-up study of every arm: what is drawn is what the data say, and the bytes depend on the data alone."""
 
-import importlib
 import json
 import subprocess
 import sys
@@ -14,9 +13,11 @@ from scipy.stats import t
 
 from asymgrpo.method.arms import ARMS as TABLE
 from asymgrpo.method.arms import BETA_NEG, BETA_POS, PLANE, on_the_plane
+from asymgrpo.study.stored import load_study
 from evals import asked
+from evals.figures import __main__ as several
 from evals.figures import (
-    ARMS,
+    arms_compared,
     covariance,
     displacement,
     none_solved,
@@ -25,26 +26,24 @@ from evals.figures import (
     series,
     style,
 )
-from evals.figures import __main__ as several
 from evals.figures.series import Band
+from evals.figures.table import FIGURES
 from evals.io import DataError, read_json, read_table, write_table
 from evals.report import results_page
 from evals.tables.paper_values import PRINTED
 from workflow import figures as inputs_of
 
 ROOT = Path(__file__).parents[2]
-HELPERS = {"__init__", "__main__", "arms_compared", "series", "style", "theory", "probe"}
-ALL = sorted(
-    path.stem
-    for path in (ROOT / "evals/figures").glob("*.py")
-    if path.stem not in HELPERS and not path.stem.startswith("probe_")
-)
+ALL = sorted(name for name, entry in FIGURES.items() if "probes" not in entry.inputs)
 """Figures that `snakemake figures` may draw; those of the probes are in tests/probe."""
 MODULES = [name for name in ALL if not name.startswith("theory_")]
 THEORY = set(ALL) - set(MODULES)
 """Figures of no run: tests/theory."""
-ARMS_OF = {"training_curves": MAIN, "plane": tuple(arm for arm in PLANE if arm in EVERY_ARM)} | ARMS
-SCORED = {"plane", "entropy_accuracy", "reversal", "entropy_coefficient", "synergy", "selection_bias"}
+ARMS_OF = {
+    name: tuple(arm for arm in entry.arms if arm in EVERY_ARM) or MAIN
+    for name, entry in FIGURES.items()
+    if "metrics" in entry.inputs
+}
 
 
 def metrics(results: Path, arms) -> list[Path]:
@@ -53,10 +52,13 @@ def metrics(results: Path, arms) -> list[Path]:
 
 def options(results: Path, name: str) -> list[str]:
     """What the workflow passes to a figure."""
-    found = ["--metrics", *map(str, metrics(results, ARMS_OF[name]))] if name in ARMS_OF else []
-    found += ["--run-scores", f"{results}/run_scores.parquet"] if name in SCORED else []
-    found += ["--scores", f"{results}/scores.parquet"] if name == "passk_curves" else []
-    return found + (["--differences", f"{results}/differences.parquet"] if name == "paper_vs_reproduction" else [])
+    found = []
+    for table in FIGURES[name].inputs:
+        files = (
+            metrics(results, ARMS_OF[name]) if table == "metrics" else [results / f"{table.replace('-', '_')}.parquet"]
+        )
+        found += [f"--{table}", *map(str, files)]
+    return found
 
 
 def draw(results: Path, folder: Path, *names: str) -> None:
@@ -115,7 +117,7 @@ def test_the_plane_shows_each_arm_at_its_exponents(results: Path, drawn: Path) -
 def test_a_figure_alone_has_the_bytes_that_it_has_among_others(results: Path, drawn: Path, tmp_path: Path) -> None:
     """Nothing of one figure may be left over in the next, nor of the clock or the path."""
     for name in ("reversal", "displacement"):
-        command = [sys.executable, "-m", f"evals.figures.{name}", *options(results, name)]
+        command = [sys.executable, "-m", "evals.figures", name, *options(results, name)]
         subprocess.run([*command, "--out-prefix", tmp_path / name], cwd=ROOT, check=True)
         for ending in ("png", "pdf", "svg", "json"):
             assert (tmp_path / f"{name}.{ending}").read_bytes() == (drawn / f"{name}.{ending}").read_bytes(), (
@@ -127,7 +129,7 @@ def test_a_figure_alone_has_the_bytes_that_it_has_among_others(results: Path, dr
 @pytest.mark.slow
 def test_figures_claims_and_page_need_no_training_packages() -> None:
     names = [
-        *(f"evals.figures.{name}" for name in ALL),
+        *(f"evals.figures.{FIGURES[name].drawn_by or name}" for name in ALL),
         "evals.claims.decided",
         "evals.tables.run_scores",
         "evals.report.results_page",
@@ -274,9 +276,8 @@ def test_errors_name_the_file_and_what_is_missing(results: Path, tmp_path: Path)
     write_table(pq.read_table(one), nameless, {"arm": "grpo"})
     with pytest.raises(DataError, match="lack model, train_seed"):
         series.read_runs([nameless], ["step"])
-    module = importlib.import_module("evals.figures.synergy")
     with pytest.raises(DataError, match="no run of grpo_clip_higher, asymgrpo"):
-        module.main(metrics(results, ["grpo"]), results / "run_scores.parquet", tmp_path / "synergy")
+        arms_compared.draw(FIGURES["synergy"].arms, metrics(results, ["grpo"]), results / "run_scores.parquet")
 
 
 def test_several_figures_stop_at_the_first_error_and_say_which(capsys, monkeypatch, tmp_path: Path) -> None:
@@ -293,6 +294,12 @@ def test_several_figures_stop_at_the_first_error_and_say_which(capsys, monkeypat
     monkeypatch.setattr(sys, "argv", command)
     assert several.main() == 2
     assert "passk_curves: missing.parquet: no such file" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["evals.figures", "passk_curve", "--scores", "s"])
+    assert several.main() == 2
+    assert "passk_curve: there is no figure of this name; there are training_curves, " in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["evals.figures", "passk_curves", "--score", "s"])
+    assert several.main() == 2
+    assert "No such option: --score" in capsys.readouterr().err
 
 
 def test_each_of_several_figures_has_its_own_settings(capsys, monkeypatch, tmp_path: Path) -> None:
@@ -315,12 +322,22 @@ def test_each_of_several_figures_has_its_own_settings(capsys, monkeypatch, tmp_p
 
 
 def test_a_figure_without_one_of_its_arms_is_not_drawn() -> None:
-    runs = [{"arm": arm, "seed": "0"} for arm in ("grpo", "asymgrpo")]
-    figures = {
-        "one": {"metrics": inputs_of.MetricsFiles(runs, "{arm}").of("grpo")},
-        "two": {"metrics": inputs_of.MetricsFiles(runs, "{arm}").of("grpo", "reinforce"), "scores": ["s"]},
-    }
-    assert inputs_of.drawable(figures) == ["one"]
+    study = load_study([ROOT / "config/default.yaml"])
+    tables = {"run-scores": ["r"], "scores": ["s"], "differences": ["d"], "theory": []}
+
+    def drawable(arms: list[str], rules: list[str]) -> dict[str, inputs_of.Inputs]:
+        parts = {"study": {"arms": arms}, "evaluation": {"selection": rules}}
+        mine = study.model_copy(
+            update={name: getattr(study, name).model_copy(update=change) for name, change in parts.items()}
+        )
+        return inputs_of.drawable(mine, inputs_of.MetricsFiles([{"arm": arm} for arm in arms], "{arm}"), tables)
+
+    assert drawable(["grpo"], ["last"]) == {"training_curves": {"metrics": ["grpo"]}, "passk_curves": {"scores": ["s"]}}
+    two = drawable(["grpo", "asymgrpo"], ["validation", "best_on:chain4"])
+    assert two.keys() == {"training_curves", "passk_curves", "paper_vs_reproduction", "selection_bias"}
+    assert "covariance" in drawable(["reinforce", "grpo", "asymgrpo"], ["last"])
+    assert "plane" in drawable(list(PLANE)[:5], ["last"])
+    assert "plane" not in drawable(list(PLANE)[:4], ["last"])
 
 
 @pytest.mark.slow

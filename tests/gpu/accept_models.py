@@ -11,7 +11,8 @@ import yaml
 from accept_options import Options
 
 from asymgrpo.rollout import Rollout
-from asymgrpo.study.config import Train, parse_section
+from asymgrpo.study.config import parse_section
+from asymgrpo.study.sections.train import Train
 from asymgrpo.training.batch import Batch, pack
 
 ROOT = Path(__file__).parents[2]

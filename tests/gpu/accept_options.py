@@ -180,7 +180,7 @@ class Options:
     """Further arguments of vLLM's `LLM`, such as {"attention_backend": "TRITON_ATTN"}."""
     faults: tuple[Fault, ...] = ()
     head_dtype: Literal["float32", "model"] = "float32"
-    """F and G: of the logits, in trainer and sampler (asymgrpo.study.config.Train)."""
+    """F and G: of the logits, in trainer and sampler (asymgrpo.study.sections.train.Train)."""
 
     @property
     def sizes(self) -> Size:

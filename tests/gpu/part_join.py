@@ -15,7 +15,7 @@ from accept_vllm import EOS, describe, dtype_of, need_vllm, requests_of, start_s
 from asymgrpo.method.arms import ARMS
 from asymgrpo.planner.shapes import shape_from_config
 from asymgrpo.planner.time import RATES, Lengths, decoding_seconds, gpu_kind_of
-from asymgrpo.study.config import Train
+from asymgrpo.study.sections.train import Train
 from asymgrpo.training.stopwatch import Stopwatch
 
 ERROR = 1.02

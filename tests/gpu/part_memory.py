@@ -18,7 +18,7 @@ from asymgrpo.planner import memory as planner_memory
 from asymgrpo.planner.memory import memory, state
 from asymgrpo.planner.shapes import Shape, shape_from_config
 from asymgrpo.planner.time import gpu_kind_of
-from asymgrpo.study.config import Train
+from asymgrpo.study.sections.train import Train
 
 PHASES = ("logits", "layers", "update")
 PART_OF_THE_CARD = 0.6

@@ -36,7 +36,7 @@ def prepare(folder: Path, model: Path, arm: str = "grpo", changes: dict | None =
     """Write the inputs of one run into `folder` -> the command that trains it."""
     from asymgrpo.method.arms import get_arm
     from asymgrpo.study.agreement import stated
-    from asymgrpo.study.config import NO_EFFECT_ON_RESULTS
+    from asymgrpo.study.sections.train import NO_EFFECT_ON_RESULTS
     from asymgrpo.tasks.chain_sum import rows
     from asymgrpo.tasks.table import write_problems
 

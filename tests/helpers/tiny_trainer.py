@@ -12,7 +12,8 @@ from asymgrpo.method.arm import Arm
 from asymgrpo.method.arms import ARMS
 from asymgrpo.rollout import Rollout
 from asymgrpo.rollout.torch_sampler import TorchSampler
-from asymgrpo.study.config import Train, parse_section
+from asymgrpo.study.config import parse_section
+from asymgrpo.study.sections.train import Train
 from asymgrpo.training.build import micro_batches_per_update
 from asymgrpo.training.engine import Engine, start_process_group
 from asymgrpo.training.stopwatch import Stopwatch

@@ -182,6 +182,17 @@ def test_every_other_arm_runs_with_one_update():
     refused = {"grpo_clip_higher", "asymgrpo_clip_higher", "kl_cov", *surrogates, "dapo"}
     for name in set(ARMS) - refused:
         check_arm(ARMS[name], updates_per_rollout=1)
+    for name in refused:
+        with pytest.raises(ArmError, match=f"'{name}': .* cannot act with train.updates_per_rollout = 1"):
+            check_arm(ARMS[name], updates_per_rollout=1)
+
+
+def test_a_filter_that_every_arm_has_is_refused_as_an_arm():
+    only = get_arm("mine", {"base": "grpo", "overlong_filter": True})
+    check_arm(only, updates_per_rollout=2, truncated="zero")
+    with pytest.raises(ArmError, match=r"'mine': overlong_filter cannot act with train\.truncated = mask"):
+        check_arm(only, updates_per_rollout=2, truncated="mask")
+    check_arm(ARMS["dapo"], updates_per_rollout=2, truncated="mask")  # it has more than the filter
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def of_arm(name: str, rewards: torch.Tensor) -> torch.Tensor:
 
 
 def gap(values: torch.Tensor) -> torch.Tensor:
-    """s(p) = A of a correct rollout - A of a wrong one, over the mixed groups of `every_accuracy`."""
+    """A of a correct rollout - A of a wrong one, in each mixed group of `every_accuracy`: the s(p) of an infinite group."""
     return values[1:-1, 0] - values[1:-1, -1]
 
 
@@ -63,7 +63,10 @@ def test_arms_on_the_line_sum_to_zero_and_the_others_do_not(group):
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_mirror_twins_tell_correct_from_wrong_equally(group):
-    """(0.5, 0) and (0, -0.5): the same s(p), hence the same change of entropy to first order, at another mean."""
+    """(0.5, 0) and (0, -0.5): one gap in every mixed group, at another mean advantage.
+
+    Their expected updates s(q) at a finite G are not the same (tests/theory/test_weight.py): a group holds its own rollouts.
+    """
     rewards = every_accuracy(group)
     for one, other in (("positive_only", "ent_increase"), ("negative_only", "ent_decrease")):
         for suffix in ("", "_zero"):
@@ -227,9 +230,13 @@ def test_lite_ppo_takes_any_finite_reward():
 def test_a_draw_must_fit_the_group():
     with pytest.raises(RewardError, match="pass_at_k with k = 4 needs groups of at least 4 rollouts, got 3"):
         rel.pass_at_k(every_accuracy(3), 4)
-    with pytest.raises(ArmError, match=r"'pass_at_k': k = 4 is more than train.group_size = 2; lower k"):
-        check_arm(ARMS["pass_at_k"], updates_per_rollout=2, group_size=2)
-    check_arm(ARMS["pass_at_k"], updates_per_rollout=2, group_size=4)
+    for group in (2, 4):  # the only draw of 4 of 4 is always the same one
+        with pytest.raises(ArmError, match=rf"group_size = {group} there is at most one draw of k = 4 .*; lower k"):
+            check_arm(ARMS["pass_at_k"], updates_per_rollout=2, group_size=group)
+    check_arm(ARMS["pass_at_k"], updates_per_rollout=2, group_size=5)
+    for group in range(2, 17):
+        assert not rel.pass_at_k(every_accuracy(group), group).any()
+        assert rel.pass_at_k(every_accuracy(group), group - 1).any()
 
 
 @pytest.mark.parametrize(

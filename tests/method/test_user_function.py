@@ -69,6 +69,8 @@ def test_a_good_one_is_an_estimator_like_the_others():
         (body("return 'high'"), r"fails on rewards of the shape \[10, 4\]: ValueError"),
         (user_function(GOOD, "advantages"), "my_arm.py has no function 'advantages'; define it, or name another"),
         (user_function("def advantage(rewards:\n"), "my_arm.py cannot be run: SyntaxError"),
+        (user_function("import sys\nsys.exit(3)\n"), "my_arm.py cannot be run: SystemExit: 3; correct it"),
+        (body("sys.exit()", "import sys"), r"fails on rewards of the shape \[10, 4\]: SystemExit"),
         (user_function("import not_there\n"), "my_arm.py cannot be run: ModuleNotFoundError"),
     ],
 )

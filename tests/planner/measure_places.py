@@ -10,7 +10,7 @@ from measure_step import batch_of
 from places import ACCELERATOR, Asked, Made, Name, Places
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from asymgrpo.study.config import Train
+from asymgrpo.study.sections.train import Train
 from asymgrpo.training.engine import Engine, start_process_group
 
 

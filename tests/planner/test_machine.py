@@ -6,7 +6,8 @@ import pytest
 from snakemake.utils import update_config
 
 from asymgrpo.planner.plan import job_needs, load_study
-from asymgrpo.study.config import ConfigError, Study, indivisible
+from asymgrpo.study.config import ConfigError, Study
+from asymgrpo.study.sections.train import indivisible
 from asymgrpo.study.stored import merged
 from workflow.checks import load
 from workflow.slurm.launch import request

@@ -11,7 +11,7 @@ import pytest
 from asymgrpo.planner.memory import MicroBatch, activations, training_peak
 from asymgrpo.planner.shapes import shape_from_config
 from asymgrpo.planner.state import WIDTH, state
-from asymgrpo.study.config import Train
+from asymgrpo.study.sections.train import Train
 
 SCRIPT = Path(__file__).with_name("measure_step.py")
 CONFIG = {

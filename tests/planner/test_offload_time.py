@@ -22,7 +22,8 @@ from asymgrpo.planner.time import (
     save_seconds,
     step_seconds,
 )
-from asymgrpo.study.config import MAX_SEQUENCES, Train
+from asymgrpo.study.limits import MAX_SEQUENCES
+from asymgrpo.study.sections.train import Train
 from asymgrpo.study.stored import ROOT
 
 QWEN3, H100, LENGTHS = SHAPES["Qwen/Qwen3-4B"], gpu_kind_of("h100-80gb"), Lengths(120, 1024)

@@ -13,7 +13,8 @@ from asymgrpo.planner.memory import MicroBatch, activations
 from asymgrpo.planner.plan import load_study
 from asymgrpo.planner.shapes import shape_from_config
 from asymgrpo.planner.state import WIDTH, moved_per_update, state
-from asymgrpo.study.config import BUCKET, Train
+from asymgrpo.study.limits import BUCKET
+from asymgrpo.study.sections.train import Train
 from asymgrpo.training.rendezvous import single_process_environment
 
 SCRIPT = Path(__file__).with_name("measure_places.py")

@@ -9,12 +9,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asymgrpo.planner.cost import Cost, plan_cost
 from asymgrpo.planner.memory import Memory, memory, refuse
 from asymgrpo.planner.plan import check_fits, load_study, reports
 from asymgrpo.planner.shapes import SHAPES, shape_from_config, shape_of
 from asymgrpo.planner.state import WIDTH
 from asymgrpo.planner.time import GPU_KINDS, Lengths, gpu_kind_of, step_seconds
-from asymgrpo.study.config import MAX_SEQUENCES, ConfigError, Train
+from asymgrpo.study.config import ConfigError, Study
+from asymgrpo.study.limits import MAX_SEQUENCES
+from asymgrpo.study.sections.train import Train
 
 ROOT = Path(__file__).parents[2]
 PAPER, ONE_GPU = ROOT / "config/paper.yaml", ROOT / "config/paper-1gpu.yaml"
@@ -117,6 +120,56 @@ def test_longer_responses_take_longer(response, more):
         step_seconds(QWEN3, train, 4, gpu_kind, Lengths(120, n), 250_000).total for n in (response, response + more)
     )
     assert long > short
+
+
+ARMS_WITH_DAPO = {"arms": ["grpo", "dapo"], "seeds": [0, 1, 2], "analyses": ["asymgrpo"], "analysis_seeds": [0]}
+
+
+def with_dapo(**train) -> Study:
+    """The paper's study with DAPO among its arms."""
+    study = load_study([PAPER])
+    plan = study.study.model_copy(update=ARMS_WITH_DAPO)
+    return study.model_copy(update={"study": plan, "train": study.train.model_copy(update=train)})
+
+
+def cost_of(study: Study, lengths: Lengths) -> Cost:
+    gpu_kind, train = gpu_kind_of("h100-80gb"), study.train
+    return plan_cost(study, "qwen3_4b", QWEN3, gpu_kind, memory(QWEN3, train, GB80, train.world_size), lengths)
+
+
+def test_groups_that_are_drawn_again_are_charged_to_the_arms_that_do_so():
+    """Every second group has no signal: four attempts sample 1 + 1/2 + 1/4 + 1/8 + 1/16 times the tokens."""
+    plain, dynamic = cost_of(with_dapo(), Lengths(120, 768, degenerate=0.5)).kinds
+    assert [(kind.n, kind.attempts) for kind in (plain, dynamic)] == [(4, 0), (3, 4)]
+    assert plain.tokens == with_dapo().train.prompts_per_step * with_dapo().train.group_size * 768
+    assert dynamic.tokens == pytest.approx(1.9375 * plain.tokens)
+    assert dynamic.step.reward == pytest.approx(1.9375 * plain.step.reward)
+    assert dynamic.step.rollout > 1.9375 * plain.step.rollout, "each round waits for its longest response"
+    assert (dynamic.step.update, dynamic.step.score) == (plain.step.update, plain.step.score)
+    never = cost_of(with_dapo(), Lengths(120, 768, degenerate=0.0)).kinds
+    assert never[1].tokens == plain.tokens
+    assert never[0].step == plain.step
+
+
+def test_a_budget_of_tokens_ends_runs_in_the_plan_too():
+    lengths = Lengths(120, 768, degenerate=0.5)
+    plain, _ = cost_of(with_dapo(), lengths).kinds
+    budget = int(100 * plain.tokens)
+    cost = cost_of(with_dapo(token_budget=budget), lengths)
+    assert [kind.steps for kind in cost.kinds] == [100, 52]
+    free = cost_of(with_dapo(), lengths)
+    assert [kind.steps for kind in free.kinds] == [with_dapo().train.steps] * 2
+    assert cost.training_hours == pytest.approx(4 * sum(k.n * k.steps * k.step.total / 3600 for k in cost.kinds))
+    assert cost.training_hours < free.training_hours
+    assert cost.longest < free.longest
+
+
+def test_the_report_tells_arms_that_sample_more_apart():
+    text = reports(with_dapo(), "h100-80gb", 4, 120, 768, degenerate=0.25)[0]
+    assert "| dynamic sampling, 4 attempts |" in text
+    assert "training, 3 runs x 200 steps (dynamic sampling, 4 attempts)" in text
+    assert "share of groups without a signal: 0.25" in text
+    assert "without a signal" not in reports(load_study([PAPER]), "h100-80gb", 4, 120, 768)[0]
 
 
 @pytest.mark.parametrize("files", [[PAPER], [PAPER, ONE_GPU]], ids=["paper", "paper-1gpu"])

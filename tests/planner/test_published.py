@@ -9,7 +9,7 @@ from asymgrpo.planner.memory import MicroBatch, activations
 from asymgrpo.planner.plan import RESPONSE_SHARE
 from asymgrpo.planner.shapes import SHAPES, Shape
 from asymgrpo.planner.time import RATES, Lengths, gpu_kind_of, step_seconds, training_flops_per_token
-from asymgrpo.study.config import Train
+from asymgrpo.study.sections.train import Train
 
 DOCUMENT = Path(__file__).parents[2] / "docs/planner.md"
 GIB = 2**30

@@ -21,7 +21,7 @@ from evals.claims.decided import SCHEMA as CLAIMS_SCHEMA
 from evals.claims.measures import MEASURES
 from evals.estimates.cells import count_cells
 from evals.estimates.selection import Chosen, select
-from evals.figures import training_curves
+from evals.figures import drawn, training_curves
 from evals.tables.score import SeedVarianceRule, score
 from evals.tables.table1 import table_1
 from workflow.checks import load
@@ -160,7 +160,9 @@ def _write_derived(results: Path, graded: pa.Table) -> None:
     write_table(scores, results / "analyses.parquet", {})
     write_table(_claims(), results / "claims.parquet", {})
     metrics = sorted((results / "runs").glob("*/*/*/metrics.parquet"))
-    training_curves.main(metrics, results / "figures" / "training_curves")
+    drawn.save(
+        "training_curves", training_curves.draw(metrics), training_curves, results / "figures" / "training_curves"
+    )
 
 
 def _claims() -> pa.Table:

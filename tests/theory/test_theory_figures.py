@@ -22,14 +22,28 @@ ROOT = Path(__file__).parents[2]
 FIGURES = ("theory_weight", "theory_entropy", "theory_equation")
 
 
+def made(folder: Path, **train: int) -> Path:
+    """The theory's table of the mini study with other values of `train`."""
+    (folder / "change.yaml").write_text(json.dumps({"train": train}))
+    asked = settings.theory(load_study([ROOT / "tests/workflow/mini.yaml", folder / "change.yaml"]))
+    result.main(json.dumps(asked), folder / "theory.parquet")
+    return folder / "theory.parquet"
+
+
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("theory") / "theory.parquet"
-    result.main(json.dumps(settings.theory(load_study([ROOT / "tests/workflow/mini.yaml"]))), out)
-    return out
+    return made(tmp_path_factory.mktemp("theory"))
 
 
-def test_figures_are_drawn_in_every_form_with_a_sentence(table, tmp_path):
+@pytest.fixture(scope="module")
+def table_of_twos(tmp_path_factory) -> Path:
+    """Of groups of two rollouts, in which AsymGRPO and others are GRPO."""
+    return made(tmp_path_factory.mktemp("twos"), group_size=2)
+
+
+@pytest.mark.parametrize("kind", ["table", "table_of_twos"])
+def test_figures_are_drawn_in_every_form_with_a_sentence(kind, tmp_path, request):
+    table = request.getfixturevalue(kind)
     command = [sys.executable, "-m", "evals.figures"]
     for name in FIGURES:
         command += ["+"] * (name != FIGURES[0]) + [name, "--theory", str(table), "--out-prefix", str(tmp_path / name)]

@@ -66,7 +66,7 @@ def totals() -> UpdateTotals:
 
 
 def row_of(record: StepRecord) -> dict:
-    return step_row(7, 14, record, totals(), 0.01)
+    return step_row(7, 14, record, totals(), 0.01, 1000)
 
 
 def mean(values) -> float | None:
@@ -140,6 +140,7 @@ def slow_row(record: StepRecord) -> dict:
         "entropy_wrong": entropy((False,)),
         "response_tokens_mean": mean(len(r["entropy"]) for r in rollouts),
         "sampled_tokens": sum(len(r["entropy"]) for r in rollouts),
+        "sampled_tokens_total": 1000 + sum(len(r["entropy"]) for r in rollouts),
         "discarded_share": 0.0,
         "response_tokens_max": max(len(r["entropy"]) for r in rollouts),
         **{f"{v}_share": mean(float(r["verdict"] == v) for r in rollouts) for v in VERDICTS[2:]},
@@ -238,6 +239,7 @@ def test_a_step_reports_its_rollouts_in_their_order(micro_batch):
     )
     of_the_updates = {name: row[name] for name in OF_THE_UPDATES}
     expected = slow_row(record) | of_the_updates | {"step": 1, "updates": 2, "entropy_coef": 0.0}
+    expected["sampled_tokens_total"] = row["sampled_tokens"]  # nothing was sampled before
     assert_same({name: row[name] for name in expected}, expected, tolerance=2e-5)
 
 

@@ -15,7 +15,7 @@ from asymgrpo.models import load
 from asymgrpo.rollout import Limits, SamplerError, samplers, vllm_sampler
 from asymgrpo.rollout.base import EVALUATION_LIMITS
 from asymgrpo.tasks.tokenizer import build_tokenizer
-from evals.sample import Checkpoints
+from evals.checkpoints import Checkpoints
 from tests.helpers.runs import asked_of_samples
 from tests.helpers.tiny_trainer import tiny_model
 

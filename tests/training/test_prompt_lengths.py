@@ -8,8 +8,8 @@ from asymgrpo.study.config import ConfigError
 from asymgrpo.tasks.table import write_problems
 from asymgrpo.tasks.tokenizer import build_tokenizer
 from asymgrpo.training.inputs import read_problems
+from evals.checkpoints import check_lengths
 from evals.io import DataError
-from evals.sample import check_lengths
 
 ROWS = [
     {"problem_id": f"p{i}", "problem": "+".join(["1"] * terms), "answer": str(terms), "level": None, "source": "chain2"}

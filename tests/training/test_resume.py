@@ -49,6 +49,24 @@ def test_killed_and_resumed(tmp_path, model_directory, undisturbed, point):
     assert runs.digests(runs.out_of(command)) == undisturbed
 
 
+def test_killed_with_dynamic_sampling_and_a_budget_of_tokens(tmp_path, model_directory):
+    """The budget ends the run before its last step; what a killed process spent is not forgotten, what it lost is not counted."""
+    changes, sizes = {"dynamic_sampling": 2}, {"token_budget": 1500, "steps": 50, "evaluate_every": 50}
+    commands = [runs.prepare(tmp_path / name, model_directory, "grpo", changes, **sizes) for name in ("one", "two")]
+    assert "response tokens were sampled, of train.token_budget = 1500" in runs.finish(commands[0])
+    process = runs.start(commands[1])
+    runs.wait_for_steps(process, commands[1], 2)
+    process.kill()
+    process.communicate()
+    runs.finish(commands[1])
+    one, two = map(runs.out_of, commands)
+    assert runs.digests(one) == runs.digests(two)
+    rows = pq.read_table(one / "metrics.parquet").to_pylist()
+    assert rows[-2]["sampled_tokens_total"] < 1500 <= rows[-1]["sampled_tokens_total"]
+    assert 2 < len(rows) < 50
+    assert rows[-1]["discarded_share"] > 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_says_so(tmp_path, model_directory, undisturbed, number):
     command = runs.prepare(tmp_path, model_directory, checkpoint_every=100)

@@ -145,7 +145,7 @@ def test_every_problem_is_told_once_and_with_its_key():
 
 def test_a_key_that_is_there_twice_in_a_file_is_refused(tmp_path):
     """YAML keeps the last one without a word; JSON too."""
-    from workflow.checks import repeated_keys
+    from workflow.read_once import repeated_keys
 
     path = tmp_path / "study.yaml"
     path.write_text("train: {steps: 3}\nevaluation: {k: [1]}\ntrain:\n  learning_rate: 0.1\n", encoding="utf-8")

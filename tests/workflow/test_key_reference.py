@@ -8,10 +8,11 @@ import yaml
 from jsonschema import Draft7Validator
 
 from asymgrpo.study.__main__ import main
-from asymgrpo.study.config import KEYS, NO_EFFECT_ON_RESULTS, Train, parse
+from asymgrpo.study.config import KEYS, parse
 from asymgrpo.study.keys import all_keys, look_up, words
 from asymgrpo.study.reference import files
 from asymgrpo.study.schema import schema
+from asymgrpo.study.sections.train import NO_EFFECT_ON_RESULTS, Train
 from asymgrpo.study.stored import merged
 from asymgrpo.study.uses import read_at
 from tests.helpers.started import started

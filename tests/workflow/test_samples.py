@@ -17,8 +17,8 @@ from dry import run_mini
 from test_truth import digests, study_asked_for
 
 from asymgrpo.study import settings
+from evals.checkpoints import SCHEMA
 from evals.io import write_table
-from evals.sample import SCHEMA
 from evals.sampled import SOURCE, Folder, is_of
 from workflow.ready import forget_samples
 from workflow.stale import Stale

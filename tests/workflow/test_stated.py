@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from asymgrpo.errors import DataError
 from asymgrpo.files import write_table
 from asymgrpo.study import agreement, layout, settings
-from asymgrpo.study.config import NO_EFFECT_ON_RESULTS, parse
+from asymgrpo.study.config import parse
+from asymgrpo.study.sections.train import NO_EFFECT_ON_RESULTS
 from asymgrpo.study.stored import study_of_results, updated
 from evals.artifacts.agreement import refuse_other_settings
 from workflow import common
@@ -223,7 +224,7 @@ def test_each_step_of_evaluation_refuses_what_was_not_asked_for(results, tmp_pat
     figure = settings.table(settings.part(plan, ["tiny"], ["base", "grpo"], ["chain2", "chain4"]))
     wrong = settings.dumps(changed(figure, ("plan", "models", "tiny", "train", "steps")))
     done = call(
-        *("evals.figures.training_curves", "--settings", wrong, "--metrics", run / "metrics.parquet"),
+        *("evals.figures", "training_curves", "--settings", wrong, "--metrics", run / "metrics.parquet"),
         *("--out-prefix", tmp_path / "figure"),
     )
     assert done.returncode != 0

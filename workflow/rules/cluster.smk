@@ -1,7 +1,7 @@
 # What Snakemake has to do beside running jobs.
 from snakemake.logging import logger
 
-from workflow import progress, ready, records
+from workflow import progress, ready, records, scheduling
 from workflow.slurm import orphans
 
 records.keep_of_failed_jobs()
@@ -14,6 +14,7 @@ if not workflow.remote_exec:
 onstart:
     needed = list(workflow.dag.needrun_jobs())
     progress.instead_of_descriptions(logger, needed)
+    scheduling.only_when_a_job_ends(workflow.scheduler)
     ready.check_data(STUDY, {job.rule.name for job in needed})
     if workflow.executor_plugin.name == "slurm":
         orphans.cancel(orphans.keys(needed), STUDY.results)

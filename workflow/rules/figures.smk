@@ -1,56 +1,24 @@
-# One module and one function per figure (evals/figures); Parquet in, PDF, PNG and SVG out, with a sidecar of hashes.
+# The figures of evals/figures/table.py: Parquet in, PDF, PNG and SVG out, with a sidecar of hashes.
 import shlex
 
-from asymgrpo.method.arms import PLANE
-from evals.figures import ARMS
 from workflow import figures
 from workflow.slurm.resources import growing
 
 METRICS = figures.MetricsFiles(RUNS, PATHS.metrics)
-of = METRICS.of
-
-# Figure -> option of its command -> files. A figure is drawn if the study has its arms.
-RUN_SCORES = [PATHS.run_scores]
-FIGURE_INPUTS = {
-    "training_curves": {"metrics": of(*STUDY.study.arms)},
-    "passk_curves": {"scores": [PATHS.scores]},
-    "entropy_accuracy": {
-        "metrics": of(*ARMS["entropy_accuracy"]),
-        "run-scores": RUN_SCORES,
+# Figure -> option of its command -> files, for the figures that the study can have.
+FIGURES = figures.drawable(
+    STUDY,
+    METRICS,
+    {
+        "run-scores": [PATHS.run_scores],
+        "scores": [PATHS.scores],
+        "differences": [PATHS.differences],
+        "theory": THEORY,
+        "probes": [],  # drawn by rule probe_figure
     },
-    "reversal": {"metrics": of(*ARMS["reversal"]), "run-scores": RUN_SCORES},
-    "entropy_coefficient": {
-        "metrics": of(*ARMS["entropy_coefficient"]),
-        "run-scores": RUN_SCORES,
-    },
-    "covariance": {"metrics": of(*ARMS["covariance"])},
-    "none_solved": {"metrics": of(*ARMS["none_solved"])},
-    "displacement": {"metrics": of(*ARMS["displacement"])},
-    "synergy": {"metrics": of(*ARMS["synergy"]), "run-scores": RUN_SCORES},
-    "paper_vs_reproduction": {
-        "differences": (
-            [PATHS.differences] if len(figures.in_paper(MAIN_RUNS)) > 1 else []
-        )
-    },
-    "selection_bias": {
-        "run-scores": (
-            RUN_SCORES
-            if figures.with_and_without_benchmark(STUDY.evaluation.selection)
-            else []
-        )
-    },
-    "plane": {
-        "metrics": METRICS.some(PLANE, at_least=5),
-        "run-scores": RUN_SCORES,
-    },
-    "theory_weight": {"theory": THEORY},
-    "theory_entropy": {"theory": THEORY},
-    "theory_equation": {"theory": THEORY},
-}
-FIGURES = figures.drawable(FIGURE_INPUTS)
+)
 FIGURE_SETTINGS = {
-    name: figures.settings_of(STUDY, PLAN, METRICS, FIGURE_INPUTS[name])
-    for name in FIGURES
+    name: figures.settings_of(STUDY, PLAN, METRICS, FIGURES[name]) for name in FIGURES
 }
 FIGURE_FILES = [
     f"{PATHS.figures}/{{figure}}.{ending}" for ending in ("pdf", "svg", "json", "png")
@@ -60,7 +28,7 @@ FIGURE_FILES = [
 # From a bundle all inputs are there at once, and what takes the time is starting Python: figures of the training and figures of
 # scores in one process each. Snakemake takes a checksum of each input for each output: the bundle's manifest stands for the metrics.
 if BUNDLE:
-    of_training = [name for name in FIGURES if set(FIGURE_INPUTS[name]) == {"metrics"}]
+    of_training = [name for name in FIGURES if set(FIGURES[name]) == {"metrics"}]
     DRAWN_TOGETHER = {
         "draw_training": of_training,
         "draw_scores": [name for name in FIGURES if name not in of_training],
@@ -74,7 +42,7 @@ if BUNDLE:
             input:
                 image_content=IMAGE_CONTENT["report"],
                 bundle=bundle.manifest(PATHS.root),
-                tables=[figures.tables(FIGURE_INPUTS[name]) for name in names],
+                tables=[figures.tables(FIGURES[name]) for name in names],
             output:
                 expand(FIGURE_FILES, figure=names),
             log:
@@ -90,11 +58,11 @@ if BUNDLE:
                 lists=[
                     path
                     for name in names
-                    for path in figures.lists(FIGURE_INPUTS[name], GIVEN_SETTINGS.list)
+                    for path in figures.lists(FIGURES[name], GIVEN_SETTINGS.list)
                 ],
                 commands=" + ".join(
                     f"{name} --settings {shlex.quote(GIVEN_SETTINGS.file(FIGURE_SETTINGS[name]))}"
-                    f" {figures.options(FIGURE_INPUTS[name], GIVEN_SETTINGS.list)} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
+                    f" {figures.options(FIGURES[name], GIVEN_SETTINGS.list)} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
                     for name in names
                 ),
             shell:
@@ -109,7 +77,7 @@ else:
                 FIGURE_SETTINGS[w.figure],
             ),
             image_content=IMAGE_CONTENT["report"],
-            data=lambda w: figures.files(FIGURE_INPUTS[w.figure]),
+            data=lambda w: figures.files(FIGURES[w.figure]),
         output:
             multiext(f"{PATHS.figures}/{{figure}}", ".pdf", ".svg", ".json"),
             png=report(f"{PATHS.figures}/{{figure}}.png", category="figures"),
@@ -125,13 +93,11 @@ else:
             runtime=growing(10),
         params:
             settings=lambda w: GIVEN_SETTINGS.file(FIGURE_SETTINGS[w.figure]),
-            lists=lambda w: figures.lists(FIGURE_INPUTS[w.figure], GIVEN_SETTINGS.list),
-            options=lambda w: figures.options(
-                FIGURE_INPUTS[w.figure], GIVEN_SETTINGS.list
-            ),
+            lists=lambda w: figures.lists(FIGURES[w.figure], GIVEN_SETTINGS.list),
+            options=lambda w: figures.options(FIGURES[w.figure], GIVEN_SETTINGS.list),
             prefix=f"{PATHS.figures}/{{figure}}",
         shell:
-            "{PYTHON_IN[report]} evals.figures.{wildcards.figure} --settings {params.settings:q} {params.options}"
+            "{PYTHON_IN[report]} evals.figures {wildcards.figure} --settings {params.settings:q} {params.options}"
             " --out-prefix {params.prefix:q} > {log:q} 2>&1"
 
 

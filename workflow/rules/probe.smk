@@ -86,7 +86,7 @@ rule probe_figure:
         settings=GIVEN_SETTINGS.file(TABLES[PATHS.probes]),
         prefix=f"{PATHS.figures}/{{figure}}",
     shell:
-        "{PYTHON_IN[report]} evals.figures.{wildcards.figure} --settings {params.settings:q} --probes {input.probes:q}"
+        "{PYTHON_IN[report]} evals.figures {wildcards.figure} --settings {params.settings:q} --probes {input.probes:q}"
         " --out-prefix {params.prefix:q} > {log:q} 2>&1"
 
 
