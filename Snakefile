@@ -77,6 +77,7 @@ else:
     include: "workflow/rules/train.smk"
     include: "workflow/rules/evaluate.smk"
     include: "workflow/rules/cost.smk"
+    include: "workflow/rules/probe.smk"
 
 
 include: "workflow/rules/theory.smk"

@@ -46,6 +46,14 @@ STUDY = (
         extra="train",
     ),
     Command(
+        "probe",
+        "asymgrpo.probe",
+        "From the states of one GRPO run, let every arm make one update and score held-out responses again.",
+        "--settings probe.json --model results/models/tiny/base --problems results/data/train.parquet "
+        "--held-out results/data/validation.parquet --checkpoints checkpoints --out probe.parquet",
+        extra="train",
+    ),
+    Command(
         "config",
         "asymgrpo.study",
         "Explain a key of the configuration: sentence, type, default, what a change makes again.",

@@ -9,7 +9,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("asymgrpo", "evals", "containers", "workflow")
 ROOMS = ("method", "verifier", "tasks", "study", "models", "rollout", "training")
 """Of asymgrpo, lowest first: each may import those before it, and the modules that lie in no room (files, seeds, errors, ...)."""
-BESIDE = {"planner": {"method", "verifier", "tasks", "study", "models"}, "theory": {"method", "study"}}
+BESIDE = {
+    "planner": {"method", "verifier", "tasks", "study", "models"},
+    "theory": {"method", "study"},
+    "probe": {"method", "verifier", "study", "models", "rollout", "training"},
+}
 """Rooms that nothing in asymgrpo imports, and what they may import."""
 MAY = {
     "asymgrpo": set(),

@@ -4,6 +4,7 @@
     python -m workflow.asked results --model tiny --arm base --benchmark chain2             # of samples
     python -m workflow.asked results --model tiny --arm base --graded                       # of all graded samples of a run
     python -m workflow.asked results --theory                                               # of the table of the theory
+    python -m workflow.asked results --probe --model tiny --seed 0                          # of the probes along one GRPO run
 
 `results` is the folder of results of a study; its config/study.json is read.
 """
@@ -31,6 +32,7 @@ def main(
     theory: Annotated[
         bool, typer.Option(help="print the settings of the table of the theory; no model, no arm")
     ] = False,
+    probe: Annotated[bool, typer.Option(help="print the settings of the probes along a GRPO run; no arm")] = False,
 ) -> None:
     """Print the settings of one result as JSON."""
     study = study_of_results(results)
@@ -38,6 +40,8 @@ def main(
     try:
         if theory:
             found = settings.theory(study)
+        elif probe:
+            found = settings.probe(study, model, seed)
         else:
             whole = settings.graded(plan, model, arm, seed)
             one = settings.samples(whole, benchmark) if benchmark else whole["source"]

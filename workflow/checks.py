@@ -30,6 +30,7 @@ def check_meaning(study: Study) -> list[str]:
         _names,
         _models,
         _arms,
+        _probe,
         _batch,
         _machine,
         _containers,
@@ -98,6 +99,20 @@ def _arms(study: Study) -> Iterator[str]:
                     "study.analyses" if name in plan.analyses else "study.arms" if name in plan.arms else f"arms.{name}"
                 )
                 yield f"config: {key}: {error}"
+
+
+def _probe(study: Study) -> Iterator[str]:
+    from asymgrpo.errors import ArmError
+    from asymgrpo.method.arms import get_arm
+
+    for name in study.probe.arms:
+        try:
+            arm = get_arm(name, study.changes_of(name))
+        except ArmError as error:
+            yield f"config: probe.arms: {error}"
+            continue
+        if arm.dynamic_sampling is not None:
+            yield f"config: probe.arms: {name} draws prompts of its own, so that no batch is the same for all; leave it out."
 
 
 def _trains(study: Study) -> Iterator[tuple[str, Train]]:

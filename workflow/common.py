@@ -18,6 +18,7 @@ from asymgrpo.study.settings import (
     is_base,
     of_problems,
     part,
+    probes,
     sampled,
     table,
     theory,
@@ -52,6 +53,7 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
     found |= {f"counts/{name}": counts(part(plan, models, arms[name], benchmarks)) for name in parts(study)}
     found["contamination"] = table(of_problems(plan))
     found["theory"] = theory(study)
+    found["probes"] = probes(study)
     templates = {"templates": evaluation.control_templates}
     for model in models:
         found[f"controls/{model}/templates"] = table(part(plan, [model], [BASE], benchmarks), **k, **draws, **templates)

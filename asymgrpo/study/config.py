@@ -19,6 +19,7 @@ from asymgrpo.study.sections.evaluation import PER_MODEL, Evaluation
 from asymgrpo.study.sections.machine import Containers, Machine
 from asymgrpo.study.sections.model import Model
 from asymgrpo.study.sections.plan import Plan
+from asymgrpo.study.sections.probe import Probe
 from asymgrpo.study.sections.theory import Theory
 from asymgrpo.study.sections.train import Train
 
@@ -51,6 +52,8 @@ class Study(Section):
     """How trained models and base models are measured."""
     theory: Theory
     """The tabular study, which needs no model."""
+    probe: Probe
+    """The one-update probes, which `snakemake probe` makes."""
     machine: Machine
     """What one training job asks of the machine or cluster that it runs on."""
     containers: Annotated[Containers, Field(exclude=True)]

@@ -18,6 +18,7 @@ STAGES = {
     "sample": "samples, and everything that is made from them",
     "tables": "tables and figures",
     "theory": "the table of the theory and its figures",
+    "probe": "the probes and their figures, by `snakemake probe`; nothing of `all`",
     ADDED: "only what is new, then tables and figures; finished runs stay",
     NOTHING: "nothing; results do not depend on it",
 }
@@ -34,7 +35,7 @@ FIRST = {
     },
     **{"models.NAME.template": "train", "models.NAME.train": "train", "models.NAME.evaluation": "sample"},
     **dict.fromkeys(("models.NAME.paper", "models.NAME.knowledge_cutoff"), "tables"),
-    **{"evaluation": "sample", "evaluation.selection": "train", "theory": "theory"},
+    **{"evaluation": "sample", "evaluation.selection": "train", "theory": "theory", "probe": "probe"},
     **dict.fromkeys(("evaluation.benchmarks", "evaluation.limit"), "problems"),
     **dict.fromkeys(
         (f"evaluation.{key}" for key in ("k", "bootstrap_draws", "bootstrap_seed", "seed_variance")), "tables"

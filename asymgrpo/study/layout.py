@@ -43,6 +43,7 @@ class Layout:
         self.run_scores = f"{root}/run_scores.parquet"
         self.table1 = f"{root}/table1"
         self.theory = f"{root}/theory.parquet"
+        self.probes, self.probe_states = f"{root}/probes.parquet", f"{root}/probes/{{model}}/seed{{seed}}.parquet"
         self.figures = f"{root}/figures"
 
     def log(self, rule: str, *wildcards: str) -> str:

@@ -195,6 +195,40 @@ def theory(study: Study) -> Settings:
     return table(nothing, group_size=study.train.group_size, theory=study.theory.model_dump(mode="json"), arms=arms)
 
 
+NOT_OF_A_STATE = ("steps", "token_budget", "displacement_every", "rollouts_every")
+"""Fields of `train` that a state within a run does not depend on, beside those of its evaluation."""
+
+
+def probe(study: Study, model: str, seed: int) -> Settings:
+    """Of the probes along one GRPO run (asymgrpo.probe): in float32 on one device, whatever precision the study trains in."""
+    from asymgrpo.method.arms import GRPO, get_arm
+
+    plan = plan_of(study)
+    about, section = plan["models"][model], study.probe.model_dump(mode="json")
+    train = {k: v for k, v in about["train"].items() if k not in NOT_OF_A_STATE and not k.startswith("evaluate_")}
+    arms = [GRPO.name, *(name for name in study.probe.arms if name != GRPO.name)]
+    fields = {name: get_arm(name, study.changes_of(name)).settings() for name in arms}
+    return {
+        "of": "probe",
+        "model": model,
+        "seed": int(seed),
+        "base": about["base"],
+        "template": about["template"],
+        "arm": fields.pop(GRPO.name),
+        "arms": fields,
+        "train": train | {"dtype": "float32", "zero_stage": 0, "offload": False},
+        "problems": {name: plan["problems"][name] for name in TRAINING_SETS},
+        "probe": {key: section[key] for key in ("batches", "responses", "prompts", "linear_prompts")},
+        "states": section["states"],
+    }
+
+
+def probes(study: Study) -> Settings:
+    """Of the table of all probes of a study."""
+    nothing: Plan = {"models": {}, "arms": {}, "seeds": {}, "problems": {}, "n_samples": {}, "selection": []}
+    return table(nothing, probes=[probe(study, m, seed) for m in study.study.models for seed in study.probe.seeds])
+
+
 def selection_benchmarks(rules: Iterable[str]) -> list[str]:
     """Benchmarks that selection rules look at.
 

@@ -132,6 +132,10 @@ class Engine:
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return self._ds(batch)
 
+    def probe(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The same as `forward`, for torch.autograd.grad: DeepSpeed allows `backward` alone on what it has passed on itself."""
+        return self._policy(batch)
+
     @contextmanager
     def whole_update(self) -> Iterator[None]:
         """Around the micro-batches of one update: it is made whole, or an error inside leaves this engine unable to make any.
@@ -193,6 +197,17 @@ class Engine:
         if self._ds.zero_optimization_stage() > 0:  # each rank has the moments of its own share
             total = float(self.sum_over_ranks(torch.tensor([total], dtype=torch.float64, device=self.device)))
         return float(self._ds.optimizer.param_groups[0]["lr"]) * math.sqrt(total)
+
+    def adam_metric(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every trained parameter with sqrt(v) + eps, v Adam's mean of its squared gradients after bias correction.
+
+        For ZeRO stage 0, in float32, after an update: each tensor has its own moments there.
+        """
+        group = self._optimizer.param_groups[0]
+        for parameter in group["params"]:
+            moments = self._optimizer.state[parameter]
+            square = moments["exp_avg_sq"] / (1 - group["betas"][1] ** float(moments["step"]))
+            yield parameter, square.sqrt_().add_(group["eps"])
 
     def _set_learning_rate(self) -> None:
         scale = min(1.0, (self.updates + 1) / (self._warmup + 1))

@@ -176,10 +176,10 @@ def content_hashes(results: Path) -> dict[str, str]:
     """Path -> sha256 of every table (its bytes) and figure (size and pixels of its PNG) that was derived in a folder of results.
 
     Pixels, because a PNG's bytes change with the compression library. Left out are seconds and costs, which are of the clock, and
-    the theory, which is made of no run.
+    theory and probes, which are made of no run of the study.
     """
     tables = [path for pattern in ("*.parquet", "*.md", "controls/**/*.*") for path in results.glob(pattern)]
-    not_of_runs = (jobs.FILE, "cost", "theory", "figures/theory")
+    not_of_runs = (jobs.FILE, "cost", "theory", "figures/theory", "probes", "figures/probe_")
     named = {path.relative_to(results).as_posix(): path for path in [*tables, *results.glob("figures/*.png")]}
     return {name: _content_hash(path) for name, path in sorted(named.items()) if not name.startswith(not_of_runs)}
 

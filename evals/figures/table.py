@@ -84,5 +84,7 @@ FIGURES: dict[str, Entry] = {
     "theory_weight": Entry("Theory: the weight of a prompt by its success rate", ("theory",)),
     "theory_entropy": Entry("Theory: entropy at matched success", ("theory",)),
     "theory_equation": Entry("Theory: when the entropy equation holds", ("theory",)),
+    "probe_effects": Entry("Probes: what one update does, by arm", ("probes",)),
+    "probe_accuracy": Entry("Probes: what one update does, by group accuracy", ("probes",)),
 }
 """Figure -> entry, in the order of the page."""

@@ -18,9 +18,9 @@ from page_commands import ROOT, written
 
 from tests.helpers.project_files import project_files
 
-FIRST = ("docs/evaluation.md", "docs/theory.md")
+FIRST = ("docs/evaluation.md", "docs/theory.md", "docs/probe.md")
 PAGES = sorted((name for name in project_files(ROOT) if name.endswith(".md")), key=lambda name: name not in FIRST)
-"""docs/evaluation.md and docs/theory.md first: other pages use the files that their commands make."""
+"""These first: other pages use the files that their commands make."""
 COMMANDS = list(dict.fromkeys(command for page in PAGES for command in written(page)))
 MARKS = {
     r"make (test|lint|reproduce|vllm|docs|gpu-sources)\b.*": "CI's own steps (.ci/run), or the whole default study",

@@ -35,7 +35,8 @@ from evals.tables.paper_values import PRINTED
 from workflow import figures as inputs_of
 
 ROOT = Path(__file__).parents[2]
-ALL = sorted(FIGURES)
+ALL = sorted(name for name, entry in FIGURES.items() if "probes" not in entry.inputs)
+"""Figures that `snakemake figures` may draw; those of the probes are in tests/probe."""
 MODULES = [name for name in ALL if not name.startswith("theory_")]
 THEORY = set(ALL) - set(MODULES)
 """Figures of no run: tests/theory."""

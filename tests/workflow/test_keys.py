@@ -111,6 +111,13 @@ CHANGES |= {
         **{"natural_learning_rate": 0.2, "success": [0.5], "k": [1], "max_steps": 31, "cases": 3},
     }.items()
 }
+CHANGES |= {
+    f"probe.{key}": ({"probe": {key: value}}, NOTHING)
+    for key, value in {
+        **{"seeds": [1], "states": [1, 2], "batches": 2, "arms": ["reinforce"], "responses": 3, "prompts": 1},
+        **{"linear_prompts": 1},
+    }.items()
+}
 WITHOUT_EFFECT = {
     **{"checkpoint_every": 5, "keep_checkpoints": 3, "candidates": "selectable", "verify_weights_every": 1},
     **{"nodes": 2, "ranks_per_node": 2, "recompute_above": 512},
@@ -146,6 +153,7 @@ ELSEWHERE = {
 SAID_OTHERWISE = {
     "models.hub_id": "a tiny model does not come from the hub",
     "study.analysis_seeds": "no analysis is run",
+    **{key: "`all` makes no probes: tests/probe" for key in CHANGES if key.startswith("probe.")},
     "train.top_p": "no other value is allowed",
 }
 

@@ -14,6 +14,7 @@ FIGURES = figures.drawable(
         "scores": [PATHS.scores],
         "differences": [PATHS.differences],
         "theory": THEORY,
+        "probes": [],  # drawn by rule probe_figure
     },
 )
 FIGURE_SETTINGS = {

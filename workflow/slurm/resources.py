@@ -44,6 +44,14 @@ def sampling(study: Study) -> Resources:
     return Resources(cpus=1, gpu=None, mem_mb=8_000, runtime=120 + 30 * more)
 
 
+def probing(study: Study) -> Resources:
+    """One trajectory with its states: training in float32 on one device, and some ten updates in each state. A job that runs out
+    of time has kept the states that it finished."""
+    if study.machine.has_gpus:
+        return Resources(cpus=8, gpu=1, mem_mb=128_000, runtime=1440)
+    return Resources(cpus=1, gpu=None, mem_mb=8_000, runtime=120)
+
+
 def grading(study: Study) -> Resources:
     """All samples of one run, some hundred answers a second on each CPU: a hundred thousand at the paper's scale."""
     if study.machine.has_gpus:
