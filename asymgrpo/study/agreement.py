@@ -10,13 +10,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
 from asymgrpo.files import METADATA_KEY
+from asymgrpo.method.arm import Arm
+from asymgrpo.study.sections.evaluation import Evaluation
+from asymgrpo.study.sections.train import Train
 from asymgrpo.study.settings import Plan, Settings, SettingsError, counts, graded, is_base, part, problems, run, table
 
 DERIVED = ("table", "counts")
 """Kinds of results that are made from a plan, or a part of it, and state it whole."""
-GROWING = ("arm", "train", "evaluation")
-"""Sections that a later version may extend: a result that does not state a key of theirs was made before it existed."""
+GROWING: Mapping[str, type[BaseModel]] = {"arm": Arm, "train": Train, "evaluation": Evaluation}
+"""Sections that a later version may extend: a result that does not state a key of theirs was made before it existed, and so with
+what the key's default means."""
 
 
 def differences(stated: Any, asked: Any, key: str = "") -> list[str]:
@@ -25,19 +32,29 @@ def differences(stated: Any, asked: Any, key: str = "") -> list[str]:
     >>> differences({"train": {"steps": 2}, "seed": 0}, {"train": {"steps": 3}, "seed": 0})
     ['train.steps is 2, not 3']
     """
-    return list(_differences(stated, asked, key, whole=True))
+    return list(_differences(stated, asked, key, None, whole=True))
 
 
-def _differences(stated: Any, asked: Any, key: str, whole: bool) -> Iterator[str]:
+def _differences(stated: Any, asked: Any, key: str, section: str | None, whole: bool) -> Iterator[str]:
+    """`section`: the growing section whose keys these are; `whole`: outside of any such section."""
     if isinstance(stated, Mapping) and isinstance(asked, Mapping):
         for name in dict.fromkeys([*stated, *asked]):
             inner = f"{key}.{name}" if key else str(name)
             if name in stated and name in asked:
-                yield from _differences(stated[name], asked[name], inner, whole and name not in GROWING)
-            elif name in stated or whole:
+                growing = name if whole and name in GROWING else None
+                yield from _differences(stated[name], asked[name], inner, growing, whole and not growing)
+            elif name in stated or whole or (section and not _is_default(section, name, asked[name])):
                 yield f"{inner} is {_short(stated.get(name))}, not {_short(asked.get(name))}"
     elif stated != asked:
         yield f"{key} is {_short(stated)}, not {_short(asked)}"
+
+
+def _is_default(section: str, name: str, value: Any) -> bool:
+    """Whether a value is the default of its key. A key without one cannot tell, and passes."""
+    field = GROWING[section].model_fields.get(name)
+    if field is None or field.is_required():
+        return True
+    return bool(to_jsonable_python(field.get_default(call_default_factory=True)) == value)
 
 
 def _short(value: Any) -> str:

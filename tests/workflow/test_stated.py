@@ -126,6 +126,17 @@ def test_a_key_that_a_later_version_adds_does_not_refuse_what_was_made_before():
     assert agreement.differences(before, now) == ["base.spec.layers is null, not 2"], "a specification has no such keys"
 
 
+def test_what_was_made_before_a_key_existed_is_not_what_another_value_of_it_asks_for():
+    before = copy.deepcopy(RESULTS["run"])
+    del before["train"]["token_budget"]
+    assert agreement.differences(before, RESULTS["run"]) == [], "its default, null, is what was done"
+    asked = copy.deepcopy(RESULTS["run"])
+    asked["train"]["token_budget"] = 1000
+    asked["arm"]["overlong_filter"] = True
+    told = ["arm.overlong_filter is null, not true", "train.token_budget is null, not 1000"]
+    assert agreement.differences(before, asked) == told
+
+
 def test_files_of_settings_hold_what_their_names_say(tmp_path):
     """Of every job that is about to start, whether it names one or several; what somebody made of one is written again."""
     given = GivenSettings(str(tmp_path))
