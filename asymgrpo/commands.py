@@ -164,6 +164,12 @@ RESULTS = (
         "results theirs.zip --markdown comparison.md --out differences.parquet",
     ),
     Command(
+        "power",
+        "evals.claims.power",
+        "Say per claim which effect a number of seeds can find, and the seeds and CPU hours that its margin needs.",
+        "results --seeds 8 16 36",
+    ),
+    Command(
         "controls",
         "evals.tables.controls",
         "Compare prompt templates on the base model.",

@@ -1,4 +1,4 @@
-"""Which architectures the torch sampler computes as their authors meant (asymgrpo.rollout.decoder)."""
+"""Which architectures asymgrpo.rollout.decoder and asymgrpo.models.layers compute as their authors meant."""
 
 from __future__ import annotations
 

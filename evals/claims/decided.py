@@ -1,14 +1,15 @@
 """A verdict on every claim of the paper, computed from the training runs of a study.
 
     python -m evals.claims --runs run_scores.parquet --metrics M.parquet ... --measures measures.parquet \\
-        --out claims.parquet --markdown claims.md
+        --out claims.parquet --sensitivity claims_sensitivity.parquet --markdown claims.md
 
 The claims are in evals/claims/table.py, what they measure in evals/claims/measures.py, and how they are decided in
-evals/claims/decide.py.
+evals/claims/effects.py and evals/claims/decide.py. Beside each verdict stand those of the other analyses (Welch, paired,
+trimmed) and of other readings (evals/claims/readings.py).
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,49 +18,58 @@ import pyarrow as pa
 import typer
 
 from asymgrpo.content import data_hash
-from evals.claims.decide import BASE, Conclusion, Decision, Effect, Measured, decide, effect
-from evals.claims.measures import MEASURES, TRAINING, arms_of, measure_runs
-from evals.claims.table import CLAIMS, Claim, Contrast
+from evals.claims import checks
+from evals.claims.checks import Measures
+from evals.claims.claim import Claim, Contrast
+from evals.claims.decide import Decision, decide
+from evals.claims.effects import BASE, MIN_SEEDS, Analysis, Measured, effect
+from evals.claims.measures import MEASURES, SCORES, arms_of, measure_runs
+from evals.claims.readings import readings
+from evals.claims.table import CLAIMS, POOL, TESTS
+from evals.claims.verdict import Conclusion
+from evals.claims.words import render, sentence
 from evals.estimates.outcomes import finished, of_frame
 from evals.io import DataError, derived, inputs_metadata, write_table, write_text
-from evals.names import describe_rule, rule_to_show, title
+from evals.names import rule_to_show, title
 from evals.tables.run_scores import read_run_scores
 
+NUMBERS = [
+    *(
+        (name, pa.float64())
+        for name in ("estimate", "ci_low", "ci_high", "level", "ci95_low", "ci95_high", "std_error")
+    ),
+    *((name, pa.float64()) for name in ("degrees", "p_value", "p_family")),
+    ("n_tests", pa.int32()),
+    ("n_seeds", pa.int32()),
+    ("relevant", pa.bool_()),  # whether the effect is shown to be larger than the margin
+    ("verdict", pa.string()),
+    ("why_not", pa.string()),  # why a claim was not tested
+]
 SCHEMA = pa.schema(
     [
-        ("model", pa.string()),
-        ("id", pa.string()),
-        ("section", pa.string()),
-        ("claim", pa.string()),
-        ("reading", pa.string()),
-        ("measure", pa.string()),
-        ("selection", pa.string()),
-        ("contrast", pa.string()),
-        ("test", pa.string()),
-        ("unit", pa.string()),
-        ("relevant", pa.float64()),
-        ("estimate", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-        ("level", pa.float64()),
-        ("ci95_low", pa.float64()),
-        ("ci95_high", pa.float64()),
-        ("std_error", pa.float64()),
-        ("degrees", pa.float64()),
-        ("p_value", pa.float64()),
-        ("p_holm", pa.float64()),
-        ("n_tests", pa.int32()),
-        ("n_seeds", pa.int32()),
-        ("verdict", pa.string()),
-        ("why_not", pa.string()),  # why a claim was not tested
+        *(
+            (name, pa.string())
+            for name in ("model", "id", "version", "section", "claim", "reading", "measure", "selection")
+        ),
+        *((name, pa.string()) for name in ("contrast", "test", "unit")),
+        ("margin", pa.float64()),
+        ("margin_from", pa.string()),
+        *NUMBERS,
+        ("checks", pa.string()),  # the manipulation checks that it passed
         ("n_diverged", pa.int32()),  # runs of the contrast that diverged; with one the claim is not tested
+        ("sentence", pa.string()),
     ]
 )
+SENSITIVITY = pa.schema(
+    [*((name, pa.string()) for name in ("model", "id", "kind", "other", "measure", "contrast", "unit")), *NUMBERS]
+)
+"""kind: "analysis" or "reading"; other: which. The verdict is as if this had been declared in place of the primary one."""
 
 
 def measured(measures: pd.DataFrame, measure: str) -> dict[str, Measured]:
     """arm -> its values of one measure, from the rows of one model."""
     found = {}
+    trained = {str(arm): set(rows["train_seed"].tolist()) for arm, rows in measures.groupby("arm")}
     for arm, every in arms_of(measures, measure).items():
         rows, lost = finished(every), of_frame(every)
         values = dict(zip(rows["train_seed"].tolist(), rows["value"].tolist(), strict=True))
@@ -67,71 +77,111 @@ def measured(measures: pd.DataFrame, measure: str) -> dict[str, Measured]:
             raise DataError(f"measure {measure!r} of {arm!r} is not finite in some run; make the measures again")
         sd = every["sampling_sd"].iloc[0]
         diverged = {seed: step for seeds in lost.values() for seed, step in seeds.items()}
-        found[arm] = Measured(values, float(sd) if arm == BASE and pd.notna(sd) else 0.0, diverged)
+        lacking = frozenset(trained[arm] - values.keys() - diverged.keys())
+        found[arm] = Measured(values, float(sd) if arm == BASE and pd.notna(sd) else 0.0, diverged, lacking)
     return found
 
 
-def diverged_in(claim: Claim, arms: Mapping[str, Measured]) -> list[tuple[str, int, int]]:
-    """(arm, seed, step) of the diverged runs among those that a claim compares: the seeds that all its trained arms share."""
-    needed = {arm: arms[arm] for weights in claim.parts for arm in weights if arm != BASE and arm in arms}
-    shared = set.intersection(*(found.seeds for found in needed.values())) if needed else set()
-    return [(arm, s, step) for arm, found in needed.items() for s, step in found.diverged.items() if s in shared]
+def diverged_in(claim: Claim, measures: Measures) -> list[tuple[str, int, int]]:
+    """(arm, seed, step) of the diverged runs among those that a claim compares."""
+    arms = measures.get(claim.measure, {})
+    needed = [arm for arm in claim.arms if arm in arms]
+    return [(arm, seed, step) for arm in needed for seed, step in arms[arm].diverged.items()]
 
 
-def effects(claim: Claim, arms: Mapping[str, Measured]) -> list[Effect] | None:
-    """The parts of a claim, None if one of them cannot be tested."""
-    if diverged_in(claim, arms):
-        return None
-    parts = [effect(weights, arms) for weights in claim.parts]
-    return [part for part in parts if part is not None] if all(parts) else None
+def decide_claim(claim: Claim, measures: Measures, analysis: Analysis = Analysis.POOLED) -> Decision | str:
+    """The verdict on a claim, or why it is not tested."""
+    if why := why_not(claim, measures):
+        return why
+    arms = measures[claim.measure]
+    parts = [effect(weights, arms, analysis, POOL | set(claim.arms) - checks.CONTROLS) for weights in claim.parts]
+    if not all(parts):
+        return f"fewer than {MIN_SEEDS} training seeds in common"
+    assert claim.margin is not None, claim.id
+    return decide([part for part in parts if part is not None], claim.margin.value, len(TESTS))
 
 
-def decide_claims(claims: Sequence[Claim], measures: Mapping[str, Mapping[str, Measured]]) -> dict[str, Decision]:
-    """Claim id -> decision, for the claims that the runs of one model can test; Holm over these.
+def why_not(claim: Claim, measures: Measures) -> str:
+    """Why a claim cannot be tested with these runs; empty if it can."""
+    if claim.untested:
+        return claim.untested
+    arms = measures.get(claim.measure, {})
+    run = {arm for found in measures.values() for arm in found}
+    if missing := [title(arm) for arm in claim.arms if arm not in run]:
+        return f"not run: {', '.join(missing)}"
+    if lost := diverged_in(claim, measures):
+        return f"diverged: {', '.join(f'{title(arm)} (seed {s} at step {step})' for arm, s, step in lost)}"
+    about = MEASURES[claim.measure].about
+    if missing := [title(arm) for arm in claim.arms if arm not in arms]:
+        return f"not measured in these runs ({', '.join(missing)}): {about}"
+    trained = [arm for arm in claim.arms if arm != BASE]
+    if (fewest := min(len(arms[arm].values) for arm in trained)) < MIN_SEEDS:
+        return f"training seeds: {fewest}, at least {MIN_SEEDS} are needed"
+    if lacking := [f"{title(arm)} (seed {seed})" for arm in trained for seed in sorted(arms[arm].lacking)]:
+        return f"nothing to measure in {', '.join(lacking)}: {about}"
+    return checks.failed(claim, measures)
 
-    Args:
-        claims: of evals.claims.table.
-        measures: measure -> arm -> values.
-    """
-    found = [(claim, effects(claim, measures[claim.measure])) for claim in claims]
-    testable = [(claim, parts) for claim, parts in found if parts is not None]
-    relevant = [MEASURES[claim.measure].relevant for claim, _ in testable]
-    decisions = decide([parts for _, parts in testable], relevant)
-    return {claim.id: decision for (claim, _), decision in zip(testable, decisions, strict=True)}
+
+def numbers(decision: Decision | str) -> dict[str, Any]:
+    """The columns NUMBERS."""
+    if isinstance(decision, str):
+        return {"verdict": Conclusion.NOT_TESTED, "why_not": decision, "relevant": False}
+    return vars(decision) | {"why_not": None}
 
 
 def claim_rows(claims: Sequence[Claim], measures: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Rows of SCHEMA, a block for each model."""
     for model, mine in measures.groupby("model", sort=True):
         by_measure = {name: measured(mine, name) for name in MEASURES}
-        decisions = decide_claims(claims, by_measure)
         rules = mine["selection"].dropna()
         for claim in claims:
-            decision = decisions.get(claim.id)
-            verdict = {"verdict": Conclusion.NOT_TESTED, "why_not": why_not(claim, by_measure[claim.measure])}
-            selection = None if claim.measure in TRAINING or rules.empty else str(rules.iloc[0])
-            yield {
+            decision = decide_claim(claim, by_measure)
+            row = {
                 **described(claim),
-                "n_diverged": len(diverged_in(claim, by_measure[claim.measure])),
+                **numbers(decision),
                 "model": model,
-                "selection": selection,
-                **(vars(decision) if decision else verdict),
+                "n_diverged": len(diverged_in(claim, by_measure)),
+                "selection": str(rules.iloc[0]) if claim.measure in SCORES and not rules.empty else None,
+                "checks": None if isinstance(decision, str) else checks.passed(claim, by_measure),
             }
+            yield row | {"sentence": sentence(row)}
+
+
+def sensitivity_rows(claims: Sequence[Claim], measures: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Rows of SENSITIVITY: every tested claim by the other analyses, and by the other readings with the primary one."""
+    for model, mine in measures.groupby("model", sort=True):
+        by_measure = {name: measured(mine, name) for name in MEASURES}
+        for claim in claims:
+            if isinstance(decide_claim(claim, by_measure), str):
+                continue
+            others: list[tuple[str, str, Claim, Analysis]] = [
+                ("analysis", str(one), claim, one) for one in Analysis if one is not Analysis.POOLED
+            ]
+            others += [("reading", read.name, read.claim, Analysis.POOLED) for read in readings(claim)]
+            for kind, name, read_claim, analysis in others:
+                about = described(read_claim)
+                yield {
+                    **{key: about[key] for key in ("id", "measure", "contrast", "unit")},
+                    **numbers(decide_claim(read_claim, by_measure, analysis)),
+                    **{"model": model, "kind": kind, "other": name},
+                }
 
 
 def described(claim: Claim) -> dict[str, Any]:
     """What a row says of a claim before it is tested."""
-    measure = MEASURES[claim.measure]
+    measure = MEASURES.get(claim.measure)
     return {
         "id": claim.id,
-        "section": claim.section,
+        "version": claim.version,
+        "section": claim.place,
         "claim": claim.sentence,
         "reading": claim.reading,
-        "measure": measure.about,
-        "contrast": " and ".join(spelled(weights) for weights in claim.parts),
-        "test": procedure(claim),
-        "unit": measure.unit,
-        "relevant": measure.relevant,
+        "measure": measure.about if measure else None,
+        "contrast": " and ".join(spelled(weights) for weights in claim.parts) or None,
+        "test": procedure(claim) or None,
+        "unit": measure.unit if measure else None,
+        "margin": claim.margin.value if claim.margin else None,
+        "margin_from": claim.margin.source if claim.margin else None,
     }
 
 
@@ -139,13 +189,16 @@ def procedure(claim: Claim) -> str:
     """The name of a claim's test.
 
     >>> procedure(CLAIMS[0])
-    'paired t test over seeds'
+    't test over seeds, variance pooled over arms'
     """
-    arms = {arm for weights in claim.parts for arm in weights}
-    if BASE in arms:
-        return "t test over seeds, sampling variance of the base model added"
-    kind = "one-sample" if len(arms) == 1 else "paired"
-    return f"{kind} t test over seeds" + (f", all of {len(claim.parts)} parts" if len(claim.parts) > 1 else "")
+    arms, controls = set(claim.arms), checks.CONTROLS
+    if not arms:
+        return ""
+    notes = [", variance pooled over arms"]
+    notes += [", its own for the control"] if arms & controls else []
+    notes += [", sampling variance of the base model added"] if BASE in arms else []
+    notes += [f", all of {len(claim.parts)} parts"] if len(claim.parts) > 1 else []
+    return "t test over seeds" + "".join(notes)
 
 
 def spelled(weights: Contrast) -> str:
@@ -162,94 +215,13 @@ def spelled(weights: Contrast) -> str:
     return " ".join(f"{weight:+.2f} {name}".replace("-", "−") for name, (_, weight) in zip(names, ordered, strict=True))
 
 
-def why_not(claim: Claim, arms: Mapping[str, Measured]) -> str:
-    """Why a claim cannot be tested with these arms."""
-    needed = list(dict.fromkeys(arm for weights in claim.parts for arm in weights))
-    if missing := [title(arm) for arm in needed if arm not in arms]:
-        return f"not run: {', '.join(missing)}"
-    if lost := diverged_in(claim, arms):
-        return f"diverged: {', '.join(f'{title(arm)} (seed {s} at step {step})' for arm, s, step in lost)}"
-    shared = set.intersection(*(set(arms[arm].values) for arm in needed if arm != BASE))
-    return f"training seeds in common: {len(shared)}"
-
-
-def shown(measure: str, value: float) -> str:
-    """A difference as readers see it, without its unit.
-
-    >>> shown("accuracy", 0.0286), shown("logp_gain", -0.00123)
-    ('+2.9', '−1.2')
-    """
-    scaled = MEASURES[measure].shown(value)
-    return f"{scaled:+.2f}" if MEASURES[measure].unit == "" else f"{scaled:+.1f}".replace("-", "−")
-
-
-def p_text(p: float) -> str:
-    """A p value for readers.
-
-    >>> p_text(0.00004), p_text(0.25)
-    ('< 0.001', '0.250')
-    """
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def render(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table of claims as Markdown."""
-    parts = ["# Claims\n"]
-    for model in dict.fromkeys(row["model"] for row in rows):
-        mine = [row for row in rows if row["model"] == model]
-        parts += [f"## {model}\n", summary(mine), table(mine), caption(mine)]
-    return "\n".join(parts)
-
-
-def summary(rows: Sequence[Mapping[str, Any]]) -> str:
-    """How many claims have which verdict."""
-    counts = {str(verdict): sum(row["verdict"] == verdict for row in rows) for verdict in Conclusion}
-    return f"{len(rows)} claims: " + ", ".join(f"{number} {verdict}" for verdict, number in counts.items()) + ".\n"
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Claims as rows of a Markdown table."""
-    names = {measure.about: name for name, measure in MEASURES.items()}
-    head = ("claim", "where", "estimate [interval]", "95 %, this claim alone", "p (Holm)", "seeds", "verdict")
-    lines = [f"| {' | '.join(head)} |", "|---|---|---|---|--:|--:|---|"]
-    for row in rows:
-        name, estimate, alone, p, seeds = names[row["measure"]], row["why_not"], "", "", ""
-        if row.get("n_diverged"):
-            estimate = row["why_not"] or estimate
-        if row["why_not"] is None:
-            ends = [shown(name, row[key]) for key in ("estimate", "ci_low", "ci_high")]
-            alone = f"[{shown(name, row['ci95_low'])}, {shown(name, row['ci95_high'])}]"
-            unit = f" {row['unit']}" if row["unit"] else ""
-            estimate, p, seeds = f"{ends[0]} [{ends[1]}, {ends[2]}]{unit}", p_text(row["p_holm"]), str(row["n_seeds"])
-        claim = f"{row['claim']} ({row['reading']})"
-        lines.append(f"| {claim} | {row['section']} | {estimate} | {alone} | {p} | {seeds} | **{row['verdict']}** |")
-    return "\n".join(lines) + "\n"
-
-
-def caption(rows: Sequence[Mapping[str, Any]]) -> str:
-    """How the table is to be read."""
-    tested = [row for row in rows if row["why_not"] is None]
-    rules = {row["selection"] for row in rows if row["selection"]}
-    checkpoint = f" Scores are of the checkpoint {describe_rule(rules.pop())}." if rules else ""
-    if not tested:
-        return f"Nothing could be tested.{checkpoint}\n"
-    matters = {name: f"{shown(name, m.relevant).lstrip('+')} {m.unit}".strip() for name, m in MEASURES.items()}
-    return (
-        "Positive estimates favour the claim. t tests over training seeds, paired where arms are compared, Holm over the "
-        f"{tested[0]['n_tests']} claims tested; intervals have the level of Holm's last step, {100 * tested[0]['level']:.2f} %. "
-        "Supported: the interval is above 0. Not supported: it is below the smallest effect that would matter "
-        f"(accuracy {matters['accuracy']}, entropy {matters['entropy_late']}, log-probability {matters['logp_gain']}, "
-        f"correlation {matters['cov_correlation']}). Problems are taken as fixed: the intervals speak about new training "
-        f"seeds.{checkpoint}\n"
-    )
-
-
 def main(
     runs: Annotated[Path, typer.Option(help="scores of each run, of evals.tables.run_scores (Parquet)")],
     metrics: Annotated[list[Path], typer.Option(help="metrics.parquet of the runs")],
     measures: Annotated[Path, typer.Option(help="measures of each run to write (Parquet)")],
     out: Annotated[Path, typer.Option(help="claims with verdicts to write (Parquet)")],
-    markdown: Annotated[Path, typer.Option(help="the same to write, to read (Markdown)")],
+    sensitivity: Annotated[Path, typer.Option(help="other analyses and readings to write (Parquet)")],
+    markdown: Annotated[Path, typer.Option(help="all of it to write, to read (Markdown)")],
     selection: Annotated[
         str | None, typer.Option(help="checkpoint rule; default: one that never looks at a benchmark")
     ] = None,
@@ -260,7 +232,10 @@ def main(
     origin = derived(inputs_metadata([runs, *metrics]))
     about = {"data_hash": data_hash(by_run), **origin}
     write_table(by_run, measures, about)
-    decided = pa.Table.from_pylist(list(claim_rows(CLAIMS, by_run.to_pandas())), SCHEMA)
+    frame = by_run.to_pandas()
+    decided = pa.Table.from_pylist(list(claim_rows(CLAIMS, frame)), SCHEMA)
+    others = pa.Table.from_pylist(list(sensitivity_rows(CLAIMS, frame)), SENSITIVITY)
     derived_from = origin | {"inputs": {measures.name: {"data_hash": about["data_hash"]}}}
     write_table(decided, out, {"data_hash": data_hash(decided), **derived_from})
-    write_text(render(decided.to_pylist()), markdown)
+    write_table(others, sensitivity, {"data_hash": data_hash(others), **derived_from})
+    write_text(render(decided.to_pylist(), others.to_pylist()), markdown)

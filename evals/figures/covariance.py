@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from evals.claims.measures import cov_correlation
+from evals.claims.training import mixed_correlation
 from evals.figures import series
 from evals.figures.drawn import Drawn, diverged, nothing_finished
 from evals.figures.series import IN_WORDS, Band, Metrics
@@ -30,7 +30,7 @@ def by_share(runs: pd.DataFrame) -> pd.DataFrame:
     for key, mine in runs.groupby(RUN, sort=False):
         groups = np.stack(mine["groups_by_correct"].tolist()).astype(float)
         covariance = np.stack([np.asarray(row, float) for row in mine["cov_by_correct"]])
-        found = {"covariance": mean_by_share(groups, covariance), "correlation": cov_correlation(groups, covariance)}
+        found = {"covariance": mean_by_share(groups, covariance), "correlation": mixed_correlation(groups, covariance)}
         rows.append(dict(zip(RUN, key, strict=True)) | found)
     return pd.DataFrame(rows)
 

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-from evals.claims.decided import caption, summary, table
-from evals.claims.measures import early
+from evals.claims.training import early
+from evals.claims.words import caption, multiverse, quotes, summary, table
 from evals.cli import run
 from evals.figures import series
 from evals.figures.table import FIGURES
@@ -26,6 +26,7 @@ from evals.report.cost import by_arm
 from evals.report.results import Results, read_results
 from evals.report.sections import Grid, overview
 from evals.names import describe_rule, title, rule_to_show
+from evals.tables.robust import render as of_robust
 from evals.tables.table1 import render_markdown
 
 HEAD = """# Results
@@ -40,6 +41,10 @@ mechanism and the direction of the paper's claims where they can be repeated oft
 paper's size.
 """
 
+DECLARED = """**These rows are exploratory.** Claims, contrasts, margins, checks and analyses as they stand here are younger than the runs: they
+were changed after the runs had been seen, to fix what a review found. Nothing below was declared before its data.
+"""
+
 
 def page(results: Results, images: str) -> str:
     """The whole page; pictures are linked below `images`.
@@ -48,6 +53,7 @@ def page(results: Results, images: str) -> str:
         DataError: a table or figure that the page shows has not been made.
     """
     parts = [HEAD, *claims(results), "## What was run\n", *described(results), "## Table 1\n", *table_1(results)]
+    parts += robust(results)
     parts += ["## Figures\n", *figures(results, images), "## Control\n", *control(results), "## Cost\n"]
     parts += [line for grid in by_arm(results) for line in markdown(grid)]
     return "\n".join(parts).rstrip("\n") + "\n"
@@ -69,12 +75,14 @@ def needed(results: Results, name: str) -> pa.Table:
 
 def claims(results: Results) -> Iterator[str]:
     """The claims with their verdicts, a block per model."""
-    rows = needed(results, "claims").to_pylist()
+    rows, others = needed(results, "claims").to_pylist(), needed(results, "claims_sensitivity").to_pylist()
     yield "## Claims\n"
+    yield DECLARED
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
         yield from ([f"### {model}\n"] if len(results.models) > 1 else [])
-        yield from (summary(mine), table(mine), caption(mine))
+        beside = [row for row in others if row["model"] == model]
+        yield from (summary(mine), table(mine), caption(mine), multiverse(mine, beside), "### To quote\n", quotes(mine))
 
 
 def described(results: Results) -> Iterator[str]:
@@ -105,6 +113,12 @@ def table_1(results: Results) -> Iterator[str]:
     """Table 1, both selection rules."""
     lines = render_markdown(needed(results, "table1"), results.cutoffs).split("\n")
     yield "\n".join(f"#{line}" if line.startswith("#") else line for line in lines[1:]).strip("\n") + "\n"
+
+
+def robust(results: Results) -> Iterator[str]:
+    """Aggregates that one far run cannot move, under both selection rules."""
+    lines = of_robust(needed(results, "robust").to_pylist()).split("\n")
+    yield "\n".join(f"#{line}" if line.startswith("#") else line for line in lines).strip("\n") + "\n"
 
 
 def figures(results: Results, images: str) -> Iterator[str]:

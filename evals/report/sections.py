@@ -201,13 +201,15 @@ class ClaimRow:
     section: str
     test: str
     estimate: str
+    margin: str
     n_seeds: str
     verdict: str
+    sentence: str
 
     @property
     def kind(self) -> str:
         """The verdict as a CSS class."""
-        return self.verdict.split(" at ")[0].replace(" ", "-")
+        return self.verdict.split(" and ")[0].replace(" ", "-")
 
 
 def claims(results: Results) -> dict[str, tuple[str, list[ClaimRow], str]]:
@@ -215,7 +217,7 @@ def claims(results: Results) -> dict[str, tuple[str, list[ClaimRow], str]]:
     table = results.table("claims")
     if table is None:
         return {}
-    from evals.claims.decided import caption, summary
+    from evals.claims.words import caption, summary
 
     rows = table.to_pylist()
     by_model = {
@@ -225,21 +227,17 @@ def claims(results: Results) -> dict[str, tuple[str, list[ClaimRow], str]]:
 
 
 def _claim(row: Mapping[str, Any]) -> ClaimRow:
-    from evals.claims.decided import shown
-    from evals.claims.measures import MEASURES
+    from evals.claims.words import estimate_text, margin_text, verdict_text
 
-    estimate = row["why_not"] or "–"
-    if row["estimate"] is not None:
-        name = next(name for name, measure in MEASURES.items() if measure.about == row["measure"])
-        middle, low, high = (shown(name, row[key]) for key in ("estimate", "ci_low", "ci_high"))
-        estimate = f"{middle} [{low}, {high}] {row['unit'] or ''}".strip()
     return ClaimRow(
         claim=f"{row['claim']} ({row['reading']})" if row.get("reading") else row["claim"],
-        section=row["section"],
+        section=", ".join(filter(None, [row["version"], row["section"]])),
         test=row["test"] or "–",
-        estimate=estimate,
+        estimate=estimate_text(row) or row["why_not"] or "–",
+        margin=margin_text(row) or "–",
         n_seeds=str(row["n_seeds"] or "–"),
-        verdict=row["verdict"],
+        verdict=verdict_text(row),
+        sentence=row["sentence"] or "",
     )
 
 

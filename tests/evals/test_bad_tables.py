@@ -254,7 +254,12 @@ def test_scores_that_are_none_are_named(study, tmp_path):
 def test_an_unknown_checkpoint_rule_is_answered_with_the_known_ones(study, tmp_path):
     _folder, files, chosen = study
     evals.tables.run_scores.main(graded=files, selection=[chosen], k=[1], out=tmp_path / "r.parquet")
-    outs = {"measures": tmp_path / "m.parquet", "out": tmp_path / "c.parquet", "markdown": tmp_path / "c.md"}
+    outs = {
+        "measures": tmp_path / "m.parquet",
+        "out": tmp_path / "c.parquet",
+        "sensitivity": tmp_path / "s.parquet",
+        "markdown": tmp_path / "c.md",
+    }
     with pytest.raises(DataError, match="no selection 'best'; choose from last"):
         evals.claims.decided.main(runs=tmp_path / "r.parquet", metrics=[], selection="best", **outs)
     with pytest.raises(DataError, match=r"no arm 'drgrpo' in them; choose --against from base, grpo"):

@@ -6,7 +6,7 @@ import pytest
 from made_up import EVERY_ARM, LOST, SEEDS, write_study
 
 from evals.claims import decided as claims
-from evals.tables import compare, score
+from evals.tables import compare, robust, score
 from evals.tables import run_scores as table_runs
 from evals.tables import table1 as tables
 from evals.tables.score import SeedVarianceRule
@@ -55,5 +55,11 @@ def derive(home: Path) -> None:
     table_runs.main(graded=graded_files, selection=selections, k=[1, 4], out=home / "run_scores.parquet")
     every = sorted(home.glob("runs/tiny/*/*/metrics.parquet"))
     claims.main(
-        home / "run_scores.parquet", every, home / "measures.parquet", home / "claims.parquet", home / "claims.md"
+        home / "run_scores.parquet",
+        every,
+        home / "measures.parquet",
+        home / "claims.parquet",
+        home / "claims_sensitivity.parquet",
+        home / "claims.md",
     )
+    robust.main(home / "run_scores.parquet", "grpo", 50, 0, home / "robust.parquet", home / "robust.md")

@@ -63,6 +63,7 @@ def metrics(entropy_coef: float, rng: np.random.Generator) -> dict[str, Any]:
         "groups_by_correct": pa.array(groups.tolist(), pa.list_(pa.int32())),
         "cov_by_correct": pa.array(covariance, pa.list_(pa.float64())),
         "logp_change_correct": pa.array(change, pa.float64()),
+        "clip_share_high": np.full(STEPS, 0.02),
         "logp_change_wrong": pa.array([None if c is None else -c for c in change], pa.float64()),
         "entropy_coef": np.full(STEPS, entropy_coef),
     }

@@ -15,6 +15,7 @@ from asymgrpo.method.arms import ARMS as TABLE
 from asymgrpo.method.arms import BETA_NEG, BETA_POS, PLANE, on_the_plane
 from asymgrpo.study.stored import load_study
 from evals import asked
+from evals.claims.words import verdict_text
 from evals.figures import __main__ as several
 from evals.figures import (
     arms_compared,
@@ -348,7 +349,7 @@ def test_the_page_says_what_the_tables_say(results: Path, drawn: Path, tmp_path:
     claims = read_table(results / "claims.parquet").to_pylist()
     for row in claims:
         line = next(line for line in text.splitlines() if line.startswith(f"| {row['claim']} ("))
-        assert line.endswith(f"**{row['verdict']}** |")
+        assert line.endswith(f"**{verdict_text(row)}** |")
     for name in MODULES:
         assert f"](images/study/{name}.png)" in text
         assert (images / f"{name}.png").read_bytes() == (drawn / f"{name}.png").read_bytes()

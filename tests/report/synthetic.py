@@ -169,6 +169,7 @@ def _claims() -> pa.Table:
     about = MEASURES["accuracy"].about
     common_part = {
         "model": "tiny",
+        "version": "v1",
         "section": "main table",
         "reading": "as we read it",
         "measure": about,
@@ -181,15 +182,17 @@ def _claims() -> pa.Table:
         "level": 0.99,
         "n_tests": 1,
         "n_seeds": 8,
-        "p_holm": 0.01,
+        "p_family": 0.01,
+        "margin": 0.01,
+        "relevant": True,
     }
     rows = [
-        {"id": "a", "claim": "AsymGRPO beats GRPO", "test": "paired t", "verdict": "supported", **tested},
+        {"id": "a", "claim": "AsymGRPO beats GRPO", "test": "t test over seeds", "verdict": "supported", **tested},
         {
             "id": "b",
             "claim": "It scales",
-            "test": "paired t",
-            "verdict": "not tested at this scale",
+            "test": "t test over seeds",
+            "verdict": "not tested",
             "why_not": "no such arm",
         },
     ]

@@ -98,8 +98,8 @@ def test_arms_of_the_analyses_have_their_scores_too(study, page):
 
 
 def test_claims_have_their_verdict_estimate_or_reason(page):
-    assert "supported +2.9 [+1.1, +4.6] points 8" in page.text
-    assert "not tested at this scale no such arm" in page.text
+    assert "supported and relevant +2.9 [+1.1, +4.6] points 1.0 points 8" in page.text
+    assert "not tested no such arm" in page.text
 
 
 def test_each_run_has_a_curve_of_what_was_measured(study, page):

@@ -142,7 +142,7 @@ def test_saving_memory_changes_no_update(whole, changes):
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_gradient_checkpointing_recomputes_each_layer_once(zero_stage, checkpointing):
     model, passes = tiny_model(), []
-    model.model.layers[0].mlp.register_forward_pre_hook(lambda *_: passes.append(1))
+    model.model.layers[0].mlp.down_proj.register_forward_pre_hook(lambda *_: passes.append(1))
     engine = make_engine(settings(zero_stage=zero_stage, gradient_checkpointing=checkpointing), model)
     logp, _ = engine.forward(pack(sequences()).rows(torch.arange(4)))
     assert len(passes) == 1
@@ -293,8 +293,9 @@ def test_weights_go_out_and_come_back(tmp_path, zero_stage, tied):
     missing, unexpected = filled.load_state_dict(trained, strict=False)
     assert (missing, unexpected) == (["lm_head.weight"] if tied else [], [])
     for copy in (loaded, filled):
-        theirs = Policy(copy, 1.0, None)(rows)
-        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+        policy = Policy(copy, 1.0, None)
+        policy.packs = zero_stage < 3  # as the engine, whose weights are not whole at stage 3
+        assert all(torch.equal(a, b) for a, b in zip(ours, policy(rows), strict=True))
 
 
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])

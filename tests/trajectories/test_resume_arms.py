@@ -24,6 +24,9 @@ EXTRA = {
     "kl": GRPO.but(kl_coef=0.1),
     "icepop": GRPO.but(sampler_mask={"low": 0.5, "high": 2.0}),
     "dual_clip": GRPO.but(dual_clip=1.01),
+    "rising_coefficient": get_arm(
+        "grpo_adaptive_entropy", {"adaptive_entropy": {"target": 9.0, "delta": 0.1, "low": 0.0, "high": 1.0}}
+    ),
 }
 """Fields that no arm of the library changes, or changes with others."""
 CASES = {name: get_arm(name, OVERRIDES.get(name)) for name in ARMS} | EXTRA

@@ -11,6 +11,7 @@ EVERY_RULE = (
     "differences",
     "run_scores",
     "claims",
+    "robust",
     "figure",
     "page",
     "crate",

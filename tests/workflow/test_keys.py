@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 # change plans `study`, which writes the configuration down for readers.
 NOTHING: dict[str, int] = {}
 ESTIMATES = {"score": 1, "table1": 1, "differences": 1}
-TABLES = {**ESTIMATES, "run_scores": 1, "claims": 1, "figure": 3}  # the curves of training stay
+TABLES = {**ESTIMATES, "run_scores": 1, "claims": 1, "robust": 1, "figure": 3}  # the curves of training stay
 TRAINED = {"train": 2, "select": 2, "sample": 2, "grade": 2, "counts": 1, **TABLES, "figure": 4}
 ONE_MORE = {**TRAINED, "train": 1, "select": 1, "sample": 1, "grade": 1}
 ALL_TRAINED = {**TRAINED, "sample": 3, "grade": 3}  # the base model is sampled again, too
@@ -50,7 +50,13 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
         {"study": {"analyses": ["positive_only"], "analysis_seeds": [0]}},
         {
             **{"train": 1, "select": 1, "sample": 1, "grade": 1, "counts": 1, "figure": 1},
-            **{"run_scores": 1, "claims": 1, "score": 1, "differences": 1},  # of every arm, not those of Table 1
+            **{
+                "run_scores": 1,
+                "claims": 1,
+                "robust": 1,
+                "score": 1,
+                "differences": 1,
+            },  # of every arm, not those of Table 1
         },
     ),
     "study.analysis_seeds": ({"study": {"analysis_seeds": [7]}}, NOTHING),
@@ -90,8 +96,8 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     ),
     "evaluation.engine": ({"evaluation": {"engine": "vllm"}}, SAMPLED),
     "evaluation.batch": ({"evaluation": {"batch": 39}}, SAMPLED),
-    "evaluation.bootstrap_draws": ({"evaluation": {"bootstrap_draws": 400}}, {**ESTIMATES, "figure": 2}),
-    "evaluation.bootstrap_seed": ({"evaluation": {"bootstrap_seed": 1}}, {**ESTIMATES, "figure": 2}),
+    "evaluation.bootstrap_draws": ({"evaluation": {"bootstrap_draws": 400}}, {**ESTIMATES, "robust": 1, "figure": 2}),
+    "evaluation.bootstrap_seed": ({"evaluation": {"bootstrap_seed": 1}}, {**ESTIMATES, "robust": 1, "figure": 2}),
     "evaluation.seed_variance": ({"evaluation": {"seed_variance": "own"}}, {**ESTIMATES, "figure": 2}),
     "machine.kind": ({"machine": {"kind": "h100-80gb"}}, NOTHING),
     "machine.cpus_per_rank": ({"machine": {"cpus_per_rank": 2}}, NOTHING),
@@ -123,7 +129,7 @@ TRAINING = {
     **{"importance_cap": 2.0, "mismatch_gate": 1.02, "rollout_engine": "vllm", "engine_memory_fraction": 0.3},
     **{"micro_batch": 2, "logits_chunk": 64, "gradient_checkpointing": True, "zero_stage": 1, "evaluate_every": 2},
     **{"evaluate_samples": 3, "evaluate_temperature": 0.5, "evaluate_max_tokens": 40, "displacement_every": 2},
-    **{"rollouts_every": 2, "micro_batch_tokens": 100, "head_dtype": "model"},
+    **{"rollouts_every": 2, "micro_batch_tokens": 100, "head_dtype": "model", "token_budget": 1000},
 }
 CHANGES |= {f"train.{key}": ({"train": {key: value}}, NOTHING) for key, value in WITHOUT_EFFECT.items()}
 CHANGES |= {f"train.{key}": ({"train": {key: value}}, TRAINED) for key, value in TRAINING.items()}

@@ -209,7 +209,7 @@ def test_each_step_of_evaluation_refuses_what_was_not_asked_for(results, tmp_pat
             *("evals.claims", asked["claims"], ("plan", "arms", "grpo", "clip_low")),
             [
                 *("--runs", results / "run_scores.parquet", "--metrics", run / "metrics.parquet"),
-                *("--measures", tmp_path / "m", "--markdown", tmp_path / "c.md"),
+                *("--measures", tmp_path / "m", "--sensitivity", tmp_path / "s", "--markdown", tmp_path / "c.md"),
             ],
             "run_scores.parquet",
         ),

@@ -160,6 +160,7 @@ rule claims:
     output:
         measures=f"{PATHS.root}/measures.parquet",
         parquet=f"{PATHS.root}/claims.parquet",
+        sensitivity=f"{PATHS.root}/claims_sensitivity.parquet",
         markdown=report(f"{PATHS.root}/claims.md", category="tables"),
     log:
         PATHS.log("claims"),
@@ -174,7 +175,32 @@ rule claims:
         lists=GIVEN_SETTINGS.list([PATHS.metrics.format(**run) for run in RUNS]),
     shell:
         "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics @{params.lists:q} --measures {output.measures:q}"
-        " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+        " --out {output.parquet:q} --sensitivity {output.sensitivity:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+
+
+rule robust:
+    input:
+        again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/robust.parquet"),
+        image_content=IMAGE_CONTENT["report"],
+        runs=rules.run_scores.output,
+    output:
+        parquet=f"{PATHS.root}/robust.parquet",
+        markdown=report(f"{PATHS.root}/robust.md", category="tables"),
+    log:
+        PATHS.log("robust"),
+    benchmark:
+        PATHS.benchmark("robust")
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/robust.parquet"]),
+        draws=STUDY.evaluation.bootstrap_draws,
+        seed=STUDY.evaluation.bootstrap_seed,
+    shell:
+        "{PYTHON_IN[report]} evals.tables.robust --settings {params.settings:q} --runs {input.runs:q} --against grpo"
+        " --draws {params.draws} --seed {params.seed} --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 rule contamination:
@@ -210,4 +236,5 @@ rule tables:
         rules.table1.output,
         [f"{PATHS.root}/{table}.parquet" for table in MADE_OF],
         rules.claims.output,
+        rules.robust.output,
         rules.contamination.output,
