@@ -324,7 +324,7 @@ def test_each_of_several_figures_has_its_own_settings(capsys, monkeypatch, tmp_p
 
 def test_a_figure_without_one_of_its_arms_is_not_drawn() -> None:
     study = load_study([ROOT / "config/default.yaml"])
-    tables = {"run-scores": ["r"], "scores": ["s"], "differences": ["d"], "theory": []}
+    tables = {"run-scores": ["r"], "scores": ["s"], "differences": ["d"], "theory": [], "probes": []}
 
     def drawable(arms: list[str], rules: list[str]) -> dict[str, inputs_of.Inputs]:
         parts = {"study": {"arms": arms}, "evaluation": {"selection": rules}}
