@@ -173,7 +173,9 @@ def normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """RMSNorm over the last dimension of x [..., D]; weight [D] or [heads, D]."""
     if is_plain(x):
         return (x * inverse_size(x, eps)).mul_(weight)
-    return F.rms_norm(x, (x.shape[-1],), None, eps) * weight
+    if weight.dim() == 1:
+        return F.rms_norm(x, (x.shape[-1],), weight, eps)
+    return (F.rms_norm(x.float(), (x.shape[-1],), None, eps) * weight.float()).to(x.dtype)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
