@@ -78,12 +78,17 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return _Norm.apply(x, weight, eps)
 
 
+def inverse_size(x: Tensor, eps: float) -> Tensor:
+    """1 / sqrt(mean(x^2) + eps) over the last dimension, which is kept."""
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+
+
 class _Norm(torch.autograd.Function):
     """With s = (mean(x^2) + eps)^-1/2, y = s w x:   dx = s w dy - s^3 x mean(w dy x)   dw = sum_n s dy x"""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        scale = inverse_size(x, eps)
         ctx.save_for_backward(x, weight, scale)
         return (x * scale).mul_(weight)
 

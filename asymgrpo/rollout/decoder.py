@@ -6,6 +6,7 @@ need: projections are fused, the cache is written in place, and no logits are ma
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from asymgrpo.method.head import float32_product
 from asymgrpo.models.architecture import check_architecture
+from asymgrpo.models.layers import inverse_size
 
 
 @dataclass
@@ -23,8 +25,8 @@ class Layer:
     norm_in: Tensor
     qkv: Tensor
     qkv_bias: Tensor | None
-    q_norm: Tensor | None
-    k_norm: Tensor | None
+    qk_norm: Tensor | None
+    """[heads + kv_heads, head_dim]"""
     out: Tensor
     norm_post: Tensor
     gate_up: Tensor
@@ -39,6 +41,12 @@ class Cache:
 
     def select(self, rows: Tensor) -> Cache:
         return Cache([k[rows] for k in self.keys], [v[rows] for v in self.values])
+
+    def keep(self, rows: Tensor, used: int) -> Cache:
+        """The named rows alone, in the same memory; slots from `used` on are not kept."""
+        for numbers in (*self.keys, *self.values):
+            numbers[: len(rows), :, :used] = numbers[rows, :, :used]
+        return Cache([k[: len(rows)] for k in self.keys], [v[: len(rows)] for v in self.values])
 
 
 class Decoder:
@@ -79,13 +87,18 @@ class Decoder:
             norm_in=stack(["input_layernorm.weight"]),
             qkv=stack([f"{name}.weight" for name in qkv]),
             qkv_bias=optional([f"{name}.bias" for name in qkv]),
-            q_norm=optional(["self_attn.q_norm.weight"]),
-            k_norm=optional(["self_attn.k_norm.weight"]),
+            qk_norm=self._qk_norm(weights, f"{prefix}self_attn."),
             out=stack(["self_attn.o_proj.weight"]),
             norm_post=stack(["post_attention_layernorm.weight"]),
             gate_up=stack(["mlp.gate_proj.weight", "mlp.up_proj.weight"]),
             down=stack(["mlp.down_proj.weight"]),
         )
+
+    def _qk_norm(self, weights: dict[str, Tensor], prefix: str) -> Tensor | None:
+        if f"{prefix}q_norm.weight" not in weights:
+            return None
+        each = (("q", self.heads), ("k", self.kv_heads))
+        return torch.cat([weights[f"{prefix}{x}_norm.weight"].to(self.device).expand(n, -1) for x, n in each])
 
     def prefill(self, tokens: Tensor, lengths: Tensor, slots: int) -> tuple[Tensor, Cache]:
         """tokens [batch, width] padded on the right -> logits of each row's last token [batch, vocab] and a cache of `slots`.
@@ -96,10 +109,10 @@ class Decoder:
         shape = (batch, self.kv_heads, slots, self.head_dim)
         here: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
         cache = Cache(*([torch.zeros(shape, **here) for _ in range(self.n_layers)] for _ in range(2)))
-        cos, sin = self._rotation(torch.arange(width, device=self.device))
+        cos, sin = (part[:, None] for part in self._rotation(torch.arange(width, device=self.device)))
         x = F.embedding(tokens, self.embedding)
         for i, layer in enumerate(self.layers):
-            q, k, v = self._project(layer, x, cos, sin)
+            q, k, v = (part.transpose(1, 2) for part in self._project(layer, x, cos, sin))
             cache.keys[i][:, :, :width], cache.values[i][:, :, :width] = k, v
             attended = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
             x = self._finish(layer, x, attended.transpose(1, 2).reshape(batch, width, -1))
@@ -112,46 +125,70 @@ class Decoder:
         `used`: slots of the cache that are read, one more than the largest position.
         """
         batch = len(tokens)
-        mask = (torch.arange(used, device=self.device) <= positions[:, None])[:, None, None, :]
-        cos, sin = (part[:, None, None, :] for part in self._rotation(positions))
+        later = torch.arange(used, device=self.device) > positions[:, None]
+        bias = torch.zeros(batch, used, dtype=self.dtype, device=self.device).masked_fill_(later, -math.inf)
+        cos, sin = (part[:, None] for part in self._rotation(positions))
         rows = torch.arange(batch, device=self.device)
-        x = F.embedding(tokens, self.embedding)[:, None]
+        x = F.embedding(tokens, self.embedding)
         for i, layer in enumerate(self.layers):
             q, k, v = self._project(layer, x, cos, sin)
-            cache.keys[i][rows, :, positions], cache.values[i][rows, :, positions] = k[:, :, 0], v[:, :, 0]
-            grouped = q.view(
-                batch, self.kv_heads, -1, self.head_dim
-            )  # the queries that share a key head, as if a sequence
-            attended = F.scaled_dot_product_attention(
-                grouped, cache.keys[i][:, :, :used], cache.values[i][:, :, :used], attn_mask=mask
-            )
-            x = self._finish(layer, x, attended.reshape(batch, 1, -1))
-        return self._logits(x[:, 0])
+            cache.keys[i][rows, :, positions], cache.values[i][rows, :, positions] = k, v
+            grouped = q.reshape(batch, self.kv_heads, -1, self.head_dim)  # what shares a key head, as if a sequence
+            attended = attend(grouped, cache.keys[i][:, :, :used], cache.values[i][:, :, :used], bias)
+            x = self._finish(layer, x, attended.reshape(batch, -1))
+        return self._logits(x)
 
     def _project(self, layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        h = F.rms_norm(x, (x.shape[-1],), layer.norm_in, self.eps)
+        """x [..., hidden] -> queries [..., heads, head_dim], keys and values [..., kv_heads, head_dim]."""
+        h = normed(x, layer.norm_in, self.eps)
         qkv = F.linear(h, layer.qkv, layer.qkv_bias).unflatten(-1, (-1, self.head_dim))
-        q, k, v = qkv.split([self.heads, self.kv_heads, self.kv_heads], dim=-2)
-        if layer.q_norm is not None:
-            q = F.rms_norm(q, (self.head_dim,), layer.q_norm, self.eps)
-            k = F.rms_norm(k, (self.head_dim,), layer.k_norm, self.eps)
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
-        return _rotate(q, cos, sin), _rotate(k, cos, sin), v
+        qk, v = qkv.split([self.heads + self.kv_heads, self.kv_heads], dim=-2)
+        if layer.qk_norm is not None:
+            qk = normed(qk, layer.qk_norm, self.eps)
+        q, k = _rotate(qk, cos, sin).split([self.heads, self.kv_heads], dim=-2)
+        return q, k, v
 
     def _finish(self, layer: Layer, x: Tensor, attended: Tensor) -> Tensor:
         x = x + F.linear(attended, layer.out)
-        h = F.rms_norm(x, (x.shape[-1],), layer.norm_post, self.eps)
+        h = normed(x, layer.norm_post, self.eps)
         gate, up = F.linear(h, layer.gate_up).chunk(2, dim=-1)
         return x + F.linear(F.silu(gate) * up, layer.down)
 
     def _logits(self, x: Tensor) -> Tensor:
-        last = F.rms_norm(x, (x.shape[-1],), self.norm, self.eps)
+        last = normed(x, self.norm, self.eps)
         return self.head(last, self.lm_head).float()
 
     def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         angles = positions[:, None].float() * self.inv_freq
         angles = torch.cat([angles, angles], dim=-1)
         return angles.cos().to(self.dtype), angles.sin().to(self.dtype)
+
+
+def is_plain(x: Tensor) -> bool:
+    """Float32 on a CPU, where a few plain operations are faster than the general ones of torch."""
+    return x.device.type == "cpu" and x.dtype == torch.float32
+
+
+def normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """RMSNorm over the last dimension of x [..., D]; weight [D] or [heads, D]."""
+    if is_plain(x):
+        return (x * inverse_size(x, eps)).mul_(weight)
+    if weight.dim() == 1:
+        return F.rms_norm(x, (x.shape[-1],), weight, eps)
+    return (F.rms_norm(x.float(), (x.shape[-1],), None, eps) * weight.float()).to(x.dtype)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(D) + bias) v: q [batch, kv_heads, n, D], k and v [batch, kv_heads, used, D], bias [batch, used].
+
+    On a CPU in float32 by plain products: torch's own attention works through such short sequences one by one.
+    """
+    if not is_plain(q):
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias[:, None, None])
+    keys, values = k.flatten(0, 1), v.flatten(0, 1)
+    scores = torch.bmm(q.flatten(0, 1) * q.shape[-1] ** -0.5, keys.mT)
+    scores.view(*q.shape[:3], -1).add_(bias[:, None, None])
+    return torch.bmm(torch.softmax(scores, dim=-1), values).view(q.shape)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

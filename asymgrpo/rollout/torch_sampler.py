@@ -11,7 +11,7 @@ from asymgrpo.rollout.base import Request, Rollout
 from asymgrpo.rollout.decoder import Cache, Decoder
 from asymgrpo.seeds import uniforms
 
-KEEP_SHARE = 0.75  # compact the batch when no more than this share of its rows is still running
+KEEP_SHARE = 0.9  # compact the batch when no more than this share of its rows is still running
 
 
 class TorchSampler:
@@ -94,8 +94,8 @@ class TorchSampler:
                 break
             if n_running <= KEEP_SHARE * len(running):
                 keep = running.nonzero()[:, 0]
-                cache, token, positions, where = cache.select(keep), token[keep], positions[keep], where[keep]
-                running = running[keep]
+                token, positions, where, running = token[keep], positions[keep], where[keep], running[keep]
+                cache = cache.keep(keep, int(positions.max()))
             logits = self.decoder.decode(token, positions, int(positions.max()) + 1, cache)
             positions = positions + 1
         return ids, logprobs, n_tokens, stopped

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from itertools import chain
 
 import pytest
 import torch
@@ -33,7 +35,10 @@ def test_a_rollout_elsewhere_is_that_on_the_cpu(any_model, temperature, top_p):
         theirs = sampler.generate(REQUESTS, temperature, top_p, 24)
         sampler.update_weights(weights.items())
         assert {sampler.decoder.embedding.device, sampler.decoder.layers[0].qkv.device} == {ELSEWHERE}
-    assert ours == theirs
+    # A CPU has products of its own, so that rounding differs.
+    for one, other in zip(chain(*ours), chain(*theirs), strict=True):
+        assert replace(one, logprobs=()) == replace(other, logprobs=())
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
     assert {type(x) for group in theirs for r in group for x in (*r.response_ids, *r.logprobs)} == {int, float}
     assert len({len(r.response_ids) for group in ours for r in group}) > 1 or temperature == 0
 
