@@ -149,7 +149,7 @@ def test_a_metric_that_is_not_finite_is_named():
 
 def test_weights_that_the_last_update_of_a_step_spoilt_end_that_step():
     """The norm of the gradient was finite, the rate was not: the measurement after the updates sees it."""
-    trainer = make_trainer(train=settings(learning_rate=1e25, updates_per_rollout=1, displacement_every=1))
+    trainer = make_trainer(train=settings(learning_rate=1e18, updates_per_rollout=1, displacement_every=1))
     with pytest.raises(DivergedError, match=r"logp_change_\w+.* not finite in step 1"):
         steps(trainer, 1, 1)
 
