@@ -26,6 +26,7 @@ from evals.report.cost import by_arm
 from evals.report.results import Results, read_results
 from evals.report.sections import Grid, overview
 from evals.names import describe_rule, title, rule_to_show
+from evals.tables.coverage import render as of_coverage
 from evals.tables.robust import render as of_robust
 from evals.tables.table1 import render_markdown
 
@@ -53,7 +54,7 @@ def page(results: Results, images: str) -> str:
         DataError: a table or figure that the page shows has not been made.
     """
     parts = [HEAD, *claims(results), "## What was run\n", *described(results), "## Table 1\n", *table_1(results)]
-    parts += robust(results)
+    parts += [*robust(results), *coverage(results)]
     parts += ["## Figures\n", *figures(results, images), "## Control\n", *control(results), "## Cost\n"]
     parts += [line for grid in by_arm(results) for line in markdown(grid)]
     return "\n".join(parts).rstrip("\n") + "\n"
@@ -117,8 +118,17 @@ def table_1(results: Results) -> Iterator[str]:
 
 def robust(results: Results) -> Iterator[str]:
     """Aggregates that one far run cannot move, under both selection rules."""
-    lines = of_robust(needed(results, "robust").to_pylist()).split("\n")
-    yield "\n".join(f"#{line}" if line.startswith("#") else line for line in lines).strip("\n") + "\n"
+    yield _below(of_robust(needed(results, "robust").to_pylist()))
+
+
+def coverage(results: Results) -> Iterator[str]:
+    """How reliably problems are solved, under both selection rules."""
+    yield _below(of_coverage(needed(results, "coverage").to_pylist()))
+
+
+def _below(page: str) -> str:
+    """A page of its own as a section."""
+    return "\n".join(f"#{line}" if line.startswith("#") else line for line in page.split("\n")).strip("\n") + "\n"
 
 
 def figures(results: Results, images: str) -> Iterator[str]:

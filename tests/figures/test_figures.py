@@ -149,6 +149,7 @@ def test_figures_claims_and_page_need_no_training_packages() -> None:
             {
                 "training_curves",
                 "passk_curves",
+                "coverage_curves",
                 "covariance",
                 "synergy",
                 "paper_vs_reproduction",
@@ -324,7 +325,7 @@ def test_each_of_several_figures_has_its_own_settings(capsys, monkeypatch, tmp_p
 
 def test_a_figure_without_one_of_its_arms_is_not_drawn() -> None:
     study = load_study([ROOT / "config/default.yaml"])
-    tables = {"run-scores": ["r"], "scores": ["s"], "differences": ["d"], "theory": [], "probes": []}
+    tables = {"run-scores": ["r"], "scores": ["s"], "coverage": [], "differences": ["d"], "theory": [], "probes": []}
 
     def drawable(arms: list[str], rules: list[str]) -> dict[str, inputs_of.Inputs]:
         parts = {"study": {"arms": arms}, "evaluation": {"selection": rules}}

@@ -203,6 +203,34 @@ rule robust:
         " --draws {params.draws} --seed {params.seed} --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
+rule coverage:
+    input:
+        again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/coverage.parquet"),
+        image_content=IMAGE_CONTENT["report"],
+        counts=expand(PATHS.counts, part=MADE_OF["coverage"]),
+    output:
+        parquet=f"{PATHS.root}/coverage.parquet",
+        markdown=report(f"{PATHS.root}/coverage.md", category="tables"),
+    log:
+        PATHS.log("coverage"),
+    benchmark:
+        PATHS.benchmark("coverage")
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+    params:
+        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/coverage.parquet"]),
+        k=" ".join(map(str, STUDY.evaluation.k)),
+        draws=STUDY.evaluation.bootstrap_draws,
+        seed=STUDY.evaluation.bootstrap_seed,
+        variance=STUDY.evaluation.seed_variance,
+    shell:
+        "{PYTHON_IN[report]} evals.tables.coverage --settings {params.settings:q} --counts {input.counts:q} --k {params.k}"
+        " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output.parquet:q}"
+        " --markdown {output.markdown:q} > {log:q} 2>&1"
+
+
 rule contamination:
     input:
         again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/contamination.parquet"),
@@ -237,4 +265,5 @@ rule tables:
         [f"{PATHS.root}/{table}.parquet" for table in MADE_OF],
         rules.claims.output,
         rules.robust.output,
+        rules.coverage.output,
         rules.contamination.output,
