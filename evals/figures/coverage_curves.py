@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evals.figures.drawn import Drawn
-from evals.figures.passk_curves import diverged
+from evals.figures.passk_curves import axis_of_k, diverged, line
 from evals.figures.style import RC, look, panels
 from evals.io import DataError
 from evals.names import TABLE_1, describe_rule, in_order, rule_to_show, title
@@ -57,7 +57,7 @@ def coverage_curves(passes: pd.DataFrame, covers: pd.DataFrame) -> Figure:
         seeds = covers.groupby("arm")["n_seeds"].max()
         rule = describe_rule(covers["selection"].iloc[0])
         figure.legend(
-            axes[0].get_lines()[: len(arms)],
+            [axes[0].containers[i][0] for i in range(len(arms))],
             [f"{title(arm)} (n = {seeds[arm]})" for arm in arms],
             loc="outside lower center",
             ncols=3,
@@ -69,14 +69,9 @@ def coverage_curves(passes: pd.DataFrame, covers: pd.DataFrame) -> Figure:
 
 
 def _passes(axis: Axes, rows: pd.DataFrame, arms: Sequence[str]) -> None:
-    ks = sorted(set(rows["k"].astype(int)))
-    for arm in arms:
-        mine = rows[rows["arm"] == arm].sort_values("k")
-        axis.plot(mine["k"], 100 * mine["estimate"], marker="o", markersize=2, **look(arm, arms))
-    axis.set_xscale("log", base=2)
-    axis.set_xticks(ks, [str(k) for k in ks])
-    axis.minorticks_off()
-    axis.set_xlabel("k (samples)")
+    for position, arm in enumerate(arms):
+        line(axis, rows[rows["arm"] == arm], position, arms)
+    axis_of_k(axis, sorted(set(rows["k"].astype(int))))
     axis.set_ylabel("pass@k (%)")
 
 
