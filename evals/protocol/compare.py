@@ -36,7 +36,6 @@ def claim_changes(declared: Document, now: Document, name: str) -> list[str]:
     return [
         _margin(was, new) if key == "margin" and same_measure and was and value else phrase(key, was, value)
         for key, was, value in changes(old, new)
-        for was, value in [(was, value)]
     ]
 
 
