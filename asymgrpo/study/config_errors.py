@@ -22,7 +22,7 @@ def known_keys(section: type[BaseModel]) -> Iterator[Path]:
 
     >>> from asymgrpo.study.config import Study
     >>> [path for path in known_keys(Study) if path[-1] in ("seeds", "kind")]
-    [('study', 'seeds'), ('models', 'NAME', 'kind'), ('theory', 'seeds'), ('machine', 'kind')]
+    [('study', 'seeds'), ('models', 'NAME', 'kind'), ('theory', 'seeds'), ('probe', 'seeds'), ('machine', 'kind')]
     """
     for name, field in section.model_fields.items():
         yield (name,)
