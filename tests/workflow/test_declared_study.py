@@ -69,7 +69,8 @@ def test_nothing_is_left_to_do_and_a_change_is_refused_before_any_job(declared, 
     change = ('study={"seeds": [0, 1]}', f"protocol={protocol}")
     refused = run_mini("tables", results=folder, changes=change, check=False)
     assert refused.returncode != 0
-    assert "changed after: seeds.grpo [0] -> [0, 1]" in refused.stdout + refused.stderr
+    said_of_both = "changed after: seeds.asymgrpo_clip_higher [0] -> [0, 1]; seeds.grpo [0] -> [0, 1]."
+    assert said_of_both in refused.stdout + refused.stderr
     assert not (folder / "runs/tiny/grpo/seed1").exists()
 
 
