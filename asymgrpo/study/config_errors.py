@@ -21,8 +21,8 @@ def known_keys(section: type[BaseModel]) -> Iterator[Path]:
     """The path of every key of a section and of the sections in it.
 
     >>> from asymgrpo.study.config import Study
-    >>> [path for path in known_keys(Study) if path[-1] in ("seeds", "kind")]
-    [('study', 'seeds'), ('models', 'NAME', 'kind'), ('theory', 'seeds'), ('probe', 'seeds'), ('machine', 'kind')]
+    >>> [path for path in known_keys(Study) if path[-1] in ("selection", "kind")]
+    [('models', 'NAME', 'kind'), ('evaluation', 'selection'), ('machine', 'kind')]
     """
     for name, field in section.model_fields.items():
         yield (name,)

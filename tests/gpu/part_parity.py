@@ -84,9 +84,11 @@ def compare_continued(options: Options, report: Report, found: dict[str, Any]) -
         undisturbed = make_trainer(train=train)
         steps(undisturbed, 1, 2)
         undisturbed.engine.save_state(folder)
+        spent = undisturbed.sampled_tokens
         expected = steps(undisturbed, 3, 4)
         resumed = make_trainer(train=train, model=tiny_model(seed=1))
         resumed.engine.load_state(folder)
+        resumed.sampled_tokens = spent  # a run keeps it with its history
         resumed.sampler = TorchSampler(resumed.engine.hf_config, resumed.engine.weights(), EOS)
         rows = steps(resumed, 3, 4)
         gap = largest_gap(weights(resumed.engine), weights(undisturbed.engine))

@@ -60,6 +60,7 @@ def measure(request: dict) -> dict[str, int]:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.train()  # transformers checkpoints nothing in evaluation mode
     policy = Policy(model, request["temperature"], request["logits_chunk"])
+    policy.packs = False  # a GPU, which is what is planned for, computes the layers of transformers on padded rows
     optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-6)
     arm = get_arm(request["arm"])
     parts = [batch_of(request["sequences"], request["tokens"], model.config.vocab_size) for _ in range(2)]

@@ -304,11 +304,13 @@ def test_a_saved_state_continues_to_the_bit(tmp_path, zero_stage):
     undisturbed = make_trainer(train=train)
     steps(undisturbed, 1, 2)
     undisturbed.engine.save_state(tmp_path)
+    spent = undisturbed.sampled_tokens
     expected = steps(undisturbed, 3, 4)
     model = tiny_model(seed=1)
     sampler = TorchSampler(model.config, model.named_parameters(), EOS)
     resumed = make_trainer(train=train, model=model, sampler=sampler)
     resumed.engine.load_state(tmp_path)
+    resumed.sampled_tokens = spent  # a run keeps it with its history
     sampler.update_weights(resumed.engine.weights())
     assert steps(resumed, 3, 4) == expected
     assert distance(weights(resumed.engine), weights(undisturbed.engine)) == 0
