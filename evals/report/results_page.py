@@ -6,17 +6,17 @@ python -m evals.report.results_page --results rebuilt --out docs/results.md --im
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import typer
 
 from evals.claims.training import early
-from evals.claims.words import caption, multiverse, quotes, summary, table
+from evals.claims.words import caption, multiverse, protocol_text, quotes, summary, table
 from evals.cli import run
 from evals.figures import series
 from evals.figures.table import FIGURES
@@ -42,7 +42,7 @@ mechanism and the direction of the paper's claims where they can be repeated oft
 paper's size.
 """
 
-DECLARED = """**These rows are exploratory.** Claims, contrasts, margins, checks and analyses as they stand here are younger than the runs: they
+EXPLORATORY = """**These rows are exploratory.** Claims, contrasts, margins, checks and analyses as they stand here are younger than the runs: they
 were changed after the runs had been seen, to fix what a review found. Nothing below was declared before its data.
 """
 
@@ -78,12 +78,24 @@ def claims(results: Results) -> Iterator[str]:
     """The claims with their verdicts, a block per model."""
     rows, others = needed(results, "claims").to_pylist(), needed(results, "claims_sensitivity").to_pylist()
     yield "## Claims\n"
-    yield DECLARED
+    yield standing(rows)
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
         yield from ([f"### {model}\n"] if len(results.models) > 1 else [])
         beside = [row for row in others if row["model"] == model]
         yield from (summary(mine), table(mine), caption(mine), multiverse(mine, beside), "### To quote\n", quotes(mine))
+
+
+def standing(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What was declared before its data: all, some or none of the rows."""
+    told = [protocol_text(row) for row in rows]
+    before = sum(text.startswith("declared") for text in told)
+    if not any(not text.startswith("exploratory") for text in told):
+        return EXPLORATORY
+    return (
+        f"**{before} of {len(rows)} rows were declared before their runs**, in the protocol that every one of these runs states "
+        "(`asymgrpo prereg`). The others say what was changed after, or why they are exploratory, and stand apart.\n"
+    )
 
 
 def described(results: Results) -> Iterator[str]:

@@ -1,4 +1,5 @@
 # Counts, estimates with intervals, and Table 1. The graded files are read once, by `counts`; everything after it is arithmetic.
+import shlex
 from workflow.slurm.resources import growing
 
 PARTS = common.parts(STUDY)  # main; and analyses, if there are any
@@ -157,6 +158,7 @@ rule claims:
         image_content=IMAGE_CONTENT["report"],
         runs=rules.run_scores.output,
         metrics=[PATHS.metrics.format(**run) for run in RUNS],
+        protocol=[PATHS.protocol] if STUDY.protocol else [],
     output:
         measures=f"{PATHS.root}/measures.parquet",
         parquet=f"{PATHS.root}/claims.parquet",
@@ -173,9 +175,10 @@ rule claims:
     params:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/claims.parquet"]),
         lists=GIVEN_SETTINGS.list([PATHS.metrics.format(**run) for run in RUNS]),
+        protocol=f" --protocol {shlex.quote(PATHS.protocol)}" if STUDY.protocol else "",
     shell:
         "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics @{params.lists:q} --measures {output.measures:q}"
-        " --out {output.parquet:q} --sensitivity {output.sensitivity:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+        " --out {output.parquet:q} --sensitivity {output.sensitivity:q} --markdown {output.markdown:q}{params.protocol} > {log:q} 2>&1"
 
 
 rule robust:
