@@ -2,7 +2,8 @@
 
 Its default rate, 100 jobs a second, sets a timer of one second each time that it looks while jobs wait, and each job that ends
 begins another chain of timers. After 500 jobs it looks 500 times a second at the sizes of all inputs of all waiting jobs: the
-growth that snakemake/snakemake#2354 reports. No job here takes less than a second, so that this rate limits nothing.
+growth that snakemake/snakemake#2354 reports. Most jobs here take a second or more, and a submission to SLURM is a command of its
+own, so that few studies would ever meet this rate.
 """
 
 from __future__ import annotations
