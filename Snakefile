@@ -7,12 +7,10 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
-from asymgrpo.errors import ArmError
+from asymgrpo.errors import InputError
 from asymgrpo.study import layout, settings, stored, user_arms
-from asymgrpo.study.config import ConfigError
 from containers import enter, host
-from evals.io import DataError
-from workflow import bundle, common, frozen, given, stale
+from workflow import bundle, common, frozen, given, protocols, stale
 from workflow.checks import load
 from workflow.read_once import read_once
 from workflow.slurm import launch
@@ -29,10 +27,12 @@ try:
     BUNDLE = bundle.bundle_of(GIVEN)
     if not workflow.remote_exec:
         user_arms.add_sources(config, workflow.overwrite_configfiles)
+    PROTOCOL = None if workflow.remote_exec or BUNDLE else protocols.take(config)
     GIVEN_OR_STORED = bundle.configuration(BUNDLE, config, GIVEN) if BUNDLE else config
     STUDY = load(frozen.configuration(GIVEN_OR_STORED, workflow.remote_exec))
     PLAN = settings.plan_of(STUDY)
-except (ConfigError, ArmError, DataError) as error:
+    protocols.require(PROTOCOL, STUDY)
+except InputError as error:
     raise WorkflowError(str(error)) from None
 
 PATHS = layout.Layout(STUDY)

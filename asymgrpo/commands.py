@@ -26,6 +26,14 @@ class Command(NamedTuple):
 
 STUDY = (
     Command(
+        "prereg",
+        "evals.protocol",
+        "Declare a study before its runs: claims, analysis, endpoint, arms, seeds and code in one file.",
+        "--configfile config/study.yaml --out protocol.json",
+        extra="train",
+        checkout="config/default.yaml",
+    ),
+    Command(
         "arms",
         "asymgrpo.method",
         "Print every convention of an arm, and what differs from GRPO; without a name, list the arms.",

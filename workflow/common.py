@@ -40,7 +40,7 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
     draws = {"draws": evaluation.bootstrap_draws, "bootstrap_seed": evaluation.bootstrap_seed}
     intervals = k | draws | {"seed_variance": evaluation.seed_variance}
     made: dict[str, tuple[list[str], dict[str, Any]]] = {
-        **dict.fromkeys(("scores", "table1", "differences"), (main, intervals)),
+        **dict.fromkeys(("scores", "table1", "differences", "coverage"), (main, intervals)),
         **dict.fromkeys(("analyses", "analysis_differences"), (every, intervals)),
         **dict.fromkeys(("run_scores", "claims"), (every, k)),
     }
@@ -67,7 +67,7 @@ def parts(study: Study) -> list[str]:
 
 def made_of(study: Study) -> dict[str, list[str]]:
     """Table -> the parts of whose counts it is made."""
-    found = {"scores": ["main"], "differences": ["main"], "run_scores": parts(study)}
+    found = {"scores": ["main"], "differences": ["main"], "coverage": ["main"], "run_scores": parts(study)}
     if study.study.analyses and "grpo" in study.study.arms:
         found |= {"analyses": parts(study), "analysis_differences": parts(study)}
     return found

@@ -32,21 +32,30 @@ def differences(stated: Any, asked: Any, key: str = "") -> list[str]:
     >>> differences({"train": {"steps": 2}, "seed": 0}, {"train": {"steps": 3}, "seed": 0})
     ['train.steps is 2, not 3']
     """
-    return list(_differences(stated, asked, key, None, whole=True))
+    return [f"{name} is {_short(old)}, not {_short(new)}" for name, old, new in changes(stated, asked, key)]
 
 
-def _differences(stated: Any, asked: Any, key: str, section: str | None, whole: bool) -> Iterator[str]:
+def changes(stated: Any, asked: Any, key: str = "") -> list[tuple[str, Any, Any]]:
+    """The same as (key, stated value, asked value); a key that one side lacks has the value None there.
+
+    >>> changes({"steps": 2, "lists": [1]}, {"steps": 3, "lists": [1]})
+    [('steps', 2, 3)]
+    """
+    return list(_changes(stated, asked, key, None, whole=True))
+
+
+def _changes(stated: Any, asked: Any, key: str, section: str | None, whole: bool) -> Iterator[tuple[str, Any, Any]]:
     """`section`: the growing section whose keys these are; `whole`: outside of any such section."""
     if isinstance(stated, Mapping) and isinstance(asked, Mapping):
         for name in dict.fromkeys([*stated, *asked]):
             inner = f"{key}.{name}" if key else str(name)
             if name in stated and name in asked:
                 growing = name if whole and name in GROWING else None
-                yield from _differences(stated[name], asked[name], inner, growing, whole and not growing)
+                yield from _changes(stated[name], asked[name], inner, growing, whole and not growing)
             elif name in stated or whole or (section and not _is_default(section, name, asked[name])):
-                yield f"{inner} is {_short(stated.get(name))}, not {_short(asked.get(name))}"
+                yield inner, stated.get(name), asked.get(name)
     elif stated != asked:
-        yield f"{key} is {_short(stated)}, not {_short(asked)}"
+        yield key, stated, asked
 
 
 def _is_default(section: str, name: str, value: Any) -> bool:
@@ -142,7 +151,7 @@ def _only(stated: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]
 def require_within(stated: Settings | None, plan: Plan, name: str | Path) -> None:
     """The same of a file that lies beside the results of a plan: a table may be of a part of it only."""
     if stated is not None and _need_kind(stated, name) in DERIVED:
-        asked = {key: _shaped(plan[key], told) for key, told in stated["plan"].items()}
+        asked = {key: _shaped(plan.get(key), told) for key, told in stated["plan"].items()}
         require(stated, stated | {"plan": asked}, name)
     else:
         require_for_table(stated, table(plan), name)

@@ -59,6 +59,9 @@ class Study(Section):
     containers: Annotated[Containers, Field(exclude=True)]
     """The images that jobs run in; a plain word is the mode, with the other keys at their defaults. Not written into results:
     proofs/ says where a job ran, what it computed is the same."""
+    protocol: str | None = None
+    """Protocol that `asymgrpo prereg` wrote before the runs: each run states its sha256, and nothing starts when the study has
+    changed since. A path; null: the study is exploratory."""
     artifacts: Annotated[str | None, Field(exclude=True)] = None
     """Bundle (zip file, folder or URL) whose results take the place of data, training and grading; null makes them.
     Not written into results: they are the same either way."""

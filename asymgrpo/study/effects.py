@@ -32,6 +32,7 @@ FIRST = {
         "models": "base_model",
         "arms": "train",
         "train": "train",
+        "protocol": "train",
     },
     **{"models.NAME.template": "train", "models.NAME.train": "train", "models.NAME.evaluation": "sample"},
     **dict.fromkeys(("models.NAME.paper", "models.NAME.knowledge_cutoff"), "tables"),

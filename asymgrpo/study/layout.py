@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 CONFIGURATION = "config/study.json"
 """Below the folder of results: the whole configuration, for readers. A folder that has it is a result set."""
+PROTOCOL = "config/protocol.json"
+"""Below the folder of results of a declared study: its protocol (evals.protocol)."""
 COUNTS = "counts/{part}.parquet"
 """Below the folder of results: counts of the main runs (those of Table 1 and the base models) and of the analyses' runs. The
 tables of Table 1's arms must not need the other runs, and the tables of all arms read both, so that nothing is counted twice."""
@@ -25,6 +27,7 @@ class Layout:
         self.root = f"{root}"
         self.logs, self.benchmarks = f"{root}/logs", f"{root}/benchmarks"
         self.study = f"{root}/{CONFIGURATION}"
+        self.protocol = f"{root}/{PROTOCOL}"
         self.operation = f"{root}/config/operation/{{model}}.json"
         self.problems = f"{root}/data/{{dataset}}.parquet"
         self.base_model = f"{root}/models/{{model}}/base"
@@ -93,7 +96,7 @@ def leaves(study: Study) -> list[str]:
     layout = Layout(study.model_copy(update={"results": Path(".")}))
     runs = trained_runs(study)
     per_run = (layout.done, layout.conventions, layout.metrics, layout.timings, layout.evaluations, layout.selection)
-    files = [layout.study]
+    files = [layout.study, *([layout.protocol] if study.protocol else [])]
     files += [layout.problems.format(dataset=name) for name in ("train", "validation", *study.evaluation.benchmarks)]
     files += [pattern.format(**run) for run in runs for pattern in per_run]
     files += [layout.graded.format(**run) for run in [*with_base(study, runs), *template_runs(study)]]

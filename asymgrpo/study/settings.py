@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 """Of one result; the key `of` says which kind it is."""
 Plan = dict[str, Any]
-"""{models, arms, seeds, problems, n_samples, selection}: everything that the results of a study depend on."""
+"""{models, arms, seeds, problems, n_samples, selection}: everything that the results of a study depend on; of a declared study
+also {protocol}, the sha256 of its protocol."""
 
 BASE = "base"
 """The name under which the untrained model appears among the arms; `base@TEMPLATE` is the same under another prompt template."""
@@ -49,7 +50,29 @@ def plan_of(study: Study) -> Plan:
         "problems": {name: _problems(study, name) for name in (*TRAINING_SETS, *study.evaluation.benchmarks)},
         "n_samples": {name: study.evaluation.n_samples(name) for name in study.evaluation.benchmarks},
         "selection": list(study.evaluation.selection),
-    }
+    } | _protocol(study)
+
+
+TAKEN = "sha256:"
+"""How a configuration names a protocol whose file has been read (workflow.protocols): by its sha256, wherever it lies."""
+
+
+def _protocol(study: Study) -> Settings:
+    """{protocol: sha256} of a study that is declared, so that each of its runs states it; nothing of another.
+
+    Raises:
+        SettingsError: the protocol's file has not been read.
+    """
+    if study.protocol is None:
+        return {}
+    if not study.protocol.startswith(TAKEN):
+        raise SettingsError(f"config: protocol = {study.protocol!r} has not been read; only snakemake reads it.")
+    return {"protocol": study.protocol.removeprefix(TAKEN)}
+
+
+def _declared(plan: Plan) -> Settings:
+    """The protocol of a plan, for a part of it or a run."""
+    return {"protocol": plan["protocol"]} if "protocol" in plan else {}
 
 
 def _model(study: Study, name: str) -> Settings:
@@ -98,7 +121,7 @@ def part(plan: Plan, models: Iterable[str], arms: Iterable[str], benchmarks: Ite
         "problems": {name: plan["problems"][name] for name in (*TRAINING_SETS, *named)},
         "n_samples": {name: plan["n_samples"][name] for name in named},
         "selection": plan["selection"],
-    }
+    } | _declared(plan)
 
 
 def of_training(plan: Plan) -> Plan:
@@ -142,7 +165,7 @@ def run(plan: Plan, model: str, arm: str, seed: int) -> Settings:
         "arm": plan["arms"][arm],
         "train": about["train"],
         "problems": {name: plan["problems"][name] for name in sets},
-    }
+    } | _declared(plan)
 
 
 def graded(plan: Plan, model: str, arm: str, seed: int) -> Settings:

@@ -60,6 +60,8 @@ def run_identity(arm: Arm, train: Train, asked: Settings, model: Path, data: Seq
         "template": asked["template"],
         "train_seed": asked["seed"],
     }
+    if "protocol" in asked:  # a run that began before its protocol is not continued under it
+        identity["protocol"] = asked["protocol"]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return identity | {"sha256": digest, "settings": asked}
 

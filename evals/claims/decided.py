@@ -9,7 +9,7 @@ trimmed) and of other readings (evals/claims/readings.py).
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 import typer
 
 from asymgrpo.content import data_hash
+from evals import asked
 from evals.claims import checks
 from evals.claims.checks import Measures
 from evals.claims.claim import Claim, Contrast
@@ -31,6 +32,9 @@ from evals.claims.words import render, sentence
 from evals.estimates.outcomes import finished, of_frame
 from evals.io import DataError, derived, inputs_metadata, write_table, write_text
 from evals.names import rule_to_show, title
+from evals.protocol.compare import NO_PROTOCOL
+from evals.protocol.rows import rows as protocol_rows
+from evals.protocol.rows import stated_by
 from evals.tables.run_scores import read_run_scores
 
 NUMBERS = [
@@ -57,6 +61,7 @@ SCHEMA = pa.schema(
         *NUMBERS,
         ("checks", pa.string()),  # the manipulation checks that it passed
         ("n_diverged", pa.int32()),  # runs of the contrast that diverged; with one the claim is not tested
+        ("protocol", pa.string()),  # declared before its runs, changed after, or exploratory (evals.protocol)
         ("sentence", pa.string()),
     ]
 )
@@ -129,8 +134,12 @@ def numbers(decision: Decision | str) -> dict[str, Any]:
     return vars(decision) | {"why_not": None}
 
 
-def claim_rows(claims: Sequence[Claim], measures: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Rows of SCHEMA, a block for each model."""
+def claim_rows(
+    claims: Sequence[Claim],
+    measures: pd.DataFrame,
+    protocol: Callable[[str, Claim], str] = lambda model, claim: NO_PROTOCOL,
+) -> Iterator[dict[str, Any]]:
+    """Rows of SCHEMA, a block for each model; protocol: what the row of a model and claim says of it (evals.protocol.rows)."""
     for model, mine in measures.groupby("model", sort=True):
         by_measure = {name: measured(mine, name) for name in MEASURES}
         rules = mine["selection"].dropna()
@@ -143,6 +152,7 @@ def claim_rows(claims: Sequence[Claim], measures: pd.DataFrame) -> Iterator[dict
                 "n_diverged": len(diverged_in(claim, by_measure)),
                 "selection": str(rules.iloc[0]) if claim.measure in SCORES and not rules.empty else None,
                 "checks": None if isinstance(decision, str) else checks.passed(claim, by_measure),
+                "protocol": protocol(str(model), claim),
             }
             yield row | {"sentence": sentence(row)}
 
@@ -225,15 +235,21 @@ def main(
     selection: Annotated[
         str | None, typer.Option(help="checkpoint rule; default: one that never looks at a benchmark")
     ] = None,
+    protocol: Annotated[
+        Path | None, typer.Option(help="what was declared before the runs (asymgrpo prereg); default: nothing was")
+    ] = None,
 ) -> None:
     """Decide the paper's claims."""
     scores = read_run_scores(runs, selection).to_pandas()
     by_run = measure_runs(metrics, scores, selection or rule_to_show(scores["selection"]))
-    origin = derived(inputs_metadata([runs, *metrics]))
+    inputs = inputs_metadata([runs, *metrics])
+    origin = derived(inputs)
     about = {"data_hash": data_hash(by_run), **origin}
     write_table(by_run, measures, about)
     frame = by_run.to_pandas()
-    decided = pa.Table.from_pylist(list(claim_rows(CLAIMS, frame)), SCHEMA)
+    of_runs = stated_by(about for about in inputs.values() if "train_seed" in about)
+    told = protocol_rows(protocol, of_runs, asked.statement().get("settings"))
+    decided = pa.Table.from_pylist(list(claim_rows(CLAIMS, frame, told)), SCHEMA)
     others = pa.Table.from_pylist(list(sensitivity_rows(CLAIMS, frame)), SENSITIVITY)
     derived_from = origin | {"inputs": {measures.name: {"data_hash": about["data_hash"]}}}
     write_table(decided, out, {"data_hash": data_hash(decided), **derived_from})

@@ -63,6 +63,15 @@ def verdict_text(row: Row) -> str:
     return f"{row['verdict']} {AND_RELEVANT}" if row.get("relevant") else str(row["verdict"])
 
 
+def protocol_text(row: Row) -> str:
+    """What a row says of the protocol; a table of before there were protocols says nothing.
+
+    >>> protocol_text({"protocol": "declared before"}), protocol_text({})
+    ('declared before', 'exploratory: no protocol')
+    """
+    return row.get("protocol") or "exploratory: no protocol"
+
+
 def sentence(row: Row) -> str:
     """What the runs say about a claim, to quote.
 
@@ -101,7 +110,7 @@ def summary(rows: Sequence[Row]) -> str:
     return (
         f"{len(rows)} claims: "
         + counts_text.replace(" supported", f" supported ({relevant} {AND_RELEVANT})", 1)
-        + ".\n"
+        + f". Declared before their runs: {sum(protocol_text(row).startswith('declared') for row in rows)}.\n"
     )
 
 
@@ -115,9 +124,10 @@ def table(rows: Sequence[Row]) -> str:
         "margin",
         "p (family)",
         "seeds",
+        "protocol",
         "verdict",
     )
-    lines = [_line(head), "|---|---|---|---|---|--:|--:|---|"]
+    lines = [_line(head), "|---|---|---|---|---|--:|--:|---|---|"]
     for row in rows:
         alone, p, seeds = "", "", ""
         if row["why_not"] is None:
@@ -127,7 +137,8 @@ def table(rows: Sequence[Row]) -> str:
         found = estimate_text(row) or row["why_not"]
         where = row["section"] if row["version"] == "ours" else f"{row['version']}, {row['section']}"
         claim = f"{row['claim']} ({row['reading']})"
-        lines.append(_line([claim, where, found, alone, margin_text(row), p, seeds, f"**{verdict_text(row)}**"]))
+        cells = [claim, where, found, alone, margin_text(row), p, seeds, protocol_text(row)]
+        lines.append(_line([*cells, f"**{verdict_text(row)}**"]))
     return "\n".join(lines) + "\n"
 
 

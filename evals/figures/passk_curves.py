@@ -4,6 +4,7 @@ python -m evals.figures passk_curves --scores scores.parquet --selection last --
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -42,8 +43,7 @@ def passk_curves(scores: pd.DataFrame) -> Figure:
         for axis, (model, name) in zip(axes, shown, strict=False):
             rows = scores[(scores["benchmark"] == name) & (scores["model"] == model)]
             for position, arm in enumerate(arms):
-                shift = 2 ** (SPREAD * ((position + 0.5) / len(arms) - 0.5))
-                _line(axis, rows[rows["arm"] == arm].sort_values("k"), shift, look(arm, arms))
+                line(axis, rows[rows["arm"] == arm], position, arms)
             _label(axis, name, rows, f"{model}\n" if len(models) > 1 else "")
         for axis in axes[len(shown) :]:
             axis.set_visible(False)
@@ -63,18 +63,25 @@ def passk_curves(scores: pd.DataFrame) -> Figure:
     return figure
 
 
-def _line(axis: Axes, rows: pd.DataFrame, shift: float, look_: dict) -> None:
+def line(axis: Axes, rows: pd.DataFrame, position: int, arms: Sequence[str]) -> None:
+    """pass@k of the arm at a position among those of a figure, with bars."""
+    rows, shift = rows.sort_values("k"), 2 ** (SPREAD * ((position + 0.5) / len(arms) - 0.5))
     estimate = 100 * rows["estimate"]
     below, above = estimate - 100 * rows["ci_low"], 100 * rows["ci_high"] - estimate
-    axis.errorbar(rows["k"] * shift, estimate, yerr=[below, above], elinewidth=0.7, marker="o", markersize=2, **look_)
+    bars = {"elinewidth": 0.7, "marker": "o", "markersize": 2, **look(arms[position], arms)}
+    axis.errorbar(rows["k"] * shift, estimate, yerr=[below, above], **bars)
 
 
-def _label(axis: Axes, name: str, rows: pd.DataFrame, above: str) -> None:
-    ks = sorted(set(rows["k"]))
+def axis_of_k(axis: Axes, ks: Sequence[int]) -> None:
+    """k from left to right, doubling."""
     axis.set_xscale("log", base=2)
     axis.set_xticks(ks, [str(k) for k in ks])
     axis.minorticks_off()
     axis.set_xlabel("k (samples)")
+
+
+def _label(axis: Axes, name: str, rows: pd.DataFrame, above: str) -> None:
+    axis_of_k(axis, sorted(set(rows["k"])))
     rows = rows[rows["estimate"].notna()]
     problems, samples = int(rows["n_problems"].max()), rows["n_samples"] / (rows["n_problems"] * rows["n_seeds"])
     # The average weighs benchmarks equally, so its samples per problem mean nothing.

@@ -6,17 +6,17 @@ python -m evals.report.results_page --results rebuilt --out docs/results.md --im
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import typer
 
 from evals.claims.training import early
-from evals.claims.words import caption, multiverse, quotes, summary, table
+from evals.claims.words import caption, multiverse, protocol_text, quotes, summary, table
 from evals.cli import run
 from evals.figures import series
 from evals.figures.table import FIGURES
@@ -26,6 +26,7 @@ from evals.report.cost import by_arm
 from evals.report.results import Results, read_results
 from evals.report.sections import Grid, overview
 from evals.names import describe_rule, title, rule_to_show
+from evals.tables.coverage import render as of_coverage
 from evals.tables.robust import render as of_robust
 from evals.tables.table1 import render_markdown
 
@@ -41,7 +42,7 @@ mechanism and the direction of the paper's claims where they can be repeated oft
 paper's size.
 """
 
-DECLARED = """**These rows are exploratory.** Claims, contrasts, margins, checks and analyses as they stand here are younger than the runs: they
+EXPLORATORY = """**These rows are exploratory.** Claims, contrasts, margins, checks and analyses as they stand here are younger than the runs: they
 were changed after the runs had been seen, to fix what a review found. Nothing below was declared before its data.
 """
 
@@ -53,7 +54,7 @@ def page(results: Results, images: str) -> str:
         DataError: a table or figure that the page shows has not been made.
     """
     parts = [HEAD, *claims(results), "## What was run\n", *described(results), "## Table 1\n", *table_1(results)]
-    parts += robust(results)
+    parts += [*robust(results), *coverage(results)]
     parts += ["## Figures\n", *figures(results, images), "## Control\n", *control(results), "## Cost\n"]
     parts += [line for grid in by_arm(results) for line in markdown(grid)]
     return "\n".join(parts).rstrip("\n") + "\n"
@@ -77,12 +78,24 @@ def claims(results: Results) -> Iterator[str]:
     """The claims with their verdicts, a block per model."""
     rows, others = needed(results, "claims").to_pylist(), needed(results, "claims_sensitivity").to_pylist()
     yield "## Claims\n"
-    yield DECLARED
+    yield standing(rows)
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
         yield from ([f"### {model}\n"] if len(results.models) > 1 else [])
         beside = [row for row in others if row["model"] == model]
         yield from (summary(mine), table(mine), caption(mine), multiverse(mine, beside), "### To quote\n", quotes(mine))
+
+
+def standing(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What was declared before its data: all, some or none of the rows."""
+    told = [protocol_text(row) for row in rows]
+    before = sum(text.startswith("declared") for text in told)
+    if not any(not text.startswith("exploratory") for text in told):
+        return EXPLORATORY
+    return (
+        f"**{before} of {len(rows)} rows were declared before their runs**, in the protocol that every one of these runs states "
+        "(`asymgrpo prereg`). The others say what was changed after, or why they are exploratory, and stand apart.\n"
+    )
 
 
 def described(results: Results) -> Iterator[str]:
@@ -117,8 +130,17 @@ def table_1(results: Results) -> Iterator[str]:
 
 def robust(results: Results) -> Iterator[str]:
     """Aggregates that one far run cannot move, under both selection rules."""
-    lines = of_robust(needed(results, "robust").to_pylist()).split("\n")
-    yield "\n".join(f"#{line}" if line.startswith("#") else line for line in lines).strip("\n") + "\n"
+    yield _below(of_robust(needed(results, "robust").to_pylist()))
+
+
+def coverage(results: Results) -> Iterator[str]:
+    """How reliably problems are solved, under both selection rules."""
+    yield _below(of_coverage(needed(results, "coverage").to_pylist()))
+
+
+def _below(page: str) -> str:
+    """A page of its own as a section."""
+    return "\n".join(f"#{line}" if line.startswith("#") else line for line in page.split("\n")).strip("\n") + "\n"
 
 
 def figures(results: Results, images: str) -> Iterator[str]:

@@ -205,6 +205,7 @@ class ClaimRow:
     n_seeds: str
     verdict: str
     sentence: str
+    protocol: str
 
     @property
     def kind(self) -> str:
@@ -227,7 +228,7 @@ def claims(results: Results) -> dict[str, tuple[str, list[ClaimRow], str]]:
 
 
 def _claim(row: Mapping[str, Any]) -> ClaimRow:
-    from evals.claims.words import estimate_text, margin_text, verdict_text
+    from evals.claims.words import estimate_text, margin_text, protocol_text, verdict_text
 
     return ClaimRow(
         claim=f"{row['claim']} ({row['reading']})" if row.get("reading") else row["claim"],
@@ -238,6 +239,7 @@ def _claim(row: Mapping[str, Any]) -> ClaimRow:
         n_seeds=str(row["n_seeds"] or "–"),
         verdict=verdict_text(row),
         sentence=row["sentence"] or "",
+        protocol=protocol_text(row),
     )
 
 

@@ -41,6 +41,8 @@ from evals.tables.counts import Counted, Graded, Problems, Selection, StudyCount
 from evals.tables.shared import counted_elsewhere, keys_of
 
 AVERAGE = "average"
+OF_ALL_SAMPLES = ("avg_at_n", "bayes_at_n")
+"""Metrics whose k is the number of samples per problem, null where that differs."""
 SCHEMA = pa.schema(
     [
         ("model", pa.string()),
@@ -102,19 +104,24 @@ def score_selection(
     draws: int,
 ) -> Iterator[dict[str, Any]]:
     """Rows (without `selection`) for the samples of one selection rule."""
+    for model, name, mine in groups(counts):
+        for row in _score_group(mine, ks, maj_ks, rule, seed, draws):
+            yield {"model": model, "benchmark": name, **row}
+
+
+def groups(counts: CountsOf) -> Iterator[tuple[str, str, dict[str, list[Counts]]]]:
+    """Model, benchmark or AVERAGE, and the counts that each arm's number is of; an average has the arms with all benchmarks."""
     for model in dict.fromkeys(key[0] for key in counts):
         arms = list(dict.fromkeys(key[1] for key in counts if key[0] == model))
         benchmarks = list(dict.fromkeys(key[2] for key in counts if key[0] == model))
-        groups = [[name] for name in benchmarks]
+        names = [[name] for name in benchmarks]
         complete = [arm for arm in arms if all((model, arm, name) in counts for name in benchmarks)]
         if len(benchmarks) > 1 and complete:
-            groups.append(benchmarks)
-        for group in groups:
+            names.append(benchmarks)
+        for group in names:
             present = [arm for arm in arms if all((model, arm, name) in counts for name in group)]
             mine = {arm: averaged([counts[model, arm, name] for name in group]) for arm in present}
-            name = group[0] if len(group) == 1 else AVERAGE
-            for row in _score_group(mine, ks, maj_ks, rule, seed, draws):
-                yield {"model": model, "benchmark": name, **row}
+            yield model, group[0] if len(group) == 1 else AVERAGE, mine
 
 
 def _score_group(
@@ -157,8 +164,10 @@ def _row(items: list[Counts], metric: Metric, variance: SeedVariance | None) -> 
     }
 
 
-def with_diverged(rows: Iterable[dict[str, Any]], lost: Lost) -> list[dict[str, Any]]:
+def with_diverged(rows: Iterable[dict[str, Any]], lost: Lost, *also: str) -> list[dict[str, Any]]:
     """Rows of one selection rule with the diverged runs of their arms; an arm without a finished run has rows without estimates.
+
+    `also`: columns that tell rows apart, beside benchmark, metric and k.
 
     Raises:
         DataError: a model has no run that finished, and no base model: nothing says what it would have been measured on.
@@ -169,16 +178,18 @@ def with_diverged(rows: Iterable[dict[str, Any]], lost: Lost) -> list[dict[str, 
         if not mine:
             raise DataError(f"{model}: every run diverged, and there is no base model to score; add its graded samples")
         if not any(row["arm"] == arm for row in mine):
-            cells = {(row["benchmark"], row["metric"], _k(row)): row["k"] for row in mine}
+            columns = ("benchmark", "metric", *also)
+            cells = {(*(row[name] for name in columns), _k(row)): row["k"] for row in mine}
             zeros = {"n_samples": 0, "n_seeds": 0, "seed_degrees": 0}
-            for (benchmark, metric, _), k in cells.items():
-                where = {"model": model, "arm": arm, "benchmark": benchmark, "metric": metric, "k": k}
+            for (*values, _), k in cells.items():
+                where = {"model": model, "arm": arm, **dict(zip(columns, values, strict=True)), "k": k}
                 found.append(where | zeros | _lost_of(lost, model, arm))
     return found
 
 
 def _k(row: Mapping[str, Any]) -> int | None:
-    return None if row["metric"] == "avg_at_n" else row["k"]
+    """k where it says what is estimated, and not of how many samples."""
+    return None if row["metric"] in OF_ALL_SAMPLES else row["k"]
 
 
 def _lost_of(lost: Lost, model: str, arm: str) -> dict[str, Any]:

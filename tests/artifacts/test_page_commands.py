@@ -38,7 +38,8 @@ MARKS = {
     r"snakemake --unlock": "a folder that a killed Snakemake locked",
     r"snakemake --report .*": "tests/workflow/test_workflow.py",
     r"snakemake --snakefile .*": "a checkout elsewhere: tests/workflow/test_checkout.py",
-    r"python -m evals\.report\.results_page": "named without its options; they are on the same page",
+    r"python -m evals\.report\.results_page|asymgrpo prereg": "named without its options; they are on the same page",
+    r"snakemake .*protocol=protocol\.json": "a protocol of the study: tests/workflow/test_declared_study.py",
     r"python -m evals\.artifacts\.crate": "named beside the target of the workflow that calls it",
 }
 """Pattern of a command -> what it needs that a quick test has not, or the test that runs it."""

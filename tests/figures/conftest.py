@@ -6,7 +6,7 @@ import pytest
 from made_up import EVERY_ARM, LOST, SEEDS, write_study
 
 from evals.claims import decided as claims
-from evals.tables import compare, robust, score
+from evals.tables import compare, coverage, robust, score
 from evals.tables import run_scores as table_runs
 from evals.tables import table1 as tables
 from evals.tables.score import SeedVarianceRule
@@ -61,5 +61,12 @@ def derive(home: Path) -> None:
         home / "claims.parquet",
         home / "claims_sensitivity.parquet",
         home / "claims.md",
+    )
+    coverage.main(
+        graded=graded_files,
+        selection=selections,
+        out=home / "coverage.parquet",
+        markdown=home / "coverage.md",
+        **draws,
     )
     robust.main(home / "run_scores.parquet", "grpo", 50, 0, home / "robust.parquet", home / "robust.md")

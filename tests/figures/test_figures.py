@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from made_up import EVERY_ARM, MAIN, SEEDS
@@ -20,6 +21,7 @@ from evals.figures import __main__ as several
 from evals.figures import (
     arms_compared,
     covariance,
+    coverage_curves,
     displacement,
     none_solved,
     paper_vs_reproduction,
@@ -30,6 +32,7 @@ from evals.figures import (
 from evals.figures.series import Band
 from evals.figures.table import FIGURES
 from evals.io import DataError, read_json, read_table, write_table
+from evals.names import TABLE_1, in_order
 from evals.report import results_page
 from evals.tables.paper_values import PRINTED
 from workflow import figures as inputs_of
@@ -149,6 +152,7 @@ def test_figures_claims_and_page_need_no_training_packages() -> None:
             {
                 "training_curves",
                 "passk_curves",
+                "coverage_curves",
                 "covariance",
                 "synergy",
                 "paper_vs_reproduction",
@@ -259,6 +263,22 @@ def test_selection_bias_is_the_difference_of_the_rules(results: Path) -> None:
         assert row[kind] == pytest.approx(cell[benchmark, "best_on:chain4"] - cell[benchmark, "validation"])
 
 
+def test_the_cover_curve_is_the_share_of_problems_solved_so_often(results: Path) -> None:
+    scores, cover = (read_table(results / f"{name}.parquet").to_pandas() for name in ("scores", "coverage"))
+    mine = [frame[frame["selection"] == "validation"] for frame in (scores, cover)]
+    passes, covers = mine[0][mine[0]["metric"] == "pass_at_k"], mine[1][mine[1]["metric"] == "cover"]
+    axes = coverage_curves.coverage_curves(passes, covers).axes
+    assert [axis.get_title() for axis in axes[:3]] == ["average: pass@k", "average: Cover@tau", "chain4: Cover@tau"]
+    position = in_order(covers["arm"], TABLE_1).index("grpo")
+    samples = [read_table(results / f"graded/tiny/grpo/seed{seed}.parquet").to_pandas() for seed in SEEDS]
+    at_20 = pd.concat(samples).query("step == 20 and benchmark == 'chain4'")
+    solved = at_20.groupby(["train_seed", "problem_id"])["correct"].mean().to_numpy()
+    line = axes[2].get_lines()[position]
+    assert np.allclose(line.get_ydata(), [100 * (solved >= tau).mean() for tau in line.get_xdata()])
+    with pytest.raises(DataError, match=r"scores\.parquet: nothing of selection 'last' in it"):
+        coverage_curves.draw(results / "scores.parquet", results / "coverage.parquet", "last")
+
+
 def test_run_scores_are_the_shares_of_correct_samples(results: Path) -> None:
     runs = read_table(results / "run_scores.parquet").to_pandas()
     samples = read_table(results / "graded/tiny/grpo/seed2.parquet").to_pandas()
@@ -324,7 +344,7 @@ def test_each_of_several_figures_has_its_own_settings(capsys, monkeypatch, tmp_p
 
 def test_a_figure_without_one_of_its_arms_is_not_drawn() -> None:
     study = load_study([ROOT / "config/default.yaml"])
-    tables = {"run-scores": ["r"], "scores": ["s"], "differences": ["d"], "theory": [], "probes": []}
+    tables = {"run-scores": ["r"], "scores": ["s"], "coverage": [], "differences": ["d"], "theory": [], "probes": []}
 
     def drawable(arms: list[str], rules: list[str]) -> dict[str, inputs_of.Inputs]:
         parts = {"study": {"arms": arms}, "evaluation": {"selection": rules}}

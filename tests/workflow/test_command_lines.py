@@ -12,6 +12,7 @@ EVERY_RULE = (
     "run_scores",
     "claims",
     "robust",
+    "coverage",
     "figure",
     "page",
     "crate",

@@ -20,9 +20,9 @@ pytestmark = pytest.mark.slow
 # What the mini study has: two arms with one seed, two benchmarks, the base model beside them. Beside what is said here, every
 # change plans `study`, which writes the configuration down for readers.
 NOTHING: dict[str, int] = {}
-ESTIMATES = {"score": 1, "table1": 1, "differences": 1}
-TABLES = {**ESTIMATES, "run_scores": 1, "claims": 1, "robust": 1, "figure": 3}  # the curves of training stay
-TRAINED = {"train": 2, "select": 2, "sample": 2, "grade": 2, "counts": 1, **TABLES, "figure": 4}
+ESTIMATES = {"score": 1, "table1": 1, "differences": 1, "coverage": 1}
+TABLES = {**ESTIMATES, "run_scores": 1, "claims": 1, "robust": 1, "figure": 4}  # the curves of training stay
+TRAINED = {"train": 2, "select": 2, "sample": 2, "grade": 2, "counts": 1, **TABLES, "figure": 5}
 ONE_MORE = {**TRAINED, "train": 1, "select": 1, "sample": 1, "grade": 1}
 ALL_TRAINED = {**TRAINED, "sample": 3, "grade": 3}  # the base model is sampled again, too
 SAMPLED = {
@@ -39,7 +39,7 @@ SECOND = {"second": {"kind": "gguf", "template": "chat_boxed"}}
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "name": ({"name": "other"}, NOTHING),
     "checkpoints": ({"checkpoints": "elsewhere-checkpoints"}, NOTHING),
-    "arms": ({"arms": {"asymgrpo_clip_higher": {"clip_high": 0.3}}}, {**ONE_MORE, "theory": 1, "figure": 7}),
+    "arms": ({"arms": {"asymgrpo_clip_higher": {"clip_high": 0.3}}}, {**ONE_MORE, "theory": 1, "figure": 8}),
     "study.models": (
         {"study": {"models": ["tiny", "second"]}, "models": SECOND},
         {"base_model": 1, **ALL_TRAINED},
@@ -89,16 +89,16 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "evaluation.top_p": ({"evaluation": {"top_p": 0.9}}, SAMPLED),
     "evaluation.max_tokens": ({"evaluation": {"max_tokens": 50}}, SAMPLED),
     # candidates are then measured on other sets; one figure needs both kinds of rule
-    "evaluation.selection": ({"evaluation": {"selection": ["validation"]}}, {**TRAINED, "figure": 3}),
+    "evaluation.selection": ({"evaluation": {"selection": ["validation"]}}, {**TRAINED, "figure": 4}),
     "evaluation.control_templates": (
         {"evaluation": {"control_templates": ["plain_boxed"]}},
         {"sample": 1, "grade": 1, "control": 1},
     ),
     "evaluation.engine": ({"evaluation": {"engine": "vllm"}}, SAMPLED),
     "evaluation.batch": ({"evaluation": {"batch": 39}}, SAMPLED),
-    "evaluation.bootstrap_draws": ({"evaluation": {"bootstrap_draws": 400}}, {**ESTIMATES, "robust": 1, "figure": 2}),
-    "evaluation.bootstrap_seed": ({"evaluation": {"bootstrap_seed": 1}}, {**ESTIMATES, "robust": 1, "figure": 2}),
-    "evaluation.seed_variance": ({"evaluation": {"seed_variance": "own"}}, {**ESTIMATES, "figure": 2}),
+    "evaluation.bootstrap_draws": ({"evaluation": {"bootstrap_draws": 400}}, {**ESTIMATES, "robust": 1, "figure": 3}),
+    "evaluation.bootstrap_seed": ({"evaluation": {"bootstrap_seed": 1}}, {**ESTIMATES, "robust": 1, "figure": 3}),
+    "evaluation.seed_variance": ({"evaluation": {"seed_variance": "own"}}, {**ESTIMATES, "figure": 3}),
     "machine.kind": ({"machine": {"kind": "h100-80gb"}}, NOTHING),
     "machine.cpus_per_rank": ({"machine": {"cpus_per_rank": 2}}, NOTHING),
     "machine.memory_gb": ({"machine": {"memory_gb": 9}}, NOTHING),
@@ -133,7 +133,7 @@ TRAINING = {
 }
 CHANGES |= {f"train.{key}": ({"train": {key: value}}, NOTHING) for key, value in WITHOUT_EFFECT.items()}
 CHANGES |= {f"train.{key}": ({"train": {key: value}}, TRAINED) for key, value in TRAINING.items()}
-CHANGES["train.group_size"] = ({"train": {"group_size": 8}}, {**TRAINED, "theory": 1, "figure": 7})
+CHANGES["train.group_size"] = ({"train": {"group_size": 8}}, {**TRAINED, "theory": 1, "figure": 8})
 CHANGES["train.dtype"] = (
     {"train": {"dtype": "bfloat16", "zero_stage": 1}},
     ALL_TRAINED,
@@ -143,6 +143,7 @@ CHANGES["train.top_p"] = ({"train": {"top_p": 1}}, NOTHING)  # no other value is
 
 ELSEWHERE = {
     "results": "another folder has no results yet",
+    "protocol": "it needs a file that declares the study: tests/workflow/test_declared_study.py",
     "artifacts": "a bundle takes the place of the jobs: tests/artifacts",
     "containers": "they need Apptainer: tests/containers",
     "data.source": "the other sources have other data sets: tests/workflow/test_smollm2.py",

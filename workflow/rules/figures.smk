@@ -12,6 +12,7 @@ FIGURES = figures.drawable(
     {
         "run-scores": [PATHS.run_scores],
         "scores": [PATHS.scores],
+        "coverage": [f"{PATHS.root}/coverage.parquet"],
         "differences": [PATHS.differences],
         "theory": THEORY,
         "probes": [],  # drawn by rule probe_figure

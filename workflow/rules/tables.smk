@@ -1,4 +1,5 @@
 # Counts, estimates with intervals, and Table 1. The graded files are read once, by `counts`; everything after it is arithmetic.
+import shlex
 from workflow.slurm.resources import growing
 
 PARTS = common.parts(STUDY)  # main; and analyses, if there are any
@@ -157,6 +158,7 @@ rule claims:
         image_content=IMAGE_CONTENT["report"],
         runs=rules.run_scores.output,
         metrics=[PATHS.metrics.format(**run) for run in RUNS],
+        protocol=[PATHS.protocol] if STUDY.protocol else [],
     output:
         measures=f"{PATHS.root}/measures.parquet",
         parquet=f"{PATHS.root}/claims.parquet",
@@ -173,9 +175,10 @@ rule claims:
     params:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/claims.parquet"]),
         lists=GIVEN_SETTINGS.list([PATHS.metrics.format(**run) for run in RUNS]),
+        protocol=f" --protocol {shlex.quote(PATHS.protocol)}" if STUDY.protocol else "",
     shell:
         "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics @{params.lists:q} --measures {output.measures:q}"
-        " --out {output.parquet:q} --sensitivity {output.sensitivity:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+        " --out {output.parquet:q} --sensitivity {output.sensitivity:q} --markdown {output.markdown:q}{params.protocol} > {log:q} 2>&1"
 
 
 rule robust:
@@ -201,6 +204,34 @@ rule robust:
     shell:
         "{PYTHON_IN[report]} evals.tables.robust --settings {params.settings:q} --runs {input.runs:q} --against grpo"
         " --draws {params.draws} --seed {params.seed} --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+
+
+rule coverage:
+    input:
+        again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/coverage.parquet"),
+        image_content=IMAGE_CONTENT["report"],
+        counts=expand(PATHS.counts, part=MADE_OF["coverage"]),
+    output:
+        parquet=f"{PATHS.root}/coverage.parquet",
+        markdown=report(f"{PATHS.root}/coverage.md", category="tables"),
+    log:
+        PATHS.log("coverage"),
+    benchmark:
+        PATHS.benchmark("coverage")
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+    params:
+        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/coverage.parquet"]),
+        k=" ".join(map(str, STUDY.evaluation.k)),
+        draws=STUDY.evaluation.bootstrap_draws,
+        seed=STUDY.evaluation.bootstrap_seed,
+        variance=STUDY.evaluation.seed_variance,
+    shell:
+        "{PYTHON_IN[report]} evals.tables.coverage --settings {params.settings:q} --counts {input.counts:q} --k {params.k}"
+        " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output.parquet:q}"
+        " --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
 rule contamination:
@@ -237,4 +268,5 @@ rule tables:
         [f"{PATHS.root}/{table}.parquet" for table in MADE_OF],
         rules.claims.output,
         rules.robust.output,
+        rules.coverage.output,
         rules.contamination.output,

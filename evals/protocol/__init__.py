@@ -1,0 +1,1 @@
+"""What a study declares before its runs, and what has changed since."""
