@@ -42,7 +42,8 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
     made: dict[str, tuple[list[str], dict[str, Any]]] = {
         **dict.fromkeys(("scores", "table1", "differences", "coverage"), (main, intervals)),
         **dict.fromkeys(("analyses", "analysis_differences"), (every, intervals)),
-        **dict.fromkeys(("run_scores", "claims"), (every, k)),
+        "run_scores": (every, k),
+        "claims": (every, k | {"endpoint": evaluation.endpoint}),
     }
     made["robust"] = (every, draws)
     stated = {"paper": of_paper(study), "cutoffs": cutoffs(study)}

@@ -40,7 +40,7 @@ def require(protocol: dict[str, Any] | None, study: Study) -> None:
     from evals.protocol.compare import study_changes
     from evals.protocol.content import by_code, by_plan
 
-    found = study_changes(protocol, by_code() | by_plan(plan_of(study), study.evaluation.k))
+    found = study_changes(protocol, by_code() | by_plan(plan_of(study), study.evaluation.k, study.evaluation.endpoint))
     if found:
         more = f" (and {len(found) - MOST} more)" if len(found) > MOST else ""
         raise ConfigError(

@@ -1,7 +1,7 @@
 """A verdict on every claim of the paper, computed from the training runs of a study.
 
-    python -m evals.claims --runs run_scores.parquet --metrics M.parquet ... --measures measures.parquet \\
-        --out claims.parquet --sensitivity claims_sensitivity.parquet --markdown claims.md
+    python -m evals.claims --runs run_scores.parquet --metrics M.parquet ... --evaluations E.parquet ... \\
+        --measures measures.parquet --out claims.parquet --sensitivity claims_sensitivity.parquet --markdown claims.md
 
 The claims are in evals/claims/table.py, what they measure in evals/claims/measures.py, and how they are decided in
 evals/claims/effects.py and evals/claims/decide.py. Beside each verdict stand those of the other analyses (Welch, paired,
@@ -25,7 +25,7 @@ from evals.claims.claim import Claim, Contrast
 from evals.claims.decide import Decision, decide
 from evals.claims.effects import BASE, MIN_SEEDS, Analysis, Measured, effect
 from evals.claims.measures import MEASURES, SCORES, arms_of, measure_runs
-from evals.claims.readings import readings
+from evals.claims.readings import Endpoint, at, readings
 from evals.claims.table import CLAIMS, POOL, TESTS
 from evals.claims.verdict import Conclusion
 from evals.claims.words import render, sentence
@@ -232,25 +232,32 @@ def main(
     out: Annotated[Path, typer.Option(help="claims with verdicts to write (Parquet)")],
     sensitivity: Annotated[Path, typer.Option(help="other analyses and readings to write (Parquet)")],
     markdown: Annotated[Path, typer.Option(help="all of it to write, to read (Markdown)")],
+    evaluations: Annotated[
+        list[Path] | None, typer.Option(help="eval.parquet of the runs; default: nothing late in training is measured")
+    ] = None,
     selection: Annotated[
         str | None, typer.Option(help="checkpoint rule; default: one that never looks at a benchmark")
     ] = None,
+    endpoint: Annotated[
+        Endpoint,
+        typer.Option(help="of claims on accuracy: the selected checkpoint on the benchmarks, or late in training"),
+    ] = Endpoint.checkpoint,
     protocol: Annotated[
         Path | None, typer.Option(help="what was declared before the runs (asymgrpo prereg); default: nothing was")
     ] = None,
 ) -> None:
     """Decide the paper's claims."""
     scores = read_run_scores(runs, selection).to_pandas()
-    by_run = measure_runs(metrics, scores, selection or rule_to_show(scores["selection"]))
-    inputs = inputs_metadata([runs, *metrics])
+    by_run = measure_runs(metrics, scores, selection or rule_to_show(scores["selection"]), evaluations or [])
+    inputs = inputs_metadata([runs, *metrics, *(evaluations or [])])
     origin = derived(inputs)
     about = {"data_hash": data_hash(by_run), **origin}
     write_table(by_run, measures, about)
-    frame = by_run.to_pandas()
+    frame, claims = by_run.to_pandas(), at(endpoint, CLAIMS)
     of_runs = stated_by(about for about in inputs.values() if "train_seed" in about)
     told = protocol_rows(protocol, of_runs, asked.statement().get("settings"))
-    decided = pa.Table.from_pylist(list(claim_rows(CLAIMS, frame, told)), SCHEMA)
-    others = pa.Table.from_pylist(list(sensitivity_rows(CLAIMS, frame)), SENSITIVITY)
+    decided = pa.Table.from_pylist(list(claim_rows(claims, frame, told)), SCHEMA)
+    others = pa.Table.from_pylist(list(sensitivity_rows(claims, frame)), SENSITIVITY)
     derived_from = origin | {"inputs": {measures.name: {"data_hash": about["data_hash"]}}}
     write_table(decided, out, {"data_hash": data_hash(decided), **derived_from})
     write_table(others, sensitivity, {"data_hash": data_hash(others), **derived_from})

@@ -1,7 +1,7 @@
 """What claims are about, as one number per training run: measures of the finished checkpoint and of the training itself.
 
 Scores are those of the checkpoint of a selection rule that never looks at a benchmark. Training measures are taken from
-metrics.parquet (evals.claims.training).
+metrics.parquet and eval.parquet (evals.claims.training).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from evals.claims.training import COLUMNS, OPTIONAL, REFERENCE, matched_level, training_measures
+from evals.claims.training import COLUMNS, EVALUATED, OPTIONAL, REFERENCE, matched_level, training_measures
 from evals.estimates.outcomes import AT, RUN, finished, of_frame, outcome_of
 from evals.estimates.stats import DIGITS
 from evals.io import DataError, read_schema, read_table, table_metadata
@@ -58,6 +58,9 @@ def _thousandths(x: float) -> float:
 COV = "correlation between a group's share p of correct rollouts and Cov(log π, A), over steps and"
 MEASURES: dict[str, Measure] = {
     "accuracy": Measure("avg@n, mean over the benchmarks", "points", _points),
+    "accuracy_late": Measure(
+        "avg@n on the held-out problems of training, mean over the evaluations late in training", "points", _points
+    ),
     "pass_at_max": Measure("pass@k at the study's largest k, mean over the benchmarks", "points", _points),
     "reward_late": Measure("mean reward of the training rollouts, late in training", "points", _points),
     "entropy_late": Measure("log of the mean entropy per token, late in training", "%", _percent),
@@ -112,21 +115,36 @@ def score_measures(runs: pd.DataFrame, selection: str) -> list[dict[str, Any]]:
     return rows
 
 
-def measure_runs(metrics: Sequence[Path], runs: pd.DataFrame, selection: str) -> pa.Table:
+def run_of(path: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+    """{model, arm, train_seed} that the metadata of a run's file state. Raises DataError if they do not."""
+    if missing := [key for key in RUN if key not in about]:
+        raise DataError(f"{path}: its metadata lack {', '.join(missing)}; write it with this version")
+    return {key: about[key] for key in RUN}
+
+
+def measure_runs(
+    metrics: Sequence[Path], runs: pd.DataFrame, selection: str, evaluations: Sequence[Path] = ()
+) -> pa.Table:
     """SCHEMA: every measure of every run, measures that a run does not have left out; a diverged run has rows without values.
 
+    Args:
+        metrics, evaluations: metrics.parquet and eval.parquet of the runs, each in any order.
+        runs, selection: see `score_measures`.
+
     Raises:
-        DataError: a metrics file does not say which run it is of.
+        DataError: a file does not say which run it is of.
     """
     rows = score_measures(runs, selection)
+    evaluated: dict[tuple[Any, ...], pd.DataFrame] = {}
+    for path in evaluations:
+        table = read_table(path, EVALUATED)
+        evaluated[tuple(run_of(path, table_metadata(table)).values())] = table.to_pandas()
     curves: list[tuple[dict[str, Any], pd.DataFrame]] = []
     for path in metrics:
         there = read_schema(path).names
         table = read_table(path, [*COLUMNS, *(name for name in OPTIONAL if name in there)])
         about = table_metadata(table)
-        if missing := [key for key in RUN if key not in about]:
-            raise DataError(f"{path}: its metadata lack {', '.join(missing)}; write it with this version")
-        run = {key: about[key] for key in RUN}
+        run = run_of(path, about)
         if ended := outcome_of(path, about):
             rows += [{**run, "measure": name, "value": None, AT: ended.step} for name in TRAINING]
         else:
@@ -136,7 +154,7 @@ def measure_runs(metrics: Sequence[Path], runs: pd.DataFrame, selection: str) ->
         for model in {run["model"] for run, _ in curves}
     }
     for run, frame in curves:
-        found = training_measures(frame, levels[run["model"]])
+        found = training_measures(frame, levels[run["model"]], evaluated.get(tuple(run.values())))
         rows += [{**run, "measure": name, "value": value} for name, value in found.items() if np.isfinite(value)]
     for row in rows:
         row["value"] = None if AT in row else round(row["value"], DIGITS)

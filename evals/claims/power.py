@@ -25,6 +25,7 @@ from evals.claims.decide import ALPHA
 from evals.claims.decided import measured
 from evals.claims.effects import BASE, Measured, pooled_variance
 from evals.claims.measures import MEASURES
+from evals.claims.readings import Endpoint, at
 from evals.claims.table import CONTROLS, POOL, TESTS
 from evals.claims.words import shown
 from evals.cost.jobs import read_jobs
@@ -99,7 +100,13 @@ def hours_of_a_run(jobs: pd.DataFrame, model: str) -> float | None:
     return float(by_rule.sum()) / 3600 if len(by_rule) else None
 
 
-def report(model: str, measures: pd.DataFrame, jobs: pd.DataFrame, seeds: Sequence[int]) -> str:
+def report(
+    model: str,
+    measures: pd.DataFrame,
+    jobs: pd.DataFrame,
+    seeds: Sequence[int],
+    endpoint: Endpoint = Endpoint.checkpoint,
+) -> str:
     """The table of one model as Markdown."""
     hours = hours_of_a_run(jobs, model)
     head = [
@@ -110,7 +117,7 @@ def report(model: str, measures: pd.DataFrame, jobs: pd.DataFrame, seeds: Sequen
         "CPU hours for them",
     ]
     lines = [f"| {' | '.join(head)} |", "|---|" + "--:|" * (len(head) - 1)]
-    for claim in TESTS:
+    for claim in at(endpoint, TESTS):
         found = noisiest(claim, measured(measures, claim.measure))
         if found is None or claim.margin is None or found.per_seed == 0:
             continue
@@ -135,6 +142,9 @@ def report(model: str, measures: pd.DataFrame, jobs: pd.DataFrame, seeds: Sequen
 def main(
     results: Annotated[Path, typer.Argument(help="folder of results with measures.parquet")],
     seeds: Annotated[list[int] | None, typer.Option(min=2, help="seeds of every arm; default 8 16 36")] = None,
+    endpoint: Annotated[
+        Endpoint, typer.Option(help="of claims on accuracy, evaluation.endpoint of the study to come")
+    ] = Endpoint.checkpoint,
 ) -> None:
     """Say what a number of seeds can decide."""
     path = results / "measures.parquet"
@@ -142,7 +152,7 @@ def main(
         raise DataError(f"{path}: no such file; run snakemake tables for these results first")
     frame, jobs = read_table(path).to_pandas(), read_jobs(results).to_pandas()
     for model, mine in frame.groupby("model", sort=True):
-        typer.echo(report(str(model), mine, jobs, seeds or [8, 16, 36]))
+        typer.echo(report(str(model), mine, jobs, seeds or [8, 16, 36], endpoint))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Other defensible readings of a claim: what a reader may ask "and if you had ..." about. They decide nothing; they stand
 beside it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from asymgrpo.method.arms import ARMS, BETA_NEG, BETA_POS
 from evals.claims.claim import Claim, Contrast, trend
@@ -15,12 +17,26 @@ class Reading:
     claim: Claim
 
 
-ENDPOINTS = {
-    "accuracy": ("training reward, later half of the steps", "reward_late"),
-    "entropy_late": ("entropy of the sequence", "sequence_entropy_late"),
+class Endpoint(StrEnum):
+    """Which accuracy claims on accuracy are about (docs/evaluation.md): of the selected checkpoint on the benchmarks, or on the
+    held-out problems late in training, over many evaluations."""
+
+    checkpoint = "checkpoint"
+    late = "late"
+
+
+MEASURE_OF = {Endpoint.checkpoint: "accuracy", Endpoint.late: "accuracy_late"}
+SAME = {
+    "accuracy of the selected checkpoint": "accuracy",
+    "accuracy late in training": "accuracy_late",
+    "training reward, later half of the steps": "reward_late",
 }
-"""Measure -> another one for the same thing: scores of one chosen checkpoint are noisy; a mean per token changes with the
-length."""
+ENDPOINTS = {
+    "accuracy": SAME,
+    "accuracy_late": SAME,
+    "entropy_late": {"entropy of the sequence": "sequence_entropy_late"},
+}
+"""Measure -> others for the same thing: scores of one chosen checkpoint are noisy; a mean per token changes with the length."""
 SWEEPS = {
     "unsolved": trend(BETA_POS, sign=-1),
     "displacement_rise": trend({arm: beta for arm, beta in BETA_NEG.items() if beta <= 0.5}, sign=1),
@@ -33,12 +49,15 @@ NULLS: dict[str, dict[str, tuple[Contrast, ...]]] = {"collapse": {"against no ch
 """Claim -> its contrast with another null."""
 
 
+def at(endpoint: Endpoint, claims: Sequence[Claim]) -> list[Claim]:
+    """The claims with those on accuracy at an endpoint."""
+    return [replace(one, measure=MEASURE_OF[endpoint]) if one.measure == "accuracy" else one for one in claims]
+
+
 def readings(claim: Claim) -> list[Reading]:
     """Every other reading of a claim."""
-    found = []
-    if claim.measure in ENDPOINTS:
-        name, measure = ENDPOINTS[claim.measure]
-        found.append(Reading(name, replace(claim, measure=measure)))
+    others = {name: measure for name, measure in ENDPOINTS.get(claim.measure, {}).items() if measure != claim.measure}
+    found = [Reading(name, replace(claim, measure=measure)) for name, measure in others.items()]
     if claim.id in SWEEPS:
         with_zero = replace(claim, parts=SWEEPS[claim.id])
         found += [Reading("exponent 0 too, 0^0 = 1", with_zero), Reading("exponent 0 too, 0^0 = 0", _zero(with_zero))]

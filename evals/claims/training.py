@@ -1,4 +1,4 @@
-"""What one training run's metrics (docs/metrics.md) say of the claims, as one number each.
+"""What one training run's metrics (docs/metrics.md) and evaluations say of the claims, as one number each.
 
 "Late" is the later half of the steps, "early" the first tenth. A measure whose columns a run does not have, or that has nothing
 to measure, is NaN.
@@ -17,6 +17,10 @@ OPTIONAL = (
     *("clip_share_high", "update_norm"),
 )
 """Read where a run has them: an older one may not, and what is measured by them is then not tested."""
+EVALUATED = ("step", "set", "accuracy")
+"""Of every run's evaluations, eval.parquet."""
+HELD_OUT = "validation"
+"""The set of problems held out of the training set, which every run is evaluated on."""
 REFERENCE = "grpo"
 """The arm whose success sets the level at which entropies are compared."""
 
@@ -101,7 +105,20 @@ def entropy_at(level: float, reward: NDArray[np.float64], entropy: NDArray[np.fl
     return float(entropy[after - 1] + share * (entropy[after] - entropy[after - 1]))
 
 
-def training_measures(metrics: pd.DataFrame, level: float = float("nan")) -> dict[str, float]:
+def accuracy_late(evaluations: pd.DataFrame, steps: int) -> float:
+    """Mean accuracy on the held-out problems over the evaluations late in a training of `steps` steps; NaN without one.
+
+    >>> rows = [(2, "validation", 0.1), (3, "validation", 0.4), (4, "validation", 0.6), (4, "chain4", 0.9)]
+    >>> accuracy_late(pd.DataFrame(rows, columns=list(EVALUATED)), 4)
+    0.5
+    """
+    mine = evaluations[(evaluations["set"] == HELD_OUT) & (evaluations["step"] > steps // 2)]
+    return _mean(mine["accuracy"].to_numpy(float))
+
+
+def training_measures(
+    metrics: pd.DataFrame, level: float = float("nan"), evaluations: pd.DataFrame | None = None
+) -> dict[str, float]:
     """The training measures of one run; level: the reward at which entropies are compared."""
 
     def column(name: str) -> NDArray[np.float64]:
@@ -109,6 +126,7 @@ def training_measures(metrics: pd.DataFrame, level: float = float("nan")) -> dic
 
     entropy, reward, per_response = column("entropy"), column("reward_mean"), column("response_tokens_mean")
     return {
+        "accuracy_late": float("nan") if evaluations is None else accuracy_late(evaluations, len(metrics)),
         "reward_late": float(late(reward).mean()),
         "entropy_late": float(np.log(late(entropy).mean())),
         "sequence_entropy_late": float(np.log(late(entropy * per_response).mean())),

@@ -39,7 +39,7 @@ def protocol(study: Study) -> dict[str, Any]:
     from asymgrpo.method.conventions import describe
 
     study = study.model_copy(update={"protocol": None})  # no protocol names itself
-    of_plan = by_plan(plan_of(study), study.evaluation.k)
+    of_plan = by_plan(plan_of(study), study.evaluation.k, study.evaluation.endpoint)
     for name, about in of_plan["arms"].items():
         found = describe(get_arm(name, study.changes_of(name)))
         about |= {key: found[key] for key in ("meaning", "advantages")}
@@ -53,10 +53,16 @@ def by_code() -> dict[str, Any]:
     return _plain({"claims": claims, "analysis": analysis(), "code": code()})
 
 
-def by_plan(plan: Plan, k: list[int]) -> dict[str, Any]:
-    """What a configuration declares: {endpoint, arms, seeds, models, problems}; k: those of pass@k."""
+def by_plan(plan: Plan, k: list[int], accuracy: str) -> dict[str, Any]:
+    """What a configuration declares: {endpoint, arms, seeds, models, problems}.
+
+    Args:
+        k: those of pass@k.
+        accuracy: evaluation.endpoint.
+    """
     models = plan["models"]
     endpoint = {
+        "accuracy": accuracy,
         "selection": plan["selection"],
         "checkpoint": rule_to_show(plan["selection"]),
         "k": k,

@@ -41,7 +41,7 @@ def rows(path: Path | None, runs: Runs, asked: Settings | None) -> Callable[[str
     protocol = read(path)
     digest, now = sha256(protocol), by_code()
     if asked is not None:
-        now |= by_plan(asked["plan"], asked["options"]["k"])
+        now |= by_plan(asked["plan"], asked["options"]["k"], asked["options"]["endpoint"])
         if asked["plan"].get("protocol") != digest:
             raise ProtocolError(
                 f"{path} is not the protocol of this study's runs; give the one that its configuration names."

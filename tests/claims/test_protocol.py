@@ -39,7 +39,7 @@ def declared(study: Study) -> dict[str, Any]:
 
 
 def now_of(study: Study) -> dict[str, Any]:
-    return content.by_code() | content.by_plan(settings.plan_of(study), study.evaluation.k)
+    return content.by_code() | content.by_plan(settings.plan_of(study), study.evaluation.k, study.evaluation.endpoint)
 
 
 def leaves(value: Any, key: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -282,9 +282,9 @@ def test_another_protocol_than_the_configurations_is_refused(
     path = tmp_path / "protocol.json"
     files.write(declared, path)
     plan = settings.plan_of(study)
-    asked = settings.table(plan | {"protocol": sha256_file(path)}, k=study.evaluation.k)
+    asked = settings.table(plan | {"protocol": sha256_file(path)}, k=study.evaluation.k, endpoint="checkpoint")
     assert rows(path, {}, asked)("m", CLAIM) == "declared before"
-    later = settings.table(plan | {"protocol": sha256_file(path)}, k=[1])
+    later = settings.table(plan | {"protocol": sha256_file(path)}, k=[1], endpoint="checkpoint")
     assert rows(path, {}, later)("m", CLAIM) == "changed after: endpoint.k [1, 2] -> [1]"
     with pytest.raises(InputError, match="is not the protocol of this study's runs"):
-        rows(path, {}, settings.table(plan | {"protocol": 64 * "c"}, k=[1, 2]))
+        rows(path, {}, settings.table(plan | {"protocol": 64 * "c"}, k=[1, 2], endpoint="checkpoint"))

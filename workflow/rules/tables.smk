@@ -158,6 +158,7 @@ rule claims:
         image_content=IMAGE_CONTENT["report"],
         runs=rules.run_scores.output,
         metrics=[PATHS.metrics.format(**run) for run in RUNS],
+        evaluations=[PATHS.evaluations.format(**run) for run in RUNS],
         protocol=[PATHS.protocol] if STUDY.protocol else [],
     output:
         measures=f"{PATHS.root}/measures.parquet",
@@ -174,10 +175,13 @@ rule claims:
         runtime=growing(10),
     params:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/claims.parquet"]),
-        lists=GIVEN_SETTINGS.list([PATHS.metrics.format(**run) for run in RUNS]),
+        metrics=GIVEN_SETTINGS.list([PATHS.metrics.format(**run) for run in RUNS]),
+        evaluations=GIVEN_SETTINGS.list([PATHS.evaluations.format(**run) for run in RUNS]),
+        endpoint=STUDY.evaluation.endpoint,
         protocol=f" --protocol {shlex.quote(PATHS.protocol)}" if STUDY.protocol else "",
     shell:
-        "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics @{params.lists:q} --measures {output.measures:q}"
+        "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics @{params.metrics:q}"
+        " --evaluations @{params.evaluations:q} --endpoint {params.endpoint} --measures {output.measures:q}"
         " --out {output.parquet:q} --sensitivity {output.sensitivity:q} --markdown {output.markdown:q}{params.protocol} > {log:q} 2>&1"
 
 

@@ -31,6 +31,9 @@ class Evaluation(Section):
     """Cap on response tokens, the end token included; a response cut there counts as wrong."""
     selection: Annotated[list[str], Field(min_length=1), Once]
     """Checkpoint rules, declared before training: last | validation | best_on:<benchmark>."""
+    endpoint: Literal["checkpoint", "late"]
+    """Which accuracy claims are about. checkpoint: of the selected checkpoint on the benchmarks; late: on the problems
+    held out of training, mean over the evaluations of the later half of the steps (train.evaluate_*), a far steadier number."""
     control_templates: Annotated[list[str], Once]
     """Further prompt templates under which the base model is measured: how much of a score is the prompt's."""
     engine: Literal["torch", "vllm"]
