@@ -347,6 +347,16 @@ DECOUPLED = (
         above("asymgrpo", "maxrl"),
         HALF_GAIN,
     ),
+    Claim(
+        "asym_scaled",
+        "ours",
+        "control: size of the advantages",
+        "AsymGRPO is more accurate than GRPO with advantages of AsymGRPO's size",
+        "GRPO's advantages scaled to AsymGRPO's mean |A| on each batch: what is left is where they lie, not how large they are",
+        "accuracy",
+        above("asymgrpo", "grpo_scaled"),
+        HALF_GAIN,
+    ),
 )
 UNTESTED = (
     Claim(
