@@ -22,6 +22,7 @@ from evals.claims.measures import MEASURES
 from evals.claims.readings import readings
 from evals.claims.table import CLAIMS, CONTROLS, POOL, TESTS
 from evals.names import rule_to_show
+from evals.protocol import dose
 
 if TYPE_CHECKING:
     from asymgrpo.study.config import Study
@@ -33,8 +34,8 @@ CHECKPOINTS = ("steps", "evaluate_every", "evaluate_samples", "evaluate_temperat
 """Fields of `train` that say which checkpoints there are, and how selection measures them."""
 
 
-def protocol(study: Study) -> dict[str, Any]:
-    """The whole protocol of a study."""
+def protocol(study: Study, groups: Mapping[str, dose.Groups] | None = None) -> dict[str, Any]:
+    """The whole protocol of a study; groups: those that doses come from (evals.protocol.dose), None: no dose is declared."""
     from asymgrpo.method.arms import get_arm
     from asymgrpo.method.conventions import describe
 
@@ -44,7 +45,8 @@ def protocol(study: Study) -> dict[str, Any]:
         found = describe(get_arm(name, study.changes_of(name)))
         about |= {key: found[key] for key in ("meaning", "advantages")}
     commit, configuration = commit_of_code(), study.model_dump(mode="json")
-    return _plain({"format": FORMAT, "commit": commit, "configuration": configuration, **by_code(), **of_plan})
+    about = {"format": FORMAT, "commit": commit, "configuration": configuration}
+    return _plain(about | {**by_code(), **of_plan, "dose": dose.section(study, groups or {})})
 
 
 def by_code() -> dict[str, Any]:
