@@ -6,7 +6,7 @@ python -m evals.report.results_page --results rebuilt --out docs/results.md --im
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ import pyarrow as pa
 import typer
 
 from evals.claims.training import early
+from evals.claims.verdict import Conclusion
 from evals.claims.words import caption, multiverse, protocol_text, quotes, summary, table
 from evals.cli import run
 from evals.figures import series
@@ -42,6 +43,12 @@ mechanism and the direction of the paper's claims where they can be repeated oft
 paper's size.
 """
 
+STORY = {"What the theory says exactly": "theory_", "What one update does": "probe_"}
+"""Part of the page -> how the names of its figures begin."""
+TRAINING, UNKNOWN = "What training does", "What is not known"
+DECIDES = """How many seeds decide what is open, and for how many CPU hours: `asymgrpo power RESULTS --endpoint late`. On GPUs, `asymgrpo prereg
+--configfile config/paper.yaml` declares the study at the paper's size before it is run (docs/evaluation.md).
+"""
 EXPLORATORY = """**These rows are exploratory.** Claims, contrasts, margins, checks and analyses as they stand here are younger than the runs: they
 were changed after the runs had been seen, to fix what a review found. Nothing below was declared before its data.
 """
@@ -53,11 +60,40 @@ def page(results: Results, images: str) -> str:
     Raises:
         DataError: a table or figure that the page shows has not been made.
     """
-    parts = [HEAD, *claims(results), "## What was run\n", *described(results), "## Table 1\n", *table_1(results)]
-    parts += [*robust(results), *coverage(results)]
-    parts += ["## Figures\n", *figures(results, images), "## Control\n", *control(results), "## Cost\n"]
+    there = drawn(results)
+    parts = [HEAD]
+    for part, named in STORY.items():
+        mine = [name for name in there if name.startswith(named)]
+        parts += [f"## {part}\n", *figures(results, images, mine)] if mine else []
+    told = [name for name in there if not name.startswith(tuple(STORY.values()))]
+    parts += [f"## {TRAINING}\n", *claims(results), "### What was run\n", *described(results)]
+    parts += ["### Table 1\n", *_deeper(table_1(results)), *_deeper(robust(results)), *_deeper(coverage(results))]
+    parts += [*figures(results, images, told), "### Control\n", *control(results)]
+    parts += [f"## {UNKNOWN}\n", *unknown(results), "## Cost\n"]
     parts += [line for grid in by_arm(results) for line in markdown(grid)]
     return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def _deeper(parts: Iterable[str]) -> Iterator[str]:
+    """Pages of their own one level further down."""
+    for part in parts:
+        yield "\n".join(f"#{line}" if line.startswith("#") else line for line in part.split("\n"))
+
+
+def unknown(results: Results) -> Iterator[str]:
+    """The claims that stay open, each with its sentence, and those that were not tested by why they were not."""
+    rows = needed(results, "claims").to_pylist()
+    for model in dict.fromkeys(row["model"] for row in rows):
+        mine = [row for row in rows if row["model"] == model]
+        yield from ([f"### {model}\n"] if len(results.models) > 1 else [])
+        open_rows = [row for row in mine if row["verdict"] == Conclusion.INCONCLUSIVE]
+        yield "\n".join(f"- {row['sentence']}" for row in open_rows) + "\n" if open_rows else "No tested claim stays open.\n"
+        reasons: dict[str, list[str]] = {}
+        for row in mine:
+            if row["verdict"] == Conclusion.NOT_TESTED:
+                reasons.setdefault(row["why_not"], []).append(row["claim"])
+        yield "\n".join(f"- Not tested ({why}): {'; '.join(claims)}." for why, claims in reasons.items()) + "\n"
+    yield DECIDES
 
 
 def needed(results: Results, name: str) -> pa.Table:
@@ -77,13 +113,13 @@ def needed(results: Results, name: str) -> pa.Table:
 def claims(results: Results) -> Iterator[str]:
     """The claims with their verdicts, a block per model."""
     rows, others = needed(results, "claims").to_pylist(), needed(results, "claims_sensitivity").to_pylist()
-    yield "## Claims\n"
+    yield "### Claims\n"
     yield standing(rows)
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
-        yield from ([f"### {model}\n"] if len(results.models) > 1 else [])
+        yield from ([f"#### {model}\n"] if len(results.models) > 1 else [])
         beside = [row for row in others if row["model"] == model]
-        yield from (summary(mine), table(mine), caption(mine), multiverse(mine, beside), "### To quote\n", quotes(mine))
+        yield from (summary(mine), table(mine), caption(mine), multiverse(mine, beside), "#### To quote\n", quotes(mine))
 
 
 def standing(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -143,9 +179,9 @@ def _below(page: str) -> str:
     return "\n".join(f"#{line}" if line.startswith("#") else line for line in page.split("\n")).strip("\n") + "\n"
 
 
-def figures(results: Results, images: str) -> Iterator[str]:
-    """Every figure with the sentence that its data say."""
-    for name in drawn(results):
+def figures(results: Results, images: str, names: Iterable[str]) -> Iterator[str]:
+    """Figures with the sentence that their data say."""
+    for name in names:
         about = read_json(results.folder / "figures" / f"{name}.json")
         heading = FIGURES[name].heading if name in FIGURES else name.replace("_", " ")
         yield f"### {heading}\n\n![{heading}]({images}/{name}.png)\n"
