@@ -185,7 +185,9 @@ def content_hashes(results: Path) -> dict[str, str]:
     """
     tables = [path for pattern in ("*.parquet", "*.md", "controls/**/*.*") for path in results.glob(pattern)]
     named = {path.relative_to(results).as_posix(): path for path in [*tables, *results.glob("figures/*.png")]}
-    return {name: _content_hash(path) for name, path in sorted(named.items()) if not name.startswith((jobs.FILE, "cost"))}
+    return {
+        name: _content_hash(path) for name, path in sorted(named.items()) if not name.startswith((jobs.FILE, "cost"))
+    }
 
 
 def _content_hash(path: Path) -> str:

@@ -21,9 +21,10 @@ from evals.claims.words import caption, multiverse, protocol_text, quotes, summa
 from evals.cli import run
 from evals.figures import series
 from evals.figures.table import FIGURES
-from evals.io import DataError, read_json, replace_atomically, write_text
+from evals.io import DataError, read_json, read_table, replace_atomically, write_text
 from evals.estimates.outcomes import AT, finished, in_words
 from evals.report.cost import by_arm
+from evals.report.earlier import beside
 from evals.report.results import Results, read_results
 from evals.report.sections import Grid, overview
 from evals.names import describe_rule, title, rule_to_show
@@ -36,7 +37,8 @@ HEAD = """# Results
 Written by `python -m evals.report.results_page` from `artifacts/study.zip`; a test compares the two. Rebuild it all in seconds:
 
     snakemake tables figures --config artifacts=artifacts/study.zip results=rebuilt
-    python -m evals.report.results_page --results rebuilt --out docs/results.md --images docs/images/study
+    python -m evals.report.results_page --results rebuilt --out docs/results.md --images docs/images/study \\
+        --earlier artifacts/exploratory.parquet
 
 This is a study of a very small model on sums of small numbers (`config/study.yaml` says how its regime was chosen). It tests the
 mechanism and the direction of the paper's claims where they can be repeated often enough for intervals; it does not test the
@@ -49,13 +51,16 @@ TRAINING, UNKNOWN = "What training does", "What is not known"
 DECIDES = """How many seeds decide what is open, and for how many CPU hours: `asymgrpo power RESULTS --endpoint late`. On GPUs, `asymgrpo prereg
 --configfile config/paper.yaml` declares the study at the paper's size before it is run (docs/evaluation.md).
 """
+EARLIER = """The exploratory study came first: 121 runs, eight and five seeds, its claims written down after the runs. Its endpoint was one
+checkpoint, sampled at temperature 1; seeds, endpoint and temperature here are others (config/study.yaml).
+"""
 EXPLORATORY = """**These rows are exploratory.** Claims, contrasts, margins, checks and analyses as they stand here are younger than the runs: they
 were changed after the runs had been seen, to fix what a review found. Nothing below was declared before its data.
 """
 
 
-def page(results: Results, images: str) -> str:
-    """The whole page; pictures are linked below `images`.
+def page(results: Results, images: str, earlier: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The whole page; pictures are linked below `images`, and rows of an earlier study's claims stand beside those of this one.
 
     Raises:
         DataError: a table or figure that the page shows has not been made.
@@ -66,7 +71,7 @@ def page(results: Results, images: str) -> str:
         mine = [name for name in there if name.startswith(named)]
         parts += [f"## {part}\n", *figures(results, images, mine)] if mine else []
     told = [name for name in there if not name.startswith(tuple(STORY.values()))]
-    parts += [f"## {TRAINING}\n", *claims(results), "### What was run\n", *described(results)]
+    parts += [f"## {TRAINING}\n", *claims(results), *compared(results, earlier), "### What was run\n", *described(results)]
     parts += ["### Table 1\n", *_deeper(table_1(results)), *_deeper(robust(results)), *_deeper(coverage(results))]
     parts += [*figures(results, images, told), "### Control\n", *control(results)]
     parts += [f"## {UNKNOWN}\n", *unknown(results), "## Cost\n"]
@@ -120,6 +125,13 @@ def claims(results: Results) -> Iterator[str]:
         yield from ([f"#### {model}\n"] if len(results.models) > 1 else [])
         beside = [row for row in others if row["model"] == model]
         yield from (summary(mine), table(mine), caption(mine), multiverse(mine, beside), "#### To quote\n", quotes(mine))
+
+
+def compared(results: Results, earlier: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The verdicts of an earlier study beside those of this one, if there are any."""
+    if told := beside(needed(results, "claims").to_pylist(), earlier):
+        yield f"### Before and after the declaration\n\n{EARLIER}"
+        yield told
 
 
 def standing(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -244,10 +256,14 @@ def main(
     results: Annotated[Path, typer.Option(help="folder of a study's results, with tables and figures")],
     out: Annotated[Path, typer.Option(help="page to write (Markdown)")],
     images: Annotated[Path, typer.Option(help="folder to copy the pictures to")],
+    earlier: Annotated[
+        Path | None, typer.Option(help="claims.parquet of an earlier study, to stand beside; default: none")
+    ] = None,
 ) -> None:
     """Write the page of results."""
     found = read_results(results)
-    text = page(found, Path(os.path.relpath(images, out.parent)).as_posix())
+    rows = read_table(earlier).to_pylist() if earlier else []
+    text = page(found, Path(os.path.relpath(images, out.parent)).as_posix(), rows)
     for name in drawn(found):
         replace_atomically(images / f"{name}.png", partial(shutil.copyfile, results / "figures" / f"{name}.png"))
     write_text(text, out)
