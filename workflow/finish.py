@@ -1,4 +1,4 @@
-"""The last lines that `make reproduce` prints: Table 1, what a study of this size says, what it leaves open, and where everything is."""
+"""The last lines that `make reproduce` prints: Table 1, what a small study says, what it leaves open, and where everything is."""
 
 from __future__ import annotations
 
