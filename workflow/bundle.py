@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from asymgrpo.section import meant
 from asymgrpo.study.config import ConfigError
-from asymgrpo.study.layout import CONFIGURATION
+from asymgrpo.study.layout import CONFIGURATION, PROTOCOL
 from asymgrpo.study.stored import updated
 
 if TYPE_CHECKING:
@@ -60,3 +60,8 @@ def configuration(bundle: Bundle, defaults: Mapping[str, Any], given: Mapping[st
     stored = bundle.json(CONFIGURATION)["config"]
     own = {"results": f"results-{stored['name']}-rebuilt", "containers": "none"}
     return updated(updated(defaults, stored), own | dict(given))
+
+
+def protocol(bundle: Bundle) -> dict[str, Any] | None:
+    """The protocol of the study in a bundle; None if it was not declared."""
+    return bundle.json(PROTOCOL) if PROTOCOL in bundle.files else None

@@ -16,6 +16,7 @@ FIGURES = figures.drawable(
         "differences": [PATHS.differences],
         "theory": THEORY,
         "probes": [],  # drawn by rule probe_figure
+        "doses": [],  # drawn by rule dose_figure
     },
 )
 FIGURE_SETTINGS = {
@@ -107,3 +108,4 @@ rule figures:
         expand(
             f"{PATHS.figures}/{{figure}}.{{form}}", figure=FIGURES, form=["pdf", "png"]
         ),
+        DOSE_FIGURE if DOSES_DECLARED else [],
