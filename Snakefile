@@ -82,7 +82,9 @@ else:
 
 include: "workflow/rules/theory.smk"
 include: "workflow/rules/controls.smk"
+include: "workflow/rules/dose.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/pool.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/artifacts.smk"

@@ -217,6 +217,12 @@ ARTIFACTS = (
         "make --results results --out study.zip",
     ),
     Command(
+        "pool",
+        "evals.pool",
+        "Join the bundles of several laboratories into one, or say in what they differ.",
+        "join --bundles berlin.zip lima.zip --out pooled.zip",
+    ),
+    Command(
         "crate",
         "evals.artifacts.crate",
         "Describe a finished study as an RO-Crate.",

@@ -46,6 +46,7 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
         "claims": (every, k | {"endpoint": evaluation.endpoint}),
     }
     made["robust"] = (every, draws)
+    made["dose_response"] = (every, k | draws)
     stated = {"paper": of_paper(study), "cutoffs": cutoffs(study)}
     made["table1"] = (main, intervals | {key: value for key, value in stated.items() if value})
     models, benchmarks = study.study.models, evaluation.benchmarks

@@ -87,5 +87,6 @@ FIGURES: dict[str, Entry] = {
     "theory_equation": Entry("Theory: when the entropy equation holds", ("theory",)),
     "probe_effects": Entry("Probes: what one update does, by arm", ("probes",)),
     "probe_accuracy": Entry("Probes: what one update does, by group accuracy", ("probes",)),
+    "dose_response": Entry("Dose and response: outcomes by an arm's weight on hard prompts", ("doses",)),
 }
 """Figure -> entry, in the order of the page."""

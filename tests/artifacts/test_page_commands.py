@@ -40,6 +40,8 @@ MARKS = {
     r"snakemake --snakefile .*": "a checkout elsewhere: tests/workflow/test_checkout.py",
     r"python -m evals\.report\.results_page|asymgrpo prereg": "named without its options; they are on the same page",
     r"snakemake .*protocol=protocol\.json": "a protocol of the study: tests/workflow/test_declared_study.py",
+    r"asymgrpo prereg .*--runs .*": "a pilot with the study's own group size: tests/claims/test_dose.py",
+    r"(asymgrpo|python -m evals\.)?\s?pool .*|snakemake pool .*": "bundles of two laboratories: tests/pool/test_pool.py",
     r"python -m evals\.artifacts\.crate": "named beside the target of the workflow that calls it",
 }
 """Pattern of a command -> what it needs that a quick test has not, or the test that runs it."""

@@ -17,6 +17,7 @@ FIGURES = figures.drawable(
         "theory": THEORY,
         # Of a study that trains, rule probe_figure draws them.
         "probes": [PATHS.probes] if "probes.parquet" in BROUGHT else [],
+        "doses": [],  # drawn by rule dose_figure
     },
 )
 FIGURE_SETTINGS = {
@@ -108,3 +109,4 @@ rule figures:
         expand(
             f"{PATHS.figures}/{{figure}}.{{form}}", figure=FIGURES, form=["pdf", "png"]
         ),
+        DOSE_FIGURE if DOSES_DECLARED else [],

@@ -276,3 +276,4 @@ rule tables:
         rules.robust.output,
         rules.coverage.output,
         rules.contamination.output,
+        DOSE_TABLES if DOSES_DECLARED else [],
