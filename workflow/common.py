@@ -40,7 +40,7 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
     draws = {"draws": evaluation.bootstrap_draws, "bootstrap_seed": evaluation.bootstrap_seed}
     intervals = k | draws | {"seed_variance": evaluation.seed_variance}
     made: dict[str, tuple[list[str], dict[str, Any]]] = {
-        **dict.fromkeys(("scores", "table1", "differences", "coverage"), (main, intervals)),
+        **dict.fromkeys(("scores", "table1", "differences", "coverage", "budget"), (main, intervals)),
         **dict.fromkeys(("analyses", "analysis_differences"), (every, intervals)),
         **dict.fromkeys(("run_scores", "claims"), (every, k)),
     }
@@ -55,6 +55,11 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
     found["contamination"] = table(of_problems(plan))
     found["theory"] = theory(study)
     found["probes"] = probes(study)
+    found["repeatability"] = found["memorisation"] = table(part(plan, models, [BASE], benchmarks))
+    for model in models:
+        found |= dict.fromkeys(
+            (f"repeats/{model}", f"continued/{model}"), table(part(plan, [model], [BASE], benchmarks))
+        )
     templates = {"templates": evaluation.control_templates}
     for model in models:
         found[f"controls/{model}/templates"] = table(part(plan, [model], [BASE], benchmarks), **k, **draws, **templates)

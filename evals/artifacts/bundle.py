@@ -5,7 +5,8 @@
     python -m evals.artifacts.bundle unpack --bundle artifacts/study.zip --out folder
     snakemake figures tables --config artifacts=artifacts/study.zip
 
-In it, byte for byte: configuration, problems, metrics, timings, evaluations, conventions, selections. Reduced: graded samples
+In it, byte for byte: configuration, problems, metrics, timings, evaluations, conventions, selections, and what `snakemake
+standard` measured of the base models, if it did. Reduced: graded samples
 (the verdict of each, the texts of a few; evals.artifacts.reading), and problems whose licence does not let us pass them on
 (identifiers and hashes; evals.artifacts.withheld). Made: jobs.parquet, seconds and memory of every job
 (evals.cost.jobs). Not in it: tables and figures, which are made from it again; weights, samples and rollouts, which are too
@@ -36,6 +37,9 @@ from evals.io import DataError, read_json, read_metadata, read_table, sha256_fil
 COSTS = "cost.parquet"
 """What a cluster's accounting said, if it was asked (evals.cost.table)."""
 
+PLACES = {"config/images": "json", "proofs": "json", "repeats": "parquet", "continued": "parquet"}
+"""Folder -> ending of its files, which are taken if they are there: images, and what was measured of the base models."""
+
 RULE_OF = {
     "config": "configuration",
     "data": "problems",
@@ -45,6 +49,8 @@ RULE_OF = {
     jobs.FILE: "benchmarks",
     "proofs": "proof",
     COSTS: "job_costs",
+    "repeats": "repeatability_measured",
+    "continued": "memorisation_measured",
 }
 """First or last part of a path -> what wrote the file."""
 
@@ -65,8 +71,8 @@ def contents(results: Path, leaves: list[str]) -> Iterator[tuple[str, bytes, dic
     extra = [COSTS] if (results / COSTS).exists() else []
     extra += [
         path.relative_to(results).as_posix()
-        for place in ("config/images", "proofs")
-        for path in (results / place).rglob("*.json")
+        for place, ending in PLACES.items()
+        for path in (results / place).rglob(f"*.{ending}")
     ]
     names = sorted({*leaves, *extra})
     if missing := [name for name in names if not (results / name).is_file()]:

@@ -38,8 +38,9 @@ from evals.tables.paper_values import PRINTED
 from workflow import figures as inputs_of
 
 ROOT = Path(__file__).parents[2]
-ALL = sorted(name for name, entry in FIGURES.items() if "probes" not in entry.inputs)
-"""Figures that `snakemake figures` may draw; those of the probes are in tests/probe."""
+ELSEWHERE = {"probes", "budget"}
+ALL = sorted(name for name, entry in FIGURES.items() if not ELSEWHERE & set(entry.inputs))
+"""Figures that `snakemake figures` may draw; the others are in tests/probe and tests/evals/test_budget.py."""
 MODULES = [name for name in ALL if not name.startswith("theory_")]
 THEORY = set(ALL) - set(MODULES)
 """Figures of no run: tests/theory."""
@@ -344,7 +345,15 @@ def test_each_of_several_figures_has_its_own_settings(capsys, monkeypatch, tmp_p
 
 def test_a_figure_without_one_of_its_arms_is_not_drawn() -> None:
     study = load_study([ROOT / "config/default.yaml"])
-    tables = {"run-scores": ["r"], "scores": ["s"], "coverage": [], "differences": ["d"], "theory": [], "probes": []}
+    tables = {
+        "run-scores": ["r"],
+        "scores": ["s"],
+        "coverage": [],
+        "differences": ["d"],
+        "theory": [],
+        "probes": [],
+        "budget": [],
+    }
 
     def drawable(arms: list[str], rules: list[str]) -> dict[str, inputs_of.Inputs]:
         parts = {"study": {"arms": arms}, "evaluation": {"selection": rules}}

@@ -16,6 +16,7 @@ FIGURES = figures.drawable(
         "differences": [PATHS.differences],
         "theory": THEORY,
         "probes": [],  # drawn by rule probe_figure
+        "budget": [],  # drawn by rule budget_figure
     },
 )
 FIGURE_SETTINGS = {
