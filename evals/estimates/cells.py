@@ -68,7 +68,9 @@ class Counts:
         kept = np.array([problem not in self.elsewhere for problem in self.problem_ids], bool)
         if kept.all():
             return self
-        found = {name: array[:, kept] for name, array in vars(self).items() if isinstance(array, np.ndarray)}
+        found: dict[str, Any] = {
+            name: array[:, kept] for name, array in vars(self).items() if isinstance(array, np.ndarray)
+        }
         ids = tuple(problem for problem in self.problem_ids if problem not in self.elsewhere)
         return replace(self, problem_ids=ids, elsewhere=frozenset(), **found)
 
@@ -276,11 +278,13 @@ def _counts(key: tuple[str, str, str], rows: Rows, ballots: Rows | None) -> Coun
     if len(rows["n"]) != len(seeds) * len(problems):
         raise DataError(f"{where}: not every training seed has samples for every problem; sample the missing ones")
     shape = (len(seeds), len(problems))
-    counted = [rows[name].astype(np.int64).reshape(shape) for name in COUNTED]
+    n, *others = (rows[name].astype(np.int64).reshape(shape) for name in COUNTED)
+    c, truncated, unparsed, disagreed, timeout, second, tokens = others
     votes = verdicts = None
-    if ballots is not None and (n := counted[0]).min() == n.max():
+    if ballots is not None and n.min() == n.max():
         votes, verdicts = (ballots[name].reshape(*shape, -1) for name in ("vote", "correct"))
-    return Counts(tuple(seeds), tuple(problems), *counted, votes, verdicts)
+    of_cells = (n, c, truncated, unparsed, disagreed, timeout, second, tokens)
+    return Counts(tuple(seeds), tuple(problems), *of_cells, votes, verdicts)
 
 
 def _with_votes(samples: pa.Table) -> pa.Table:

@@ -57,7 +57,7 @@ def budget_curves(votes: pd.DataFrame, training: pd.DataFrame) -> Figure:
             axis.set_visible(False)
         seeds = votes.groupby("arm")["n_seeds"].max()
         figure.legend(
-            axes[0].containers[: len(arms)],
+            [axes[0].containers[i][0] for i in range(len(arms))],
             [f"{title(arm)} (n = {seeds[arm]})" for arm in arms],
             loc="outside lower center",
             ncols=3,

@@ -83,10 +83,11 @@ def measured(
 ) -> Iterator[tuple[Variant, pa.Table]]:
     """Every variant with its samples; rows: benchmark -> problems."""
     evaluation = settings["evaluation"]
-    engine: str | None = None
+    models: Checkpoints | None = None
+    engine = ""
     for one in variants(evaluation["engine"], evaluation["batch"], is_installed(OTHER[evaluation["engine"]])):
         mine = settings | {"evaluation": evaluation | {"engine": one.engine, "batch": one.batch}}
-        if one.engine != engine:
+        if models is None or one.engine != engine:
             models = None  # before the next engine asks for memory
             models, engine = Checkpoints({0: checkpoint}, mine), one.engine
         found = [row for name, some in rows.items() for row in models.sample(some, samples(mine, name))]

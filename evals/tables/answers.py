@@ -73,7 +73,8 @@ def answer_rows(counts: CountsOf, rule: SeedVarianceRule, seed: int, draws: int)
         for metric, of in OF.items():
             shares = {arm: [of(item) / item.n for item in items] for arm, items in mine.items()}
             variances = seed_variances(shares, rule)
-            arms, how = list(shares), {"seed": seed, "draws": draws, "level": 0.95}
+            arms = list(shares)
+            how: dict[str, Any] = {"seed": seed, "draws": draws, "level": 0.95}
             found = mean_intervals([shares[arm] for arm in arms], [variances[arm] for arm in arms], **how)
             trained = [arm for arm in arms if arm != BASE] if BASE in shares else []
             pairs = [(shares[arm], shares[BASE], (variances[arm], variances[BASE])) for arm in trained]

@@ -4,8 +4,10 @@
         --metrics M.parquet ... --evaluations E.parquet ... --draws 10000 --seed 0 --out budget.parquet --markdown budget.md
 
 Rows of kind `sampling`: maj@k and pass@k of every arm and the base model; `tokens` are k times the mean length of a response.
-Rows of kind `training`: accuracy of each candidate on the sets of eval.parquet (`metric` accuracy), and of each arm after as many
-tokens as the thriftiest run sampled (`at_equal_tokens`, a straight line between candidates); intervals over training seeds alone.
+`gain_at_equal_tokens` at k: maj@k of an arm less that of the base model with k votes, the arm with as many votes as cost no more
+tokens than those, paired by problem. Rows of kind `training`: accuracy of each candidate on the sets of eval.parquet
+(`accuracy`), and of each arm after as many tokens as the thriftiest run sampled (`at_equal_tokens`, a straight line between
+candidates); their intervals are over training seeds alone.
 """
 
 import math
@@ -24,7 +26,7 @@ from evals.cli import run
 from evals.estimates.cells import Counts, CountsOf, check_ks, need_samples
 from evals.estimates.outcomes import AT, RUN, STEPS, Lost, in_words, outcome_of
 from evals.estimates.selection import BASE
-from evals.estimates.stats import DIGITS, mean_intervals
+from evals.estimates.stats import DIGITS, mean_intervals, paired_differences
 from evals.io import (
     DataError,
     check_table,
@@ -54,7 +56,7 @@ SCHEMA = pa.schema(
 )
 NAMES = ("kind", "model", "arm", "benchmark", "metric")
 SAMPLING, TRAINING = "sampling", "training"
-MAJORITY, PASS = "maj_at_k", "pass_at_k"
+MAJORITY, PASS, GAIN = "maj_at_k", "pass_at_k", "gain_at_equal_tokens"
 ACCURACY, EQUAL = "accuracy", "at_equal_tokens"
 TOTAL = "sampled_tokens_total"
 
@@ -90,6 +92,34 @@ def sampling_rows(
                 },
                 "n_samples": sum(int(item.n.sum()) for item in mine[arm]),
             }
+
+
+def gain_rows(
+    counts: CountsOf, ks: Sequence[int], rule: SeedVarianceRule, seed: int, draws: int
+) -> Iterator[dict[str, Any]]:
+    """Rows of GAIN, without `selection` and diverged runs: every k of the base model that buys an arm an answer."""
+    for model, benchmark, mine in groups(counts):
+        served = [k for name, k in metrics_of([item for items in mine.values() for item in items], [], ks) if k]
+        if BASE not in mine:
+            continue
+        length = {arm: tokens_per_answer(items) for arm, items in mine.items()}
+        votes = {k: {arm: [item.metric(MAJORITY, k) for item in items] for arm, items in mine.items()} for k in served}
+        variances = {k: seed_variances(cells, rule) for k, cells in votes.items()}
+        matched = [
+            (k, arm, max(few))
+            for k in served
+            for arm in mine
+            if arm != BASE and (few := [one for one in served if one * length[arm] <= k * length[BASE]])
+        ]
+        pairs = [
+            (votes[one][arm], votes[k][BASE], (variances[one][arm], variances[k][BASE])) for k, arm, one in matched
+        ]
+        found = paired_differences(pairs, seed=seed, draws=draws, level=0.95)
+        for (k, arm, _), difference in zip(matched, found, strict=True):
+            about = {"kind": SAMPLING, "model": model, "benchmark": benchmark, "arm": arm, "metric": GAIN, "k": k}
+            ends = {name: getattr(difference, name) for name in ("estimate", "ci_low", "ci_high", "n_problems")}
+            n_samples = sum(int(item.n.sum()) for item in mine[arm])
+            yield about | ends | {"tokens": k * length[BASE], "n_seeds": difference.n_seeds_a, "n_samples": n_samples}
 
 
 def votes_needed(curve: Sequence[tuple[int, float]], level: float) -> int | None:
@@ -184,8 +214,8 @@ def read_training(
         if ended := outcome_of(path, table_metadata(table)):
             lost.setdefault(run_[:2], {})[run_[2]] = ended.step
             continue
-        total = spent(table)
-        tokens[run_] = (dict(zip(table["step"].to_pylist(), total.tolist(), strict=True)), float(total[-1]))
+        so_far = spent(table)
+        tokens[run_] = (dict(zip(table["step"].to_pylist(), so_far.tolist(), strict=True)), float(so_far[-1]))
     found: dict[tuple[str, str, str], list[Trained]] = {}
     for path in evaluations:
         table = read_table(path, ["step", "set", "accuracy"])
@@ -232,7 +262,7 @@ def render(rows: Sequence[Mapping[str, Any]]) -> str:
     parts.append(
         "Scores in per cent with 95 % intervals: of answers over problems, samples and training seeds; of training over training "
         "seeds. maj@k: of k answers the one given most often. Tokens of maj@k are those of all k answers; tokens of training are "
-        "those of all rollouts.\n"
+        "those of all rollouts. It: the base model. Equal tokens: an arm votes as often as the tokens of its largest k allow.\n"
     )
     return "\n".join(parts)
 
@@ -240,17 +270,37 @@ def render(rows: Sequence[Mapping[str, Any]]) -> str:
 def _votes(rows: Sequence[Mapping[str, Any]]) -> str:
     curves = {arm: _curve(rows, arm) for arm in in_order((row["arm"] for row in rows), TABLE_1)}
     most = max((k for curve in curves.values() for k in curve), default=1)
-    head = ["arm", "tokens of an answer", "one answer", f"maj@{most}", f"{title(BASE)}'s votes that reach one answer"]
+    head = [
+        "arm",
+        "tokens of an answer",
+        "one answer",
+        f"maj@{most}",
+        "at equal tokens, less it",
+        "its votes that reach one answer",
+    ]
     lines = [f"| {' | '.join(head)} |", "|---|" + "--:|" * (len(head) - 1)]
     for arm, curve in curves.items():
         first, last = curve.get(1), curve.get(most)
         if first is None or last is None:
             row = next(row for row in rows if row["arm"] == arm)
-            lines.append(f"| {title(arm)}; {in_words(row['n_seeds'], row[AT])} | – | – | – | – |")
+            lines.append(f"| {title(arm)}; {in_words(row['n_seeds'], row[AT])} | – | – | – | – | – |")
             continue
-        cells = [title(arm), f"{first['tokens']:.1f}", _text(first), _text(last), _needed(curves, arm, most)]
+        cells = [
+            title(arm),
+            f"{first['tokens']:.1f}",
+            _text(first),
+            _text(last),
+            _gain(rows, arm),
+            _needed(curves, arm, most),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _gain(rows: Sequence[Mapping[str, Any]], arm: str) -> str:
+    """The difference from the base model at its largest budget."""
+    mine = [row for row in rows if (row["arm"], row["metric"]) == (arm, GAIN) and row["estimate"] is not None]
+    return _text(max(mine, key=lambda row: row["k"])) if mine else "–"
 
 
 def _curve(rows: Sequence[Mapping[str, Any]], arm: str) -> dict[int, Mapping[str, Any]]:
@@ -310,7 +360,8 @@ def main(
     need_samples(k, [item for mine in study.counts.values() for item in mine.values()])
     rows: list[dict[str, Any]] = []
     for name, mine in study.counts.items():
-        found = with_diverged(sampling_rows(mine, k, seed_variance, seed, draws), study.lost[name])
+        how = (k, seed_variance, seed, draws)
+        found = with_diverged([*sampling_rows(mine, *how), *gain_rows(mine, *how)], study.lost[name])
         rows += [row | {"selection": name, "kind": SAMPLING} for row in found]
     rows += training_rows(*read_training(metrics or [], evaluations or []))
     order = [(name, "ascending") for name in ("kind", "model", "selection", "benchmark", "metric", "k", "step", "arm")]

@@ -184,9 +184,71 @@ for name, files in THERE.items():
             " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
+SECOND = f"{PATHS.root}/second_grader.parquet"
+
+
+rule second_grader:
+    input:
+        again=lambda w: STALE.check_table(TABLES, SECOND),
+        image_content=IMAGE_CONTENT["report"],
+        counts=expand(PATHS.counts, part=PARTS),
+        measures=rules.claims.output.measures,
+        claims=rules.claims.output.parquet,
+    output:
+        parquet=SECOND,
+        markdown=report(f"{PATHS.root}/second_grader.md", category="standard"),
+    log:
+        PATHS.log("second_grader"),
+    benchmark:
+        PATHS.benchmark("second_grader")
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(10),
+    params:
+        settings=GIVEN_SETTINGS.file(TABLES[SECOND]),
+        k=" ".join(map(str, STUDY.evaluation.k)),
+    shell:
+        "{PYTHON_IN[report]} evals.tables.second_grader --settings {params.settings:q} --counts {input.counts:q} --k {params.k}"
+        " --measures {input.measures:q} --claims {input.claims:q} --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+
+
+STANDARD = f"{PATHS.root}/standard.parquet"
+
+
+rule standard_page:
+    input:
+        again=lambda w: STALE.check_table(TABLES, STANDARD),
+        image_content=IMAGE_CONTENT["report"],
+        scores=PATHS.scores,
+        answers=rules.answers.output.parquet,
+        budget=BUDGET,
+        second=SECOND,
+        contamination=rules.contamination.output.parquet,
+        measured=[f"{PATHS.root}/{name}.parquet" for name in THERE],
+    output:
+        parquet=STANDARD,
+        markdown=report(f"{PATHS.root}/standard.md", category="standard"),
+    log:
+        PATHS.log("standard_page"),
+    benchmark:
+        PATHS.benchmark("standard_page")
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        settings=GIVEN_SETTINGS.file(TABLES[STANDARD]),
+        measured=" ".join(
+            f"--{name} {shlex.quote(f'{PATHS.root}/{name}.parquet')}" for name in THERE
+        ),
+    shell:
+        "{PYTHON_IN[report]} evals.tables.standard --settings {params.settings:q} --scores {input.scores:q} --answers {input.answers:q}"
+        " --budget {input.budget:q} --second {input.second:q} --contamination {input.contamination:q} {params.measured}"
+        " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+
+
 rule standard:
     input:
-        rules.answers.output,
-        rules.budget.output,
+        rules.standard_page.output,
         rules.budget_figure.output,
-        [f"{PATHS.root}/{name}.parquet" for name in THERE],
