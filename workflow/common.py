@@ -46,7 +46,7 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
     }
     made["robust"] = (every, draws)
     made["second_grader"] = (every, k)
-    made["standard"] = (every, intervals)
+    made["standard"] = (main, intervals)
     made["answers"] = (main, draws | {"seed_variance": evaluation.seed_variance})
     stated = {"paper": of_paper(study), "cutoffs": cutoffs(study)}
     made["table1"] = (main, intervals | {key: value for key, value in stated.items() if value})

@@ -40,6 +40,12 @@ COSTS = "cost.parquet"
 PLACES = {"config/images": "json", "proofs": "json", "repeats": "parquet", "continued": "parquet"}
 """Folder -> ending of its files, which are taken if they are there: images, and what was measured of the base models."""
 
+OF_THE_STANDARD = (
+    *("answers.", "budget.", "second_grader.", "memorisation.", "repeatability.", "standard."),
+    "figures/budget_curves",
+)
+"""Names, or what they begin with, of what `snakemake standard` makes."""
+
 RULE_OF = {
     "config": "configuration",
     "data": "problems",
@@ -182,10 +188,10 @@ def content_hashes(results: Path) -> dict[str, str]:
     """Path -> sha256 of every table (its bytes) and figure (size and pixels of its PNG) that was derived in a folder of results.
 
     Pixels, because a PNG's bytes change with the compression library. Left out are seconds and costs, which are of the clock, and
-    theory and probes, which are made of no run of the study.
+    theory and probes, which are made of no run of the study, and what `snakemake standard` makes, which has a page of its own.
     """
     tables = [path for pattern in ("*.parquet", "*.md", "controls/**/*.*") for path in results.glob(pattern)]
-    not_of_runs = (jobs.FILE, "cost", "theory", "figures/theory", "probes", "figures/probe_")
+    not_of_runs = (jobs.FILE, "cost", "theory", "figures/theory", "probes", "figures/probe_", *OF_THE_STANDARD)
     named = {path.relative_to(results).as_posix(): path for path in [*tables, *results.glob("figures/*.png")]}
     return {name: _content_hash(path) for name, path in sorted(named.items()) if not name.startswith(not_of_runs)}
 

@@ -19,13 +19,12 @@ import typer
 from asymgrpo.content import data_hash
 from evals.cli import run
 from evals.estimates.selection import BASE
-from evals.io import derived, inputs_metadata, read_table, table_metadata, write_table, write_text
+from evals.io import derived, inputs_metadata, read_any_table, table_metadata, write_table, write_text
 from evals.names import TABLE_1, describe_rule, in_order, percent, rule_to_show, title
 from evals.repeatability.compare import ALL
-from evals.repeatability.table import AGAIN, FIRST, read_repeatability
+from evals.repeatability.table import AGAIN, FIRST
 from evals.tables.answers import TRUNCATED, UNPARSED, WRONG, read_answers
 from evals.tables.budget import GAIN, MAJORITY, read_budget
-from evals.tables.memorisation import read_memorisation
 from evals.tables.score import AVERAGE, read_scores
 from evals.tables.second_grader import read_second_grader, tested
 
@@ -212,8 +211,8 @@ def render(rows: Rows) -> str:
     parts = ["# Minimum standard\n"]
     for model, rule in dict.fromkeys((row["model"], row["selection"]) for row in rows):
         mine = [row for row in rows if row["model"] == model]
-        counted = ", ".join(f"{sum(row['status'] == s for row in mine)} {s}" for s in (HOLDS, FAILS, OPEN))
-        parts.append(f"## {model}, checkpoint: {describe_rule(rule)}\n\nOf {len(mine)} points: {counted}.\n")
+        counted = ", ".join(f"{s} {sum(row['status'] == s for row in mine)}" for s in (HOLDS, FAILS, OPEN))
+        parts.append(f"## {model}, checkpoint: {describe_rule(rule)}\n\n{len(mine)} points: {counted}.\n")
         lines = ["| point | asks | status | found |", "|---|---|---|---|"]
         lines += [f"| {row['point']} | {row['asks']} | **{row['status']}** | {row['found']} |" for row in mine]
         parts.append("\n".join(lines) + "\n")
@@ -236,16 +235,17 @@ def main(
     repeatability: Annotated[Path | None, typer.Option(help="table of evals.repeatability.table")] = None,
 ) -> None:
     """Say which points of the minimum standard hold."""
-    given = [scores, answers, budget, second, contamination, *filter(None, (memorisation, repeatability))]
     read: dict[str, Rows] = {
         "scores": read_scores(scores).to_pylist(),
         "answers": read_answers(answers).to_pylist(),
         "budget": read_budget(budget).to_pylist(),
         "second": read_second_grader(second).to_pylist(),
-        "memorisation": read_memorisation(memorisation).to_pylist() if memorisation else [],
-        "repeatability": read_repeatability(repeatability).to_pylist() if repeatability else [],
     }
-    near = table_metadata(read_table(contamination))["counts"]
+    # Made of no trained run, so they do not state the arms that the page is asked for.
+    others = {path.stem: read_any_table(path) for path in (contamination, memorisation, repeatability) if path}
+    near = table_metadata(others[contamination.stem])["counts"]
+    read["memorisation"] = others[memorisation.stem].to_pylist() if memorisation else []
+    read["repeatability"] = others[repeatability.stem].to_pylist() if repeatability else []
     rule = rule_to_show({row["selection"] for row in read["scores"]})
     rows = []
     for model in dict.fromkeys(row["model"] for row in read["scores"]):
@@ -255,7 +255,9 @@ def main(
         }
         rows += [{"model": model, "selection": rule, **point} for point in points(Tables(overlap=near, **mine))]
     table = pa.Table.from_pylist(rows, SCHEMA)
-    write_table(table, out, {"data_hash": data_hash(table), **derived(inputs_metadata(given))})
+    origin = inputs_metadata([scores, answers, budget, second])
+    origin |= {f"{name}.parquet": table_metadata(other) for name, other in others.items()}
+    write_table(table, out, {"data_hash": data_hash(table), **derived(origin)})
     write_text(render(rows), markdown)
 
 

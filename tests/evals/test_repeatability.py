@@ -1,6 +1,7 @@
 """Repeated evaluations: nothing changes where nothing should, what was planted is found, and what is no repetition is refused."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -12,6 +13,7 @@ from evals.repeatability import __main__ as command
 from evals.repeatability import table
 from evals.repeatability.compare import compare
 from evals.repeatability.table import footnote, repeatability_rows
+from evals.report.sections import noise
 
 
 def graded(right: list[bool], texts: list[str], seed: int = 0) -> pa.Table:
@@ -112,5 +114,8 @@ def test_variants_are_compared_with_the_first(tmp_path):
     overall = {row["variant"]: row["difference"] for row in rows if row["benchmark"] == "all"}
     assert overall == {"again": 0.0, "batch 2": 0.25}
     assert "again: 0.0 % of the texts changed, 0 of 4 verdicts, no score; batch 2: 25.0 %" in footnote(rows)
+    results = SimpleNamespace(table={"repeatability": read_table(tmp_path / "out.parquet")}.get)
+    assert noise(results, "m") == footnote(rows), "below Table 1 of the report"
+    assert noise(SimpleNamespace(table={}.get), "m") == ""
     with pytest.raises(DataError, match="no evaluation named 'first'"):
         list(repeatability_rows(read_table(path).filter(pa.array([False] * 4 + [True] * 8))))

@@ -82,6 +82,6 @@ def test_what_was_not_made_is_not_measured():
 def test_the_page_counts_its_points():
     rows = [{"model": "m", "selection": "validation", **row} for row in points(GOOD)]
     text = render(rows)
-    assert f"Of {len(POINTS)} points: {len(POINTS) - 1} holds, 0 does not hold, 1 not measured." in text
+    assert f"{len(POINTS)} points: holds {len(POINTS) - 1}, does not hold 0, not measured 1." in text
     assert "at most -15.0 [-20.0, -10.0] (GRPO)" in text
     assert all(f"| {name} |" in text for name in POINTS)
