@@ -172,6 +172,12 @@ RESULTS = (
         "results theirs.zip --markdown comparison.md --out differences.parquet",
     ),
     Command(
+        "repeatability",
+        "evals.repeatability",
+        "Compare two evaluations of the same checkpoint: changed texts, flipped verdicts, difference of scores.",
+        "--first results/graded/tiny/base/seed0.parquet --second again.parquet",
+    ),
+    Command(
         "power",
         "evals.claims.power",
         "Say per claim which effect a number of seeds can find, and the seeds and CPU hours that its margin needs.",

@@ -50,6 +50,7 @@ class Layout:
         self.theory = f"{root}/theory.parquet"
         self.probes, self.probe_states = f"{root}/probes.parquet", f"{root}/probes/{{model}}/seed{{seed}}.parquet"
         self.figures = f"{root}/figures"
+        self.repeats, self.continued = f"{root}/repeats/{{model}}.parquet", f"{root}/continued/{{model}}.parquet"
 
     def log(self, rule: str, *wildcards: str) -> str:
         return "/".join([self.logs, rule, *(f"{{{w}}}" for w in wildcards)]) + ".log"

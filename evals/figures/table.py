@@ -79,6 +79,7 @@ FIGURES: dict[str, Entry] = {
     "plane": Entry("The plane of exponents", ("metrics", "run-scores"), tuple(PLANE), at_least=5),
     "passk_curves": Entry("Analysis 8: pass@k", ("scores",)),
     "coverage_curves": Entry("Solved once, and solved reliably: pass@k and Cover@tau", ("scores", "coverage")),
+    "budget_curves": Entry("Score against tokens spent", ("budget",)),
     "selection_bias": Entry(
         "Choosing the checkpoint by a reported benchmark", ("run-scores",), if_study=selects_with_and_without_benchmark
     ),

@@ -38,8 +38,9 @@ from evals.tables.paper_values import PRINTED
 from workflow import figures as inputs_of
 
 ROOT = Path(__file__).parents[2]
-ALL = sorted(name for name, entry in FIGURES.items() if not {"probes", "doses"} & set(entry.inputs))
-"""Figures that `snakemake figures` may draw of any study; those of probes and doses are in tests/probe and tests/claims."""
+ELSEWHERE = {"probes", "doses", "budget"}
+ALL = sorted(name for name, entry in FIGURES.items() if not ELSEWHERE & set(entry.inputs))
+"""Figures that `snakemake figures` may draw of any study; the others are in tests/probe, tests/claims and tests/evals."""
 MODULES = [name for name in ALL if not name.startswith("theory_")]
 THEORY = set(ALL) - set(MODULES)
 """Figures of no run: tests/theory."""
@@ -352,6 +353,7 @@ def test_a_figure_without_one_of_its_arms_is_not_drawn() -> None:
         "theory": [],
         "probes": [],
         "doses": [],
+        "budget": [],
     }
 
     def drawable(arms: list[str], rules: list[str]) -> dict[str, inputs_of.Inputs]:

@@ -18,6 +18,7 @@ FIGURES = figures.drawable(
         # Of a study that trains, rule probe_figure draws them.
         "probes": [PATHS.probes] if "probes.parquet" in BROUGHT else [],
         "doses": [],  # drawn by rule dose_figure
+        "budget": [],  # drawn by rule budget_figure
     },
 )
 FIGURE_SETTINGS = {
