@@ -15,4 +15,4 @@ def rows(name: str, n: int, seed: int) -> list[Row]:
     >>> rows("words", 1, seed=0)[0]["level"], rows("chain2", 1, seed=0)[0]["level"]
     ('plus', '2')
     """
-    return (words if name in words.NAMES else chain_sum).rows(name, n, seed)
+    return words.rows(name, n, seed) if name in words.NAMES else chain_sum.rows(name, n, seed)

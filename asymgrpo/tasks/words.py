@@ -85,7 +85,7 @@ def key(problem: Problem) -> tuple[str, int, int]:
     >>> key(Problem("plus", 7, 5, wording=1)) == key(Problem("plus", 5, 7))
     True
     """
-    return (problem.operation, *sorted((problem.a, problem.b)))
+    return problem.operation, min(problem.a, problem.b), max(problem.a, problem.b)
 
 
 def role(problem: Problem) -> Role:
