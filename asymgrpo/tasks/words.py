@@ -21,7 +21,7 @@ NAMES = (TRAIN_NAME, BENCHMARK_NAME)
 BENCHMARK_SHARE = 0.25
 """Of all pairs of numbers; the rest is trained on."""
 
-NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 LARGEST = {"plus": 12, "minus": 12, "times": 9}
 """Operation -> its largest number; the smallest is 2, and no difference is negative."""
 WORDINGS = {
