@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from asymgrpo.study.config import Study
-from asymgrpo.study.settings import BASE, Plan, Settings, of_training, part, table, theory
+from asymgrpo.study.settings import BASE, Plan, Settings, of_training, part, probes, table, theory
 from evals.figures.table import FIGURES
 
 Inputs = Mapping[str, Sequence[str]]
@@ -94,6 +94,8 @@ def settings_of(study: Study, plan: Plan, metrics: MetricsFiles, inputs: Inputs)
     """The settings that the inputs of a figure must state: of the arms that it draws, as far as its inputs tell which."""
     if set(inputs) == {"theory"}:
         return theory(study)
+    if set(inputs) == {"probes"}:
+        return probes(study)
     main = study.study.arms
     arms = metrics.arms(inputs.get("metrics", [])) or main
     if "run-scores" in inputs:

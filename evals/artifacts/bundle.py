@@ -8,8 +8,8 @@
 In it, byte for byte: configuration, problems, metrics, timings, evaluations, conventions, selections. Reduced: graded samples
 (the verdict of each, the texts of a few; evals.artifacts.reading), and problems whose licence does not let us pass them on
 (identifiers and hashes; evals.artifacts.withheld). Made: jobs.parquet, seconds and memory of every job
-(evals.cost.jobs). Not in it: tables and figures, which are made from it again; weights, samples and rollouts, which are too
-large.
+(evals.cost.jobs). Beside them, where they were made: the tables of the theory and of the probes. Not in it: other tables and
+figures, which are made from it again; weights, samples and rollouts, which are too large.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ from evals.io import DataError, read_json, read_metadata, read_table, sha256_fil
 COSTS = "cost.parquet"
 """What a cluster's accounting said, if it was asked (evals.cost.table)."""
 
+BESIDE = ("theory.parquet", "probes.parquet")
+"""Tables that no run of the study enters: what holds exactly (asymgrpo.theory), what one update does (asymgrpo.probe). A bundle
+has them where they had been made, because both need torch, which a rebuild does not have."""
+
 RULE_OF = {
     "config": "configuration",
     "data": "problems",
@@ -45,6 +49,8 @@ RULE_OF = {
     jobs.FILE: "benchmarks",
     "proofs": "proof",
     COSTS: "job_costs",
+    BESIDE[0]: "theory",
+    BESIDE[1]: "probe_table",
 }
 """First or last part of a path -> what wrote the file."""
 
@@ -62,7 +68,7 @@ def contents(results: Path, leaves: list[str]) -> Iterator[tuple[str, bytes, dic
 
     refuse_other_settings(results, [name for name in leaves if (results / name).is_file()])
     config_sha256 = read_json(results / CONFIGURATION)["config_sha256"]
-    extra = [COSTS] if (results / COSTS).exists() else []
+    extra = [name for name in (COSTS, *BESIDE) if (results / name).exists()]
     extra += [
         path.relative_to(results).as_posix()
         for place in ("config/images", "proofs")
@@ -175,13 +181,13 @@ def unpack(
 def content_hashes(results: Path) -> dict[str, str]:
     """Path -> sha256 of every table (its bytes) and figure (size and pixels of its PNG) that was derived in a folder of results.
 
-    Pixels, because a PNG's bytes change with the compression library. Left out are seconds and costs, which are of the clock, and
-    theory and probes, which are made of no run of the study.
+    Pixels, because a PNG's bytes change with the compression library. Left out are seconds and costs, which are of the clock.
     """
     tables = [path for pattern in ("*.parquet", "*.md", "controls/**/*.*") for path in results.glob(pattern)]
-    not_of_runs = (jobs.FILE, "cost", "theory", "figures/theory", "probes", "figures/probe_")
     named = {path.relative_to(results).as_posix(): path for path in [*tables, *results.glob("figures/*.png")]}
-    return {name: _content_hash(path) for name, path in sorted(named.items()) if not name.startswith(not_of_runs)}
+    return {
+        name: _content_hash(path) for name, path in sorted(named.items()) if not name.startswith((jobs.FILE, "cost"))
+    }
 
 
 def _content_hash(path: Path) -> str:

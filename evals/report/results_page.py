@@ -6,7 +6,7 @@ python -m evals.report.results_page --results rebuilt --out docs/results.md --im
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +16,15 @@ import pyarrow as pa
 import typer
 
 from evals.claims.training import early
+from evals.claims.verdict import Conclusion
 from evals.claims.words import caption, multiverse, protocol_text, quotes, summary, table
 from evals.cli import run
 from evals.figures import series
 from evals.figures.table import FIGURES
-from evals.io import DataError, read_json, replace_atomically, write_text
+from evals.io import DataError, read_json, read_table, replace_atomically, write_text
 from evals.estimates.outcomes import AT, finished, in_words
 from evals.report.cost import by_arm
+from evals.report.earlier import beside
 from evals.report.results import Results, read_results
 from evals.report.sections import Grid, overview
 from evals.names import describe_rule, title, rule_to_show
@@ -35,29 +37,68 @@ HEAD = """# Results
 Written by `python -m evals.report.results_page` from `artifacts/study.zip`; a test compares the two. Rebuild it all in seconds:
 
     snakemake tables figures --config artifacts=artifacts/study.zip results=rebuilt
-    python -m evals.report.results_page --results rebuilt --out docs/results.md --images docs/images/study
+    python -m evals.report.results_page --results rebuilt --out docs/results.md --images docs/images/study \\
+        --earlier artifacts/exploratory.parquet
 
 This is a study of a very small model on sums of small numbers (`config/study.yaml` says how its regime was chosen). It tests the
 mechanism and the direction of the paper's claims where they can be repeated often enough for intervals; it does not test the
 paper's size.
 """
 
+STORY = {"What the theory says exactly": "theory_", "What one update does": "probe_"}
+"""Part of the page -> how the names of its figures begin."""
+TRAINING, UNKNOWN = "What training does", "What is not known"
+DECIDES = """How many seeds decide what is open, and for how many CPU hours: `asymgrpo power RESULTS --endpoint late`. On GPUs, `asymgrpo prereg
+--configfile config/paper.yaml` declares the study at the paper's size before it is run (docs/evaluation.md).
+"""
+EARLIER = """The exploratory study came first: 121 runs, eight and five seeds, its claims written down after the runs. Its endpoint was one
+checkpoint, sampled at temperature 1; seeds, endpoint and temperature here are others (config/study.yaml).
+"""
 EXPLORATORY = """**These rows are exploratory.** Claims, contrasts, margins, checks and analyses as they stand here are younger than the runs: they
 were changed after the runs had been seen, to fix what a review found. Nothing below was declared before its data.
 """
 
 
-def page(results: Results, images: str) -> str:
-    """The whole page; pictures are linked below `images`.
+def page(results: Results, images: str, earlier: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The whole page; pictures are linked below `images`, and rows of an earlier study's claims stand beside those of this one.
 
     Raises:
         DataError: a table or figure that the page shows has not been made.
     """
-    parts = [HEAD, *claims(results), "## What was run\n", *described(results), "## Table 1\n", *table_1(results)]
-    parts += [*robust(results), *coverage(results)]
-    parts += ["## Figures\n", *figures(results, images), "## Control\n", *control(results), "## Cost\n"]
+    there = drawn(results)
+    parts = [HEAD]
+    for part, named in STORY.items():
+        mine = [name for name in there if name.startswith(named)]
+        parts += [f"## {part}\n", *figures(results, images, mine)] if mine else []
+    told = [name for name in there if not name.startswith(tuple(STORY.values()))]
+    parts += [f"## {TRAINING}\n", *claims(results), *compared(results, earlier), "### What was run\n", *described(results)]
+    parts += ["### Table 1\n", *_deeper(table_1(results)), *_deeper(robust(results)), *_deeper(coverage(results))]
+    parts += [*figures(results, images, told), "### Control\n", *control(results)]
+    parts += [f"## {UNKNOWN}\n", *unknown(results), "## Cost\n"]
     parts += [line for grid in by_arm(results) for line in markdown(grid)]
     return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def _deeper(parts: Iterable[str]) -> Iterator[str]:
+    """Pages of their own one level further down."""
+    for part in parts:
+        yield "\n".join(f"#{line}" if line.startswith("#") else line for line in part.split("\n"))
+
+
+def unknown(results: Results) -> Iterator[str]:
+    """The claims that stay open, each with its sentence, and those that were not tested by why they were not."""
+    rows = needed(results, "claims").to_pylist()
+    for model in dict.fromkeys(row["model"] for row in rows):
+        mine = [row for row in rows if row["model"] == model]
+        yield from ([f"### {model}\n"] if len(results.models) > 1 else [])
+        open_rows = [row for row in mine if row["verdict"] == Conclusion.INCONCLUSIVE]
+        yield "\n".join(f"- {row['sentence']}" for row in open_rows) + "\n" if open_rows else "No tested claim stays open.\n"
+        reasons: dict[str, list[str]] = {}
+        for row in mine:
+            if row["verdict"] == Conclusion.NOT_TESTED:
+                reasons.setdefault(row["why_not"], []).append(row["claim"])
+        yield "\n".join(f"- Not tested ({why}): {'; '.join(claims)}." for why, claims in reasons.items()) + "\n"
+    yield DECIDES
 
 
 def needed(results: Results, name: str) -> pa.Table:
@@ -77,13 +118,20 @@ def needed(results: Results, name: str) -> pa.Table:
 def claims(results: Results) -> Iterator[str]:
     """The claims with their verdicts, a block per model."""
     rows, others = needed(results, "claims").to_pylist(), needed(results, "claims_sensitivity").to_pylist()
-    yield "## Claims\n"
+    yield "### Claims\n"
     yield standing(rows)
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
-        yield from ([f"### {model}\n"] if len(results.models) > 1 else [])
+        yield from ([f"#### {model}\n"] if len(results.models) > 1 else [])
         beside = [row for row in others if row["model"] == model]
-        yield from (summary(mine), table(mine), caption(mine), multiverse(mine, beside), "### To quote\n", quotes(mine))
+        yield from (summary(mine), table(mine), caption(mine), multiverse(mine, beside), "#### To quote\n", quotes(mine))
+
+
+def compared(results: Results, earlier: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The verdicts of an earlier study beside those of this one, if there are any."""
+    if told := beside(needed(results, "claims").to_pylist(), earlier):
+        yield f"### Before and after the declaration\n\n{EARLIER}"
+        yield told
 
 
 def standing(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -143,9 +191,9 @@ def _below(page: str) -> str:
     return "\n".join(f"#{line}" if line.startswith("#") else line for line in page.split("\n")).strip("\n") + "\n"
 
 
-def figures(results: Results, images: str) -> Iterator[str]:
-    """Every figure with the sentence that its data say."""
-    for name in drawn(results):
+def figures(results: Results, images: str, names: Iterable[str]) -> Iterator[str]:
+    """Figures with the sentence that their data say."""
+    for name in names:
         about = read_json(results.folder / "figures" / f"{name}.json")
         heading = FIGURES[name].heading if name in FIGURES else name.replace("_", " ")
         yield f"### {heading}\n\n![{heading}]({images}/{name}.png)\n"
@@ -208,10 +256,14 @@ def main(
     results: Annotated[Path, typer.Option(help="folder of a study's results, with tables and figures")],
     out: Annotated[Path, typer.Option(help="page to write (Markdown)")],
     images: Annotated[Path, typer.Option(help="folder to copy the pictures to")],
+    earlier: Annotated[
+        Path | None, typer.Option(help="claims.parquet of an earlier study, to stand beside; default: none")
+    ] = None,
 ) -> None:
     """Write the page of results."""
     found = read_results(results)
-    text = page(found, Path(os.path.relpath(images, out.parent)).as_posix())
+    rows = read_table(earlier).to_pylist() if earlier else []
+    text = page(found, Path(os.path.relpath(images, out.parent)).as_posix(), rows)
     for name in drawn(found):
         replace_atomically(images / f"{name}.png", partial(shutil.copyfile, results / "figures" / f"{name}.png"))
     write_text(text, out)

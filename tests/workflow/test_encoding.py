@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.workflow.changes import ROOT
@@ -80,9 +82,14 @@ def test_commands_work_under_an_ascii_locale(command, tmp_path):
     assert "Traceback" not in text, text
 
 
-def test_table_1_is_printed_under_an_ascii_locale(tmp_path):
-    """It has dashes and signs that ASCII lacks; they are escaped."""
+def test_the_end_of_make_reproduce_is_printed_under_an_ascii_locale(tmp_path):
+    """It has dashes and signs that ASCII lacks; they are escaped. It tells what is found and what stays open."""
     (tmp_path / "table1.md").write_text("GRPO 0.5 ± 0.1\n", encoding="utf-8")
+    pq.write_table(pa.table({"verdict": ["supported", "inconclusive", "not tested"]}), tmp_path / "claims.parquet")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "theory_weight.json").write_text('{"finding": "half of it"}', encoding="utf-8")
     done = in_ascii("-m", "workflow.finish", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert b"GRPO 0.5 \\xb1 0.1" in done.stdout
+    assert b"Exactly: half of it" in done.stdout
+    assert b"2 of 3 claims need more" in done.stdout

@@ -15,7 +15,8 @@ FIGURES = figures.drawable(
         "coverage": [f"{PATHS.root}/coverage.parquet"],
         "differences": [PATHS.differences],
         "theory": THEORY,
-        "probes": [],  # drawn by rule probe_figure
+        # Of a study that trains, rule probe_figure draws them.
+        "probes": [PATHS.probes] if "probes.parquet" in BROUGHT else [],
     },
 )
 FIGURE_SETTINGS = {

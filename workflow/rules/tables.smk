@@ -175,13 +175,15 @@ rule claims:
         runtime=growing(10),
     params:
         settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/claims.parquet"]),
-        metrics=GIVEN_SETTINGS.list([PATHS.metrics.format(**run) for run in RUNS]),
-        evaluations=GIVEN_SETTINGS.list([PATHS.evaluations.format(**run) for run in RUNS]),
+        lists=[
+            GIVEN_SETTINGS.list([path.format(**run) for run in RUNS])
+            for path in (PATHS.metrics, PATHS.evaluations)
+        ],
         endpoint=STUDY.evaluation.endpoint,
         protocol=f" --protocol {shlex.quote(PATHS.protocol)}" if STUDY.protocol else "",
     shell:
-        "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics @{params.metrics:q}"
-        " --evaluations @{params.evaluations:q} --endpoint {params.endpoint} --measures {output.measures:q}"
+        "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics @{params.lists[0]:q}"
+        " --evaluations @{params.lists[1]:q} --endpoint {params.endpoint} --measures {output.measures:q}"
         " --out {output.parquet:q} --sensitivity {output.sensitivity:q} --markdown {output.markdown:q}{params.protocol} > {log:q} 2>&1"
 
 
