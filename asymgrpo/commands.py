@@ -245,6 +245,13 @@ PROJECT = (
         extra="report",
     ),
     Command(
+        "pretrained-page",
+        "evals.report.pretrained_page",
+        "Write docs/pretrained.md and its figures from the results of a pretrained model.",
+        "--results rebuilt --out docs/pretrained.md --images docs/images/smollm2",
+        extra="report",
+    ),
+    Command(
         "audit-verifier",
         "asymgrpo.verifier.audit",
         "Grade labelled answers with the verifier and two others, and write docs/verifier.md.",
