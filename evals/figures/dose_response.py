@@ -81,7 +81,7 @@ def line(axis: Axes, rows: pd.DataFrame, arms: pd.DataFrame, measure: str) -> No
     at = np.linspace(arms["dose"].min(), arms["dose"].max(), 50)
     value = arms["estimate"].mean() + slope["estimate"] * (at - arms["dose"].mean()) / STEP
     axis.plot(at, shown(measure, pd.Series(value)), color=INSIDE, linewidth=1)
-    told = {name: None if pd.isna(x) else x for name, x in slope.items()}
+    told = {str(name): None if pd.isna(x) else x for name, x in slope.items()}
     text = f"per {STEP:g}: {interval(told)} {MEASURES[measure].unit}"
     axis.annotate(text, (0.02, 0.98), xycoords="axes fraction", va="top", fontsize=7)
 

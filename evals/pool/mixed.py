@@ -9,8 +9,8 @@ equally often; `v` does not. All arms of a pool share the three variances, as th
 at 0 the analysis *is* that of one study (evals.claims.effects, pooled): same means, same variance, same degrees of freedom. So
 pooling parts of one study gives back the whole, unless chance makes its parts differ more than its seeds do; then the interval is
 wider, because the parts do not know that they are of one study. Otherwise means are weighted by least squares, and contrasts
-have Satterthwaite's degrees of freedom. With two or three laboratories a variance between them is hardly known: it can be
-estimated as 0 when it is not, and intervals are then too short (tests/pool/test_mixed.py says by how much).
+have Satterthwaite's degrees of freedom. With two laboratories a variance between them is hardly known: it can be estimated as 0
+when it is not, and intervals are then too short (docs/pooling.md says by how much).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -55,7 +55,8 @@ def cells_of(runs: Runs) -> Cells:
         for lab, values in labs.items()
         if len(values)
     ]
-    arms, labs = (tuple(dict.fromkeys(cell[i] for cell in found)) for i in (0, 1))
+    arms = tuple(dict.fromkeys(arm for arm, *_ in found))
+    labs = tuple(dict.fromkeys(lab for _, lab, _ in found))
     x = np.array([[arm == name for name in arms] for arm, _, _ in found], float)
     z = np.array([[lab == name for name in labs] for _, lab, _ in found], float)
     n, mean = np.array([len(v) for *_, v in found], float), np.array([v.mean() for *_, v in found])
@@ -101,7 +102,7 @@ class Fit:
 
 
 def _means(cells: Cells, inverse: Array) -> Array:
-    return np.linalg.solve(cells.x.T @ inverse @ cells.x, cells.x.T @ inverse @ cells.mean)
+    return np.asarray(np.linalg.solve(cells.x.T @ inverse @ cells.x, cells.x.T @ inverse @ cells.mean), float)
 
 
 def _structures(cells: Cells) -> tuple[Array, Array, Array]:

@@ -25,7 +25,7 @@ def rows(scores: pd.DataFrame, labs: Labs) -> Iterator[dict[str, Any]]:
     """A row per cell and trained arm: estimate, 95 % interval, standard deviations, and the mean of each laboratory."""
     mine = finished(scores[scores["arm"] != BASE])
     for key, cell in mine.groupby(CELL, dropna=False, sort=True):
-        told = dict(zip(CELL, key, strict=True))
+        told: dict[str, Any] = dict(zip(CELL, key, strict=True))
         told["k"] = None if pd.isna(told["k"]) else int(told["k"])
         runs: dict[str, dict[str, list[float]]] = {}
         for row in cell.sort_values("train_seed").itertuples():

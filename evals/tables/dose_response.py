@@ -9,7 +9,7 @@ Rows of `part`
 Arms with a diverged run, or a run that lacks the measure, or fewer than three seeds are in no fit; `left_out` names them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +27,7 @@ from evals.cli import run
 from evals.estimates.stats import DIGITS
 from evals.io import DataError, check_table, derived, read_metadata, read_table, write_table, write_text
 from evals.names import EVERY_ARM, in_order
-from evals.protocol.dose import ANALYSIS, OUTCOMES
+from evals.protocol.dose import LEVEL, OUTCOMES
 from evals.protocol.rows import stated_by
 from evals.tables import dose_fit
 from evals.tables.dose_fit import Estimate
@@ -47,7 +47,6 @@ SCHEMA = pa.schema(
         ("declared", pa.string()),
     ]
 )
-LEVEL = float(ANALYSIS["level"])
 TAIL = (1 - LEVEL) / 2
 
 
@@ -76,7 +75,7 @@ def rows_of(
 
 
 def fits(
-    doses: Mapping[str, float], arms: Mapping[str, Measured], pool: set[str], seed: int, draws: int
+    doses: Mapping[str, float], arms: Mapping[str, Measured], pool: Collection[str], seed: int, draws: int
 ) -> dict[str, Estimate]:
     """Slope over runs, over arms, and Spearman's correlation; empty with fewer than three different doses."""
     if len({round(x, 9) for x in doses.values()}) < dose_fit.FEWEST:
