@@ -89,7 +89,7 @@ rule budget_figure:
         runtime=growing(10),
     params:
         settings=GIVEN_SETTINGS.file(TABLES[BUDGET]),
-        prefix=f"{PATHS.figures}/budget_curves",
+        prefix=lambda w, output: output.png.removesuffix(".png"),
     shell:
         "{PYTHON_IN[report]} evals.figures budget_curves --settings {params.settings:q} --budget {input.budget:q}"
         " --out-prefix {params.prefix:q} > {log:q} 2>&1"
