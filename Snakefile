@@ -86,6 +86,7 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/artifacts.smk"
+include: "workflow/rules/publish.smk"
 include: "workflow/rules/cluster.smk"
 
 
