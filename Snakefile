@@ -89,6 +89,7 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/standard.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/artifacts.smk"
+include: "workflow/rules/publish.smk"
 include: "workflow/rules/cluster.smk"
 
 

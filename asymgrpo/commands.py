@@ -235,6 +235,14 @@ ARTIFACTS = (
         "--results results --out results/ro-crate-metadata.json",
         extra="report",
     ),
+    Command(
+        "publish",
+        "evals.publish",
+        "Write a folder that is ready to upload: models with cards, samples, evaluations, logbook, crate, checklist.",
+        "--results results --out results/published",
+        extra="workflow",
+        checkout="Snakefile",
+    ),
 )
 PROJECT = (
     Command(
