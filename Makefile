@@ -103,9 +103,9 @@ gpu-desk: .venv/.vllm .venv-gpu/.complete
 peers: .venv/.complete
 	$(PY) tests/method/peers/record.py
 
-# benchmarks/README.md says what is measured. Keep the machine quiet.
+# One table of all that is measured, in about ten minutes; BENCH=--quick shows in two or three that it works. Keep the machine quiet.
 bench: .venv/.complete peers
-	$(PY) -m benchmarks.step_time compare --model results/models/tiny/base --problems results/data/train.parquet
+	$(PY) -m benchmarks.table $(BENCH)
 
 clean:
 	rm -rf results checkpoints .snakemake
