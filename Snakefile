@@ -10,7 +10,7 @@ sys.path.insert(0, workflow.basedir)
 from asymgrpo.errors import InputError
 from asymgrpo.study import layout, settings, stored, user_arms
 from containers import enter, host
-from workflow import bundle, common, frozen, given, protocols, stale
+from workflow import bundle, common, frozen, given, protocols, stale, tables
 from workflow.checks import load
 from workflow.read_once import read_once
 from workflow.slurm import launch
@@ -42,6 +42,7 @@ EVALUATED = layout.with_base(STUDY, RUNS)
 MAIN_EVALUATED = layout.with_base(STUDY, MAIN_RUNS)
 TABLES = common.tables(STUDY, PLAN, PATHS)  # file -> what it depends on
 GIVEN_SETTINGS = given.GivenSettings(PATHS.root)
+MADE = tables.Tables(STUDY, PATHS, TABLES, GIVEN_SETTINGS)  # how each table is made
 STALE = stale.Stale(workflow)
 IMAGES = enter.Images(STUDY)
 PYTHON = host.python()  # on the host: only for what must be there
@@ -68,6 +69,7 @@ include: "workflow/rules/containers.smk"
 if BUNDLE:
 
     include: "workflow/rules/unpack.smk"
+    include: "workflow/rules/tables_together.smk"
 
 else:
 
@@ -78,11 +80,17 @@ else:
     include: "workflow/rules/evaluate.smk"
     include: "workflow/rules/cost.smk"
     include: "workflow/rules/probe.smk"
+    include: "workflow/rules/tables.smk"
+
+
+rule tables:
+    input:
+        PATHS.study,
+        MADE.files(),
 
 
 include: "workflow/rules/theory.smk"
 include: "workflow/rules/controls.smk"
-include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/artifacts.smk"
