@@ -13,7 +13,7 @@ endif
 .PHONY: reproduce test lint docs lock peers bench vllm accept gpu-wheels gpu-sources gpu-desk clean
 
 reproduce: .venv/.complete
-	ASYMGRPO_PROGRESS=1 .venv/bin/snakemake all report
+	@ASYMGRPO_PROGRESS=1 .venv/bin/snakemake all report
 	@$(PY) -m workflow.finish results
 
 test: .venv/.complete

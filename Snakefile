@@ -10,12 +10,15 @@ sys.path.insert(0, workflow.basedir)
 from asymgrpo.errors import InputError
 from asymgrpo.study import layout, settings, stored, user_arms
 from containers import enter, host
-from workflow import bundle, common, frozen, given, protocols, stale, tables
+from snakemake.logging import logger
+from workflow import bundle, common, frozen, given, progress, protocols, stale, tables
 from workflow.checks import load
 from workflow.read_once import read_once
 from workflow.slurm import launch
 
 GIVEN = dict(config)  # on the command line
+if not workflow.remote_exec:
+    progress.instead_of_the_banner(logger, lambda: workflow.dryrun)
 
 
 configfile: host.of_project("config/default.yaml")
