@@ -1,7 +1,7 @@
 """One line that says how far a study is, instead of Snakemake's banner and its description of each job.
 
-For calls with ASYMGRPO_PROGRESS=1 (`make reproduce`; on a cluster as well). Warnings are shown, errors are shown as before, with the
-log of the job that failed; Snakemake's own log (.snakemake/log) has every description.
+For calls with ASYMGRPO_PROGRESS=1 (`make reproduce`; on a cluster as well). Warnings are shown, errors are shown as before, with
+the log of the job that failed; Snakemake's own log (.snakemake/log) has every description.
 """
 
 from __future__ import annotations
