@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 STUDY ?= config/default.yaml
+WORKERS ?= 2
 
 # Snakemake keeps a cache below HOME. Where that cannot be written, it lies beside Snakemake's other state.
 ifndef XDG_CACHE_HOME
@@ -19,7 +20,7 @@ reproduce: .venv/.complete
 test: .venv/.complete
 	@$(PY) tests/announce.py
 	@$(MAKE) --no-print-directory lint
-	$(PY) -m pytest
+	$(PY) tests/side_by_side.py --workers $(WORKERS)
 
 lint: .venv/.complete
 	.venv/bin/ruff check .
