@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 STUDY ?= config/default.yaml
+WORKERS ?= 2
 
 # Snakemake keeps a cache below HOME. Where that cannot be written, it lies beside Snakemake's other state.
 ifndef XDG_CACHE_HOME
@@ -13,13 +14,13 @@ endif
 .PHONY: reproduce test lint docs lock peers bench vllm validators accept gpu-wheels gpu-sources gpu-desk clean
 
 reproduce: .venv/.complete
-	ASYMGRPO_PROGRESS=1 .venv/bin/snakemake all probe report
+	@ASYMGRPO_PROGRESS=1 .venv/bin/snakemake all probe report
 	@$(PY) -m workflow.finish results
 
 test: .venv/.complete .venv-validators/.complete
 	@$(PY) tests/announce.py
 	@$(MAKE) --no-print-directory lint
-	$(PY) -m pytest
+	$(PY) tests/side_by_side.py --workers $(WORKERS)
 
 lint: .venv/.complete
 	.venv/bin/ruff check .

@@ -65,12 +65,12 @@ if BUNDLE:
                     for path in figures.lists(FIGURES[name], GIVEN_SETTINGS.list)
                 ],
                 commands=" + ".join(
-                    f"{name} --settings {shlex.quote(GIVEN_SETTINGS.file(FIGURE_SETTINGS[name]))}"
+                    f"evals.figures {name} --settings {shlex.quote(GIVEN_SETTINGS.file(FIGURE_SETTINGS[name]))}"
                     f" {figures.options(FIGURES[name], GIVEN_SETTINGS.list)} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
                     for name in names
                 ),
             shell:
-                "{PYTHON_IN[report]} evals.figures {params.commands} > {log:q} 2>&1"
+                "{PYTHON_IN[report]} evals.together {params.commands} > {log:q} 2>&1"
 
 else:
 

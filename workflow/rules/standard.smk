@@ -192,8 +192,8 @@ rule second_grader:
         again=lambda w: STALE.check_table(TABLES, SECOND),
         image_content=IMAGE_CONTENT["report"],
         counts=expand(PATHS.counts, part=PARTS),
-        measures=rules.claims.output.measures,
-        claims=rules.claims.output.parquet,
+        measures=f"{PATHS.root}/measures.parquet",
+        claims=f"{PATHS.root}/claims.parquet",
     output:
         parquet=SECOND,
         markdown=report(f"{PATHS.root}/second_grader.md", category="standard"),
@@ -224,7 +224,7 @@ rule standard_page:
         answers=rules.answers.output.parquet,
         budget=BUDGET,
         second=SECOND,
-        contamination=rules.contamination.output.parquet,
+        contamination=f"{PATHS.root}/contamination.parquet",
         measured=[f"{PATHS.root}/{name}.parquet" for name in THERE],
     output:
         parquet=STANDARD,
