@@ -191,7 +191,7 @@ rule second_grader:
     input:
         again=lambda w: STALE.check_table(TABLES, SECOND),
         image_content=IMAGE_CONTENT["report"],
-        counts=expand(PATHS.counts, part=PARTS),
+        counts=expand(PATHS.counts, part=common.parts(STUDY)),
         measures=f"{PATHS.root}/measures.parquet",
         claims=f"{PATHS.root}/claims.parquet",
     output:
