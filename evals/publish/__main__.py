@@ -55,7 +55,7 @@ def _first_page(source: Source, rows: dict[str, int], told: dict[str, str]) -> s
         f"Everything about the study in one folder, made by asymgrpo at commit {', '.join(source.commits) or 'unknown'}.\n\n"
         + markdown_table(["what", "holds"], ([f"[{name}]({name.rstrip('/')})", what] for name, what in told.items()))
         + "\n\nTo run it again, in a checkout of asymgrpo: `.venv/bin/snakemake all publish --configfile crate/config.json`. "
-        "To read the logbook: `cd logbook && trackio logbook open`. A checkpoint becomes a model of its own by "
+        "To read the logbook: `cd logbook && trackio logbook serve`. A checkpoint becomes a model of its own by "
         "`hf upload NAME models/NAME`.\n"
     )
     return card(samples.front(source, rows, "samples/"), body)

@@ -23,7 +23,7 @@ from asymgrpo.study.layout import of_study
 from asymgrpo.study.stored import document
 from evals.cost.jobs import read_jobs
 from evals.io import write_text
-from evals.publish.source import PAPER, Source, write_document
+from evals.publish.source import PAPER, Source, rows_of, write_document
 
 Entity = dict[str, Any]
 
@@ -285,7 +285,7 @@ def _run(source: Source, files: Sequence[str], jobs: pd.DataFrame, actions: Sequ
 
 def _all_jobs(source: Source, files: Sequence[str], jobs: pd.DataFrame) -> Iterator[Entity]:
     contained, known = set(files), dict[str, Entity]()
-    for row in jobs.to_dict("records"):
+    for row in rows_of(jobs):
         name = f"{row['rule']}/{row['name']}"
         outside = [_outside(source, path) for path in [*_inputs(row), *_outputs(row)] if path not in contained]
         known |= {entity["@id"]: entity for entity in outside}

@@ -25,7 +25,7 @@ from evals.artifacts.reading import VERDICTS, for_reading
 from evals.artifacts.withheld import withheld_licence, without_texts
 from evals.io import read_metadata, read_table
 from evals.names import in_order, title
-from evals.publish.source import Source, write_document
+from evals.publish.source import Source, rows_of, write_document
 
 VERSION = "0.3.0"
 METRICS = {
@@ -116,7 +116,7 @@ def record(source: Source, model: str, arm: str, rows: pd.DataFrame) -> dict[str
                 "training_seeds": ", ".join(map(str, seeds)) if arm != BASE else "none",
             },
         },
-        "evaluation_results": [_result(source, row, drawn) for row in rows.to_dict("records")],
+        "evaluation_results": [_result(source, row, drawn) for row in rows_of(rows)],
     }
 
 
@@ -240,9 +240,8 @@ def instances(
     evaluation: str,
 ) -> Iterator[dict[str, Any]]:
     """Lines of the arm's JSONL: one for each seed and problem, of the published checkpoints."""
-    n = {
-        row.benchmark: None if pd.isna(row.k) else int(row.k) for row in rows[rows["metric"] == "avg_at_n"].itertuples()
-    }
+    counted = rows_of(rows[rows["metric"] == "avg_at_n"])
+    n = {row["benchmark"]: None if pd.isna(row["k"]) else int(row["k"]) for row in counted}
     steps = {run.seed: source.selected(run) for run in source.results.runs if (run.model, run.arm) == (model, arm)}
     for seed in _seeds(source, model, arm):
         step = 0 if arm == BASE else steps[seed]

@@ -1,6 +1,6 @@
 """`logbook/`: a Trackio logbook with a page for each claim of the paper, as the ICML 2026 Open Reproductions have them.
 
-Pages are Markdown with cells, below `.trackio/`; `trackio logbook open` there adds its viewer. A claim that small models support
+Pages are Markdown with cells, below `.trackio/`; `trackio logbook sync` there adds its viewer. A claim that small models support
 is `toy`, never `verified`: only runs of a model of the paper can verify or falsify one.
 """
 
@@ -81,15 +81,12 @@ def index(source: Source, rows: Sequence[Row]) -> str:
     ]
     small = [name for name in source.results.models if not source.of_paper(name)]
     toy = (
-        f"**Everything here is small:** {', '.join(small)} is not one of the paper's models. What these runs decide is `toy`, "
-        "for or against a claim: it speaks about the mechanism, not about the paper's size.\n\n"
-        if small
-        else ""
+        f" Everything here is small ({', '.join(small)} is no model of the paper): it speaks about the mechanism only."
     )
     return (
-        f"# AsymGRPO (arXiv:{PAPER}) put to the test: study {source.name}\n\n"
+        f"# AsymGRPO (arXiv:{PAPER}) put to the test (study {source.name})\n\n"
         f"A reproduction of [arXiv:{PAPER}](https://arxiv.org/abs/{PAPER}): {len(source.results.runs)} training runs, "
-        f"{len(rows)} claims. {counted}.\n\n{toy}"
+        f"{len(rows)} claims. {counted}.{toy if small else ''}\n\n"
         "The last column is the project's own verdict, from an interval over training seeds and a margin (each page "
         "says where the margin is from, and whether all this was declared before the runs): "
         "*supported* (the interval is above 0), *and relevant* (above the margin), *equivalent* (inside ± margin), *too small*, "

@@ -17,7 +17,7 @@ import yaml
 from asymgrpo.files import sha256_file, write_text
 from evals.io import DataError, read_metadata
 from evals.names import describe_rule, percent, title
-from evals.publish.source import PAPER, Source, card, markdown_table
+from evals.publish.source import PAPER, Source, card, markdown_table, rows_of
 from evals.report.results import RunResults
 
 REGISTERED: dict[str, dict[str, str]] = yaml.safe_load(
@@ -122,15 +122,14 @@ def text(source: Source, run: RunResults, step: int | None, scores: pd.DataFrame
 def _results(source: Source, run: RunResults, scores: pd.DataFrame) -> str:
     table = source.table1
     arm = table[(table["model"] == run.model) & (table["arm"] == run.arm) & (table["selection"] == source.rule)]
-    arm = arm[arm["metric"] == "avg_at_n"].set_index("benchmark")
-    rows = []
-    for name in [*source.study.evaluation.benchmarks, "average"]:
-        mine = scores[scores["benchmark"] == name]
-        if mine.empty:
-            continue
-        whole = arm.loc[name] if name in arm.index else None
-        over = "" if whole is None else percent(whole["estimate"], whole["ci_low"], whole["ci_high"])
-        rows.append([title(name), f"{100 * mine['value'].iloc[0]:.1f}", over])
+    whole = {row["benchmark"]: row for row in rows_of(arm[arm["metric"] == "avg_at_n"])}
+    own = {row["benchmark"]: row["value"] for row in rows_of(scores)}
+    ends = ("estimate", "ci_low", "ci_high")
+    rows = [
+        [title(name), f"{100 * own[name]:.1f}", percent(*(whole[name][end] for end in ends)) if name in whole else ""]
+        for name in [*source.study.evaluation.benchmarks, "average"]
+        if name in own
+    ]
     note = (
         "Per cent of the responses that are correct (avg@n). The arm's value is its mean over training seeds with a 95 % "
         "interval over problems and seeds: differences between single runs say little."
@@ -155,15 +154,15 @@ def eval_results(source: Source, run: RunResults, scores: pd.DataFrame) -> dict[
     """Benchmark -> its entry for `.eval_results`, for the benchmarks that are registered on the hub."""
     drawn = source.sampling(run.model, run.arm, run.seed)
     found = {}
-    for row in scores.itertuples():
-        if row.benchmark not in REGISTERED:
+    for row in rows_of(scores):
+        if row["benchmark"] not in REGISTERED:
             continue
-        n = source.study.evaluation.samples.get(row.benchmark, source.study.evaluation.samples["default"])
-        found[str(row.benchmark)] = {
-            "dataset": dict(REGISTERED[str(row.benchmark)]),
-            "value": round(100 * float(row.value), 2),
+        n = source.study.evaluation.samples.get(row["benchmark"], source.study.evaluation.samples["default"])
+        found[row["benchmark"]] = {
+            "dataset": dict(REGISTERED[row["benchmark"]]),
+            "value": round(100 * row["value"], 2),
             "date": source.date,
             "notes": f"avg@{n} at temperature {drawn.get('temperature')}, one training seed; standard deviation over samples "
-            f"{100 * float(row.sampling_sd):.2f}; checkpoint: {source.rule}",
+            f"{100 * row['sampling_sd']:.2f}; checkpoint: {source.rule}",
         }
     return found

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -128,6 +128,11 @@ def _day(commit: str) -> str | None:
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip() or None
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame as mappings from column to value."""
+    return cast(list[dict[str, Any]], frame.to_dict("records"))
 
 
 def write_document(value: Any, path: Path) -> None:
