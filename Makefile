@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 STUDY ?= config/default.yaml
+WORKERS ?= 2
 
 # Snakemake keeps a cache below HOME. Where that cannot be written, it lies beside Snakemake's other state.
 ifndef XDG_CACHE_HOME
@@ -10,16 +11,16 @@ export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 endif
 
-.PHONY: reproduce test lint docs lock peers bench vllm accept gpu-wheels gpu-sources gpu-desk clean
+.PHONY: reproduce test lint docs lock peers bench vllm validators accept gpu-wheels gpu-sources gpu-desk clean
 
 reproduce: .venv/.complete
-	ASYMGRPO_PROGRESS=1 .venv/bin/snakemake all probe report
+	@ASYMGRPO_PROGRESS=1 .venv/bin/snakemake all probe report
 	@$(PY) -m workflow.finish results
 
-test: .venv/.complete
+test: .venv/.complete .venv-validators/.complete
 	@$(PY) tests/announce.py
 	@$(MAKE) --no-print-directory lint
-	$(PY) -m pytest
+	$(PY) tests/side_by_side.py --workers $(WORKERS)
 
 lint: .venv/.complete
 	.venv/bin/ruff check .
@@ -54,6 +55,15 @@ vllm: .venv/.vllm
 	.venv/bin/pip install --quiet --quiet --no-deps --requirement requirements/vllm.lock
 	touch $@
 
+# What the tests of a published folder read it with, beside .venv and on top of it (requirements/validators.in).
+validators: .venv-validators/.complete
+
+.venv-validators/.complete: .venv/.complete requirements/validators.lock
+	rm -rf .venv-validators
+	.venv/bin/uv pip install --quiet --no-deps --target .venv-validators --requirement requirements/validators.lock
+	.venv/bin/pip install --quiet --quiet --no-deps --ignore-requires-python --target .venv-validators every-eval-ever==0.3.0
+	touch $@
+
 # Does this machine compute what asymgrpo believes? On a GPU, or with ACCEPT="--size tiny" on a CPU; results-accept/machine.json.
 accept: .venv/.complete
 	$(PY) tests/gpu/accept.py $(ACCEPT)
@@ -66,6 +76,10 @@ lock: .venv/.complete
 	    $(addprefix --no-emit-package ,torchvision torchaudio torchcodec triton) \
 	    requirements/vllm.in --output-file .venv/vllm.all
 	grep -vxFf requirements/cpu.lock .venv/vllm.all > requirements/vllm.lock
+	grep -v '^rich==' requirements/cpu.lock > .venv/all-but-rich
+	.venv/bin/uv pip compile --quiet --upgrade --no-annotate --no-header --python-version 3.11 --override .venv/all-but-rich \
+	    requirements/validators.in --output-file .venv/validators.all
+	grep -vxFf requirements/cpu.lock .venv/validators.all > requirements/validators.lock
 	.venv/bin/uv pip compile --quiet --upgrade --no-annotate --no-header --python-version 3.11 --no-config \
 	    --python-platform x86_64-manylinux_2_28 --generate-hashes requirements/gpu.in --output-file requirements/gpu.lock
 
@@ -90,9 +104,9 @@ gpu-desk: .venv/.vllm .venv-gpu/.complete
 peers: .venv/.complete
 	$(PY) tests/method/peers/record.py
 
-# benchmarks/README.md says what is measured. Keep the machine quiet.
+# One table of all that is measured, in about ten minutes; BENCH=--quick shows in two or three that it works. Keep the machine quiet.
 bench: .venv/.complete peers
-	$(PY) -m benchmarks.step_time compare --model results/models/tiny/base --problems results/data/train.parquet
+	$(PY) -m benchmarks.table $(BENCH)
 
 clean:
 	rm -rf results checkpoints .snakemake

@@ -10,12 +10,15 @@ sys.path.insert(0, workflow.basedir)
 from asymgrpo.errors import InputError
 from asymgrpo.study import layout, settings, stored, user_arms
 from containers import enter, host
-from workflow import bundle, common, frozen, given, protocols, stale
+from snakemake.logging import logger
+from workflow import bundle, common, frozen, given, progress, protocols, stale, tables
 from workflow.checks import load
 from workflow.read_once import read_once
 from workflow.slurm import launch
 
 GIVEN = dict(config)  # on the command line
+if not workflow.remote_exec:
+    progress.instead_of_the_banner(logger, lambda: workflow.dryrun)
 
 
 configfile: host.of_project("config/default.yaml")
@@ -42,6 +45,7 @@ EVALUATED = layout.with_base(STUDY, RUNS)
 MAIN_EVALUATED = layout.with_base(STUDY, MAIN_RUNS)
 TABLES = common.tables(STUDY, PLAN, PATHS)  # file -> what it depends on
 GIVEN_SETTINGS = given.GivenSettings(PATHS.root)
+MADE = tables.Tables(STUDY, PATHS, TABLES, GIVEN_SETTINGS)  # how each table is made
 STALE = stale.Stale(workflow)
 IMAGES = enter.Images(STUDY)
 PYTHON = host.python()  # on the host: only for what must be there
@@ -68,6 +72,7 @@ include: "workflow/rules/containers.smk"
 if BUNDLE:
 
     include: "workflow/rules/unpack.smk"
+    include: "workflow/rules/tables_together.smk"
 
 else:
 
@@ -78,14 +83,27 @@ else:
     include: "workflow/rules/evaluate.smk"
     include: "workflow/rules/cost.smk"
     include: "workflow/rules/probe.smk"
+    include: "workflow/rules/tables.smk"
 
 
 include: "workflow/rules/theory.smk"
 include: "workflow/rules/controls.smk"
-include: "workflow/rules/tables.smk"
+include: "workflow/rules/dose.smk"
+
+
+rule tables:
+    input:
+        PATHS.study,
+        MADE.files(),
+        DOSE_TABLES if DOSES_DECLARED else [],
+
+
+include: "workflow/rules/pool.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/standard.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/artifacts.smk"
+include: "workflow/rules/publish.smk"
 include: "workflow/rules/cluster.smk"
 
 

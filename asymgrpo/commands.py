@@ -172,6 +172,12 @@ RESULTS = (
         "results theirs.zip --markdown comparison.md --out differences.parquet",
     ),
     Command(
+        "repeatability",
+        "evals.repeatability",
+        "Compare two evaluations of the same checkpoint: changed texts, flipped verdicts, difference of scores.",
+        "--first results/graded/tiny/base/seed0.parquet --second again.parquet",
+    ),
+    Command(
         "power",
         "evals.claims.power",
         "Say per claim which effect a number of seeds can find, and the seeds and CPU hours that its margin needs.",
@@ -217,11 +223,25 @@ ARTIFACTS = (
         "make --results results --out study.zip",
     ),
     Command(
+        "pool",
+        "evals.pool",
+        "Join the bundles of several laboratories into one, or say in what they differ.",
+        "join --bundles berlin.zip lima.zip --out pooled.zip",
+    ),
+    Command(
         "crate",
         "evals.artifacts.crate",
         "Describe a finished study as an RO-Crate.",
         "--results results --out results/ro-crate-metadata.json",
         extra="report",
+    ),
+    Command(
+        "publish",
+        "evals.publish",
+        "Write a folder that is ready to upload: models with cards, samples, evaluations, logbook, crate, checklist.",
+        "--results results --out results/published",
+        extra="workflow",
+        checkout="Snakefile",
     ),
 )
 PROJECT = (
@@ -230,6 +250,13 @@ PROJECT = (
         "evals.report.results_page",
         "Write docs/results.md and its figures from a study's tables.",
         "--results rebuilt --out docs/results.md --images docs/images/study",
+        extra="report",
+    ),
+    Command(
+        "pretrained-page",
+        "evals.report.pretrained_page",
+        "Write docs/pretrained.md and its figures from the results of a pretrained model.",
+        "--results rebuilt --out docs/pretrained.md --images docs/images/smollm2",
         extra="report",
     ),
     Command(

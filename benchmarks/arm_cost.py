@@ -8,8 +8,8 @@ time being the mean of its turns before and after; `grpo again` says what the ma
 are left out.
 
 Memory is the highest sum of live tensors on the CPU during one more step of each arm, and during the updates of another one,
-beyond what stands before them (weights, moments, the sampler's copy: the same for all arms). The allocator's own events are
-summed, so the number has no noise.
+beyond what stands before them (weights, moments, the sampler's copy, the first forward pass: the same for all arms). The
+allocator's own events are summed, so the number has no noise.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def main(
     problems: Annotated[Path, typer.Option(help="training problems (Parquet)")],
     rounds: Annotated[int, typer.Option(help="steps of each arm that count")] = 7,
     threads: Annotated[int, typer.Option(help="CPU threads")] = 1,
+    arm: Annotated[list[str] | None, typer.Option(help="only this arm (repeat it for more)")] = None,
 ) -> None:
     """One JSON object: GRPO's CPU seconds per step and its peak of memory, and each arm's as multiples of them."""
     import torch
@@ -116,23 +117,24 @@ def main(
     def every_second(rollouts: object, _: object) -> list[Verdict]:
         return [Verdict.correct if i % 2 else Verdict.wrong for i in range(train.prompts_per_step * train.group_size)]
 
-    turns = {"grpo": trainer("grpo")} | {arm: trainer(arm) for arm in ARMS} | {"grpo again": trainer("grpo")}
-    seconds: dict[str, list[float]] = {arm: [] for arm in turns}
+    named = tuple(arm or ARMS)
+    turns = {"grpo": trainer("grpo")} | {name: trainer(name) for name in named} | {"grpo again": trainer("grpo")}
+    seconds: dict[str, list[float]] = {name: [] for name in turns}
     tokens: set[int] = set()
     for step in range(1, rounds + 2):
-        for arm, mine in turns.items():
+        for name, mine in turns.items():
             began = time.process_time()
             row, _, _ = mine.step(step, Stopwatch())
-            seconds[arm].append(time.process_time() - began)
+            seconds[name].append(time.process_time() - began)
             tokens.add(row["sampled_tokens"]) if step == 1 else None
     assert len(tokens) == 1, "all arms sample the same responses"
     grpo = [(a + b) / 2 for a, b in zip(seconds["grpo"][1:], seconds["grpo again"][1:], strict=True)]
-    ratios = {arm: spread([x / y for x, y in zip(found[1:], grpo, strict=True)]) for arm, found in seconds.items()}
-    whole = {arm: peak_bytes(partial(mine.step, rounds + 2, Stopwatch())) for arm, mine in turns.items()}
-    updates = {arm: peak_of_updates(mine, rounds + 3) for arm, mine in turns.items()}
+    ratios = {name: spread([x / y for x, y in zip(mine[1:], grpo, strict=True)]) for name, mine in seconds.items()}
+    whole = {name: peak_bytes(partial(mine.step, rounds + 2, Stopwatch())) for name, mine in turns.items()}
+    updates = {name: peak_of_updates(mine, rounds + 3) for name, mine in turns.items()}
     memory = {
-        kind: {"grpo_mb": found["grpo"] / 1e6} | {arm: found[arm] / found["grpo"] for arm in ARMS}
-        for kind, found in (("step", whole), ("updates", updates))
+        kind: {"grpo_mb": peak["grpo"] / 1e6} | {name: peak[name] / peak["grpo"] for name in named}
+        for kind, peak in (("step", whole), ("updates", updates))
     }
     found = {"grpo_cpu_seconds": spread(grpo), "times_grpo": ratios, "rounds": rounds, "memory_times_grpo": memory}
     print(json.dumps(found, indent=1))

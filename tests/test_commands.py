@@ -95,7 +95,8 @@ def test_no_program_reads_its_options_in_another_way():
         "asymgrpo/cli.py",
         "asymgrpo/training/rendezvous.py",  # the command of a rank
         "asymgrpo/verifier/worker.py",  # two numbers from its pool; an import of typer would slow every start
-        "evals/figures/__main__.py",  # several figures' options in one command line
+        "evals/figures/__main__.py",  # the options are those of the figure that is named first
+        "evals/together.py",  # several programs in one command line
         "workflow/finish.py",  # the last line of make reproduce
     }
 

@@ -40,12 +40,16 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
     draws = {"draws": evaluation.bootstrap_draws, "bootstrap_seed": evaluation.bootstrap_seed}
     intervals = k | draws | {"seed_variance": evaluation.seed_variance}
     made: dict[str, tuple[list[str], dict[str, Any]]] = {
-        **dict.fromkeys(("scores", "table1", "differences", "coverage"), (main, intervals)),
+        **dict.fromkeys(("scores", "table1", "differences", "coverage", "budget"), (main, intervals)),
         **dict.fromkeys(("analyses", "analysis_differences"), (every, intervals)),
         "run_scores": (every, k),
         "claims": (every, k | {"endpoint": evaluation.endpoint}),
     }
     made["robust"] = (every, draws)
+    made["dose_response"] = (every, k | draws)
+    made["second_grader"] = (every, k)
+    made["standard"] = (main, intervals)
+    made["answers"] = (main, draws | {"seed_variance": evaluation.seed_variance})
     stated = {"paper": of_paper(study), "cutoffs": cutoffs(study)}
     made["table1"] = (main, intervals | {key: value for key, value in stated.items() if value})
     models, benchmarks = study.study.models, evaluation.benchmarks
@@ -55,6 +59,11 @@ def tables(study: Study, plan: Plan, layout: Layout) -> dict[str, Settings]:
     found["contamination"] = table(of_problems(plan))
     found["theory"] = theory(study)
     found["probes"] = probes(study)
+    found["repeatability"] = found["memorisation"] = table(part(plan, models, [BASE], benchmarks))
+    for model in models:
+        found |= dict.fromkeys(
+            (f"repeats/{model}", f"continued/{model}"), table(part(plan, [model], [BASE], benchmarks))
+        )
     templates = {"templates": evaluation.control_templates}
     for model in models:
         found[f"controls/{model}/templates"] = table(part(plan, [model], [BASE], benchmarks), **k, **draws, **templates)

@@ -1,7 +1,7 @@
-"""One line that says how far a study is, instead of Snakemake's description of each job.
+"""One line that says how far a study is, instead of Snakemake's banner and its description of each job.
 
-For calls with ASYMGRPO_PROGRESS=1 (`make reproduce`; on a cluster as well). Errors are shown as before, with the log of the job
-that failed; Snakemake's own log (.snakemake/log) has every description.
+For calls with ASYMGRPO_PROGRESS=1 (`make reproduce`; on a cluster as well). Warnings are shown, errors are shown as before, with
+the log of the job that failed; Snakemake's own log (.snakemake/log) has every description.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ WORDS = {"train": "trained", "sample": "sampled", "grade": "graded"}
 SECONDS = {"base_model": 60.0, "train": 30.0, "sample": 10.0, "grade": 4.0}
 """How long jobs take beside each other (the default study on two cores); 3 for every other rule. Only their ratios count."""
 SILENT = {
+    LogEvent.WORKFLOW_STARTED,
+    LogEvent.RUN_INFO,
     LogEvent.JOB_INFO,
     LogEvent.GROUP_INFO,
     LogEvent.JOB_STARTED,
@@ -30,7 +32,11 @@ SILENT = {
     LogEvent.SHELLCMD,
     LogEvent.RESOURCES_INFO,
 }
-SCHEDULING = ("Select jobs to execute", "Execute ")
+SILENT_STARTS = (
+    *("Config file ", "Assuming unrestricted shared filesystem usage", "Building DAG of jobs", "Using shell: "),
+    *("Select jobs to execute", "Execute ", "Complete log(s): ", "Elapsed time: "),
+)
+"""How those messages begin that belong to no event."""
 BETWEEN_LINES = 15.0
 """Seconds, where standard error is no terminal."""
 
@@ -57,8 +63,12 @@ class Line(logging.Handler):
             return
         self.finished.add(number)
         if self.clock() - self.began - self.said >= self.pause or len(self.finished) == len(self.rules):
-            self.said = self.clock() - self.began
-            self.say(self.text())
+            self.say_now()
+
+    def say_now(self) -> None:
+        """Say the line, which ends when the last job has."""
+        self.said = self.clock() - self.began
+        self.say(self.text())
 
     def text(self) -> str:
         """As `trained 3 of 14 runs, sampled 2 of 15, 9 of 60 other jobs; 4 min gone, about 6 min left`."""
@@ -70,7 +80,7 @@ class Line(logging.Handler):
             parts.append(f"{finished} of {others} other jobs")
         gone = self.clock() - self.began
         told = f"{minutes(gone)} gone"
-        if left := cost(every) - cost(done):
+        if done and (left := cost(every) - cost(done)):
             told += f", about {minutes(gone * left / cost(done))} left"
         return f"{', '.join(parts)}; {told}"
 
@@ -91,27 +101,44 @@ def minutes(seconds: float) -> str:
 
 def is_shown(record: logging.LogRecord) -> bool:
     """Whether a message of Snakemake is none of those that the line replaces."""
-    return getattr(record, "event", None) not in SILENT and not record.getMessage().startswith(SCHEDULING)
+    if record.levelno > logging.INFO:
+        return True
+    return getattr(record, "event", None) not in SILENT and not record.getMessage().startswith(SILENT_STARTS)
+
+
+def asked_for() -> bool:
+    return os.environ.get(VARIABLE) == "1"
+
+
+def instead_of_the_banner(logger: logging.Logger, is_dry: Callable[[], bool]) -> None:
+    """From now on, if the call asks for it, show of Snakemake only what the line does not replace.
+
+    Args:
+        logger: Snakemake's. is_dry: whether this is a dry run, whose descriptions are what it is for; known only later.
+    """
+    if not asked_for():
+        return
+    for handler in logger.handlers:
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            handler.addFilter(lambda record: is_dry() or is_shown(record))
 
 
 def instead_of_descriptions(logger: logging.Logger, jobs: Iterable[Any]) -> None:
-    """From now on, if the call asks for it, show the line on standard error, and of Snakemake only the rest.
+    """From now on, if the call asks for it, show the line on standard error.
 
     Args:
         logger: Snakemake's. jobs: those that will run.
     """
-    if os.environ.get(VARIABLE) != "1":
+    if not asked_for():
         return
     terminal = sys.stderr.isatty()
-    for handler in logger.handlers:
-        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
-            handler.addFilter(is_shown)
-    start, end = ("\r\x1b[K", "") if terminal else ("", "\n")
+    start = "\r\x1b[K" if terminal else ""
     rules = {job.jobid: job.rule.name for job in jobs if not job.is_norun}
-    logger.addHandler(
-        Line(
-            rules,
-            lambda text: print(f"{start}{text}", end=end, file=sys.stderr, flush=True),
-            pause=0 if terminal else 15,
-        )
-    )
+
+    def say(text: str) -> None:
+        end = "" if terminal and len(line.finished) < len(rules) else "\n"
+        print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
+
+    line = Line(rules, say, pause=0 if terminal else BETWEEN_LINES)
+    line.say_now()
+    logger.addHandler(line)

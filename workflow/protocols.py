@@ -48,3 +48,8 @@ def require(protocol: dict[str, Any] | None, study: Study) -> None:
             "Take the change back, declare the study again in another file (`asymgrpo prereg`; all runs are then made again), or "
             "set protocol to null, for an exploratory study."
         )
+
+
+def declares_doses(protocol: dict[str, Any] | None) -> bool:
+    """Whether a protocol declares doses of arms: then the study's tables set outcomes against them."""
+    return bool(protocol and protocol.get("dose", {}).get("models"))

@@ -58,6 +58,10 @@ class Stale:
         """The same of one of a study's tables (workflow.common.tables)."""
         return self.check(path, tables[path])
 
+    def check_tables(self, tables: Mapping[str, Settings], paths: Iterable[str]) -> list[str]:
+        """The same of those of these files that are tables."""
+        return [path for table in paths if table in tables for path in self.check_table(tables, table)]
+
     def check_selection(self, path: str, rules: list[str], done: str) -> list[str]:
         """Have a run's selection made again if it is of other rules, or not of the training that `done` tells of."""
         if self.workflow.remote_exec or not Path(path).exists():

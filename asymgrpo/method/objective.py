@@ -21,7 +21,7 @@ def needs_every_row(arm: Arm) -> bool:
 
 
 def needs_scores_first(arm: Arm) -> bool:
-    """Whether the loss of any response depends on log-probabilities or entropies of all, before the first update."""
+    """Whether the loss of a response depends on log-probabilities or entropies of all the others."""
     return bool(arm.adaptive_entropy or arm.covariance)
 
 

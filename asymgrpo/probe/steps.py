@@ -80,8 +80,9 @@ def update(trainer: Trainer, drawn: Drawn, advantages: Tensor, step: int) -> Non
     trains = trainer.trains(batch, drawn.verdicts)
     passes = trainer.passes(batch, advantages, trains)
     scores = trainer.score(batch, passes.first)
+    ahead = trainer.forward(batch, passes.updates[0][0], scores)
     coefficient = trainer.entropy_coef_now(batch, scores, step)
-    trainer.update(batch, passes, scores, advantages, trains, coefficient, step)
+    trainer.update(batch, passes, scores, advantages, trains, coefficient, step, ahead)
 
 
 def real_steps(

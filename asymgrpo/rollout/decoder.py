@@ -7,9 +7,8 @@ need: projections are fused, the cache is written in place, and no logits are ma
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,20 +32,43 @@ class Layer:
     down: Tensor
 
 
+@dataclass(frozen=True)
 class Cache:
-    """Keys and values [layer][batch, kv_heads, slots, head_dim]; slot = absolute position of the token."""
+    """Keys and values of rows of tokens; slot = absolute position of the token."""
 
-    def __init__(self, keys: list[Tensor], values: list[Tensor]):
-        self.keys, self.values = keys, values
+    layers: list[Tensor]
+    """[2, places, kv_heads, slots, head_dim] each: keys, values."""
+    cos: Tensor
+    """[slots, 1, head_dim]"""
+    sin: Tensor
+    """[slots, 1, head_dim] negative in the first half, as `rotated` wants it."""
+    rows: int
+    """How many of the places are in use: the first ones."""
 
     def select(self, rows: Tensor) -> Cache:
-        return Cache([k[rows] for k in self.keys], [v[rows] for v in self.values])
+        return replace(self, layers=[layer[:, rows] for layer in self.layers], rows=len(rows))
 
-    def keep(self, rows: Tensor, used: int) -> Cache:
-        """The named rows alone, in the same memory; slots from `used` on are not kept."""
-        for numbers in (*self.keys, *self.values):
-            numbers[: len(rows), :, :used] = numbers[rows, :, :used]
-        return Cache([k[: len(rows)] for k in self.keys], [v[: len(rows)] for v in self.values])
+    def move(self, old: Tensor, new: Tensor, used: int, rows: int) -> Cache:
+        """The first `rows` places alone, in the same memory, after rows moved from old to new ones; slots from `used` on stay."""
+        for layer in self.layers:
+            layer[:, new, :, :used] = layer[:, old, :, :used]
+        return replace(self, rows=rows)
+
+    def places(self, positions: Tensor) -> Tensor:
+        """[rows * 2 * kv_heads] where in a layer, seen as a list of heads, the tokens at `positions` [rows] belong."""
+        _, places, kv_heads, slots, _ = self.layers[0].shape
+        rows, heads, halves = (torch.arange(n, device=positions.device) for n in (self.rows, kv_heads, 2))
+        first = (rows * kv_heads * slots + positions)[:, None, None] + halves[:, None] * (places * kv_heads * slots)
+        return (first + heads * slots).flatten()
+
+    def write(self, layer: int, places: Tensor, k: Tensor, v: Tensor) -> None:
+        """k and v [rows, kv_heads, head_dim] to their places."""
+        self.layers[layer].view(-1, k.shape[-1]).index_copy_(0, places, torch.cat([k, v], dim=1).flatten(0, 1))
+
+    def read(self, layer: int, used: int) -> tuple[Tensor, Tensor]:
+        """Keys and values [rows, kv_heads, used, head_dim] of the first `used` slots."""
+        keys, values = self.layers[layer][:, : self.rows, :, :used]
+        return keys, values
 
 
 class Decoder:
@@ -106,14 +128,13 @@ class Decoder:
         Padding needs no mask: attention is causal, and decoding overwrites the padded slots before it reads them.
         """
         batch, width = tokens.shape
-        shape = (batch, self.kv_heads, slots, self.head_dim)
-        here: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
-        cache = Cache(*([torch.zeros(shape, **here) for _ in range(self.n_layers)] for _ in range(2)))
-        cos, sin = (part[:, None] for part in self._rotation(torch.arange(width, device=self.device)))
+        shape = (2, batch, self.kv_heads, slots, self.head_dim)
+        layers = [torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in self.layers]
+        cache = Cache(layers, *self._rotation(slots), batch)
         x = F.embedding(tokens, self.embedding)
         for i, layer in enumerate(self.layers):
-            q, k, v = (part.transpose(1, 2) for part in self._project(layer, x, cos, sin))
-            cache.keys[i][:, :, :width], cache.values[i][:, :, :width] = k, v
+            q, k, v = (part.transpose(1, 2) for part in self._project(layer, x, cache.cos[:width], cache.sin[:width]))
+            layers[i][0, :, :, :width], layers[i][1, :, :, :width] = k, v
             attended = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
             x = self._finish(layer, x, attended.transpose(1, 2).reshape(batch, width, -1))
         last = x[torch.arange(batch, device=self.device), lengths - 1]
@@ -127,15 +148,13 @@ class Decoder:
         batch = len(tokens)
         later = torch.arange(used, device=self.device) > positions[:, None]
         bias = torch.zeros(batch, used, dtype=self.dtype, device=self.device).masked_fill_(later, -math.inf)
-        cos, sin = (part[:, None] for part in self._rotation(positions))
-        rows = torch.arange(batch, device=self.device)
+        cos, sin, places = cache.cos[positions], cache.sin[positions], cache.places(positions)
         x = F.embedding(tokens, self.embedding)
         for i, layer in enumerate(self.layers):
             q, k, v = self._project(layer, x, cos, sin)
-            cache.keys[i][rows, :, positions], cache.values[i][rows, :, positions] = k, v
+            cache.write(i, places, k, v)
             grouped = q.reshape(batch, self.kv_heads, -1, self.head_dim)  # what shares a key head, as if a sequence
-            attended = attend(grouped, cache.keys[i][:, :, :used], cache.values[i][:, :, :used], bias)
-            x = self._finish(layer, x, attended.reshape(batch, -1))
+            x = self._finish(layer, x, attend(grouped, *cache.read(i, used), bias).reshape(batch, -1))
         return self._logits(x)
 
     def _project(self, layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -145,23 +164,24 @@ class Decoder:
         qk, v = qkv.split([self.heads + self.kv_heads, self.kv_heads], dim=-2)
         if layer.qk_norm is not None:
             qk = normed(qk, layer.qk_norm, self.eps)
-        q, k = _rotate(qk, cos, sin).split([self.heads, self.kv_heads], dim=-2)
+        q, k = rotated(qk, cos, sin).split([self.heads, self.kv_heads], dim=-2)
         return q, k, v
 
     def _finish(self, layer: Layer, x: Tensor, attended: Tensor) -> Tensor:
-        x = x + F.linear(attended, layer.out)
+        x = F.linear(attended, layer.out).add_(x)
         h = normed(x, layer.norm_post, self.eps)
         gate, up = F.linear(h, layer.gate_up).chunk(2, dim=-1)
-        return x + F.linear(F.silu(gate) * up, layer.down)
+        return F.linear(F.silu(gate).mul_(up), layer.down).add_(x)
 
     def _logits(self, x: Tensor) -> Tensor:
         last = normed(x, self.norm, self.eps)
         return self.head(last, self.lm_head).float()
 
-    def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        angles = positions[:, None].float() * self.inv_freq
-        angles = torch.cat([angles, angles], dim=-1)
-        return angles.cos().to(self.dtype), angles.sin().to(self.dtype)
+    def _rotation(self, slots: int) -> tuple[Tensor, Tensor]:
+        """cos and sin of each slot's angles as a Cache holds them."""
+        angles = torch.arange(slots, device=self.device)[:, None, None].float() * self.inv_freq
+        cos, sin = angles.cos(), angles.sin()
+        return torch.cat([cos, cos], dim=-1).to(self.dtype), torch.cat([-sin, sin], dim=-1).to(self.dtype)
 
 
 def is_plain(x: Tensor) -> bool:
@@ -186,11 +206,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     if not is_plain(q):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias[:, None, None])
     keys, values = k.flatten(0, 1), v.flatten(0, 1)
-    scores = torch.bmm(q.flatten(0, 1) * q.shape[-1] ** -0.5, keys.mT)
+    scores = torch.bmm((q * q.shape[-1] ** -0.5).flatten(0, 1), keys.mT)
     scores.view(*q.shape[:3], -1).add_(bias[:, None, None])
     return torch.bmm(torch.softmax(scores, dim=-1), values).view(q.shape)
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding of x [..., heads, D]: number i is paired with i + D/2; the first half of `sin` has its sign changed."""
     left, right = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-right, left], dim=-1) * sin
+    return (x * cos).add_(torch.cat([right, left], dim=-1).mul_(sin))

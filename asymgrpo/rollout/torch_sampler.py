@@ -77,28 +77,37 @@ class TorchSampler:
         Returns ids and log-probabilities [rows, max_tokens], token counts and whether each stopped [rows].
         """
         (rows, max_tokens), here = uniform.shape, self.device
-        ids = torch.zeros(rows, max_tokens, dtype=torch.long, device=here)
-        logprobs = torch.zeros(rows, max_tokens, device=here)
-        n_tokens = torch.full((rows,), max_tokens, device=here)
-        stopped = torch.zeros(rows, dtype=torch.bool, device=here)
+        ids = torch.zeros(max_tokens, rows, dtype=torch.long, device=here)
+        logprobs = torch.zeros(max_tokens, rows, device=here)
         where = torch.arange(rows, device=here)  # which row of the result each running row writes
         running = torch.ones(rows, dtype=torch.bool, device=here)
         for t in range(max_tokens):
             token, logprob = sample(logits, uniform[where, t], temperature, top_p)
-            ids[where[running], t], logprobs[where[running], t] = token[running], logprob[running]
-            ends = torch.isin(token, self.eos_ids) & running
-            n_tokens[where[ends]], stopped[where[ends]] = t + 1, True
-            running = running & ~ends
+            ids[t, where], logprobs[t, where] = token, logprob  # nobody reads what a row draws after its end
+            running = running & ~torch.isin(token, self.eos_ids)
             n_running = int(running.sum())
             if n_running == 0 or t + 1 == max_tokens:
                 break
             if n_running <= KEEP_SHARE * len(running):
-                keep = running.nonzero()[:, 0]
-                token, positions, where, running = token[keep], positions[keep], where[keep], running[keep]
-                cache = cache.keep(keep, int(positions.max()))
+                old, new = moves(running, n_running)
+                cache = cache.move(old, new, int(positions.max()), n_running)
+                rest = torch.arange(len(running), device=here).index_copy_(0, new, old)[:n_running]
+                token, positions, where, running = token[rest], positions[rest], where[rest], running[rest]
             logits = self.decoder.decode(token, positions, int(positions.max()) + 1, cache)
             positions = positions + 1
-        return ids, logprobs, n_tokens, stopped
+        ends = torch.isin(ids, self.eos_ids)
+        stopped = ends.any(dim=0)
+        n_tokens = torch.where(stopped, ends.int().argmax(dim=0) + 1, max_tokens)
+        return ids.T, logprobs.T, n_tokens, stopped
+
+
+def moves(running: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """(old, new) places of the running rows that must move for all n to be the first.
+
+    >>> [places.tolist() for places in moves(torch.tensor([True, False, True, False, True]), 3)]
+    [[4], [1]]
+    """
+    return n + running[n:].nonzero()[:, 0], (~running[:n]).nonzero()[:, 0]
 
 
 def sample(logits: Tensor, uniform: Tensor, temperature: float, top_p: float) -> tuple[Tensor, Tensor]:
@@ -111,7 +120,7 @@ def sample(logits: Tensor, uniform: Tensor, temperature: float, top_p: float) ->
     >>> sample(logits, torch.tensor([0.1, 0.9], dtype=torch.float64), 1.0, 1.0)[0].tolist()
     [0, 1]
     """
-    logp = torch.log_softmax(logits / temperature if temperature > 0 else logits, dim=-1)
+    logp = torch.log_softmax(logits if temperature in (0, 1) else logits / temperature, dim=-1)
     if temperature == 0:
         token = logp.argmax(dim=-1)
     else:

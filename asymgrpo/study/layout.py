@@ -14,6 +14,8 @@ CONFIGURATION = "config/study.json"
 """Below the folder of results: the whole configuration, for readers. A folder that has it is a result set."""
 PROTOCOL = "config/protocol.json"
 """Below the folder of results of a declared study: its protocol (evals.protocol)."""
+LABORATORIES = "config/laboratories.json"
+"""Below the folder of results of a pool: which runs are whose (evals.pool.joined). By it a joined bundle is known."""
 COUNTS = "counts/{part}.parquet"
 """Below the folder of results: counts of the main runs (those of Table 1 and the base models) and of the analyses' runs. The
 tables of Table 1's arms must not need the other runs, and the tables of all arms read both, so that nothing is counted twice."""
@@ -48,6 +50,7 @@ class Layout:
         self.theory = f"{root}/theory.parquet"
         self.probes, self.probe_states = f"{root}/probes.parquet", f"{root}/probes/{{model}}/seed{{seed}}.parquet"
         self.figures = f"{root}/figures"
+        self.repeats, self.continued = f"{root}/repeats/{{model}}.parquet", f"{root}/continued/{{model}}.parquet"
 
     def log(self, rule: str, *wildcards: str) -> str:
         return "/".join([self.logs, rule, *(f"{{{w}}}" for w in wildcards)]) + ".log"

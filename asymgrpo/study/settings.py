@@ -203,9 +203,13 @@ def table(plan: Plan, **options: Any) -> Settings:
     return {"of": "table", "plan": plan, "options": options}
 
 
+COUNTED = 2
+"""Raised when counts get other columns (evals.tables.counts), so that those of before are made again."""
+
+
 def counts(plan: Plan) -> Settings:
     """Of the counts of everything in a plan (`part`). Tables are made of the counts of several parts."""
-    return {"of": "counts", "plan": plan}
+    return {"of": "counts", "columns": COUNTED, "plan": plan}
 
 
 def theory(study: Study) -> Settings:

@@ -35,6 +35,16 @@ def qwen_boxed(problem: str, tokenizer: Any) -> str:
     return _chat(turns, tokenizer)
 
 
+def words_examples(problem: str, tokenizer: Any) -> str:
+    """Three solved problems in words, each closed by the end token, then the problem: a small model learns the form from them."""
+    from asymgrpo.tasks.words import EXAMPLES
+
+    if not getattr(tokenizer, "eos_token", None):
+        raise PromptError("the model's tokenizer has no end token; use the prompt template 'plain' for it.")
+    solved = "".join(f"Q: {one.text}\nA: {one.solution}{tokenizer.eos_token}\n" for one in EXAMPLES)
+    return f"{solved}Q: {problem}\nA:"
+
+
 def _chat(turns: list[dict[str, str]], tokenizer: Any) -> str:
     if not getattr(tokenizer, "chat_template", None):
         raise PromptError(
@@ -56,6 +66,7 @@ TEMPLATES: dict[str, Callable[[str, Any], str]] = {
     "plain_boxed": plain_boxed,
     "chat_boxed": chat_boxed,
     "qwen_boxed": qwen_boxed,
+    "words_examples": words_examples,
 }
 
 

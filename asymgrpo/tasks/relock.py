@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from asymgrpo.console import run
-from asymgrpo.tasks.chain_sum import rows
+from asymgrpo.tasks.generated import rows
 from asymgrpo.tasks.lock import Lock, LockEntry, read_lock, write_lock
 from asymgrpo.tasks.sources import normalised, read_directory
 from asymgrpo.tasks.spec import dataset_spec, known_names, only_on_hub

@@ -72,7 +72,7 @@ def load_dataset_rows(
 
 
 def _generated(spec: DatasetSpec, source: Source, lock: Path, embedded: EmbeddedSize | None) -> Loaded:
-    from asymgrpo.tasks.chain_sum import ChainSumError, rows
+    from asymgrpo.tasks.generated import ERRORS, rows
 
     if source != "embedded" or embedded is None:
         raise DataError(
@@ -80,11 +80,11 @@ def _generated(spec: DatasetSpec, source: Source, lock: Path, embedded: Embedded
         )
     try:
         made = rows(spec.name, embedded.n, embedded.seed)
-    except ChainSumError as error:
+    except ERRORS as error:
         raise DataError(str(error)) from None
     entry = read_lock(lock).datasets.get(spec.name)
     if entry is not None and (entry.rows, entry.seed) == embedded:
-        verify_content(spec.name, made, entry, "the generator (reasoning-gym)")
+        verify_content(spec.name, made, entry, "the generator")
     return Loaded(made, [], None)
 
 

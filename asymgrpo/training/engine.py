@@ -116,6 +116,8 @@ class Engine:
             config=deepspeed_config(train, micro_batches_per_update, self.world_size, numbers),
             dist_init_required=False,
         )[0]
+        if self.world_size == 1 and train.zero_stage == 0 and train.dtype == "float32":
+            self._ds.enable_backward_allreduce = False  # the sum over one rank, in the gradients' own dtype
         self.updates, self._grad_norm, self._abandoned = 0, float("nan"), False
 
     @torch.no_grad()

@@ -24,18 +24,19 @@ class Passes:
     every: list[Tensor]
     """Each row once."""
     first: list[Tensor]
-    """Scored before the updates: rows that the first update does not see, or every row."""
+    """Scored before the updates: rows that the first update, or its first pass, does not see."""
     updates: list[list[Tensor]]
     """Micro-batches of each update; at least one, so that an update without a gradient is made as any other."""
 
 
 def plan(
-    widths: Tensor, learns: Tensor, train: Train, gather: Callable[[Any], list[Any]], score_every: bool = False
+    widths: Tensor, learns: Tensor, train: Train, gather: Callable[[Any], list[Any]], score_others: bool = False
 ) -> Passes:
     """Passes of a step over rows of so many tokens (widths [B]), of which `learns` [B] bool have a gradient. Collective.
 
     The policy of the first update is the one that sampled: its own forward pass scores its rows. `gather`: a value of each rank
-    -> those of all. `score_every`: the arm needs the scores of all rows before the first update.
+    -> those of all. `score_others`: the loss of each row needs the scores of all. The first pass gives those of its own rows
+    before its loss is made; all other rows are scored in advance.
 
     A rank with fewer passes than another takes further rows. In an update these are rows without a gradient: they add 0 to it.
     """
@@ -48,10 +49,8 @@ def plan(
         cut = partial(by_tokens, widths, budget=train.micro_batch_tokens)
     wanted = [every, *(share[learns[share]] for share in shares)]
     whole, *updates = level(wanted, [every, *shares], widths, cut, gather, least=1)
-    if score_every:
-        return Passes(whole, whole, updates)
     seen = torch.zeros(len(every), dtype=torch.bool)
-    seen[torch.cat(updates[0])] = True
+    seen[torch.cat(updates[0][:1] if score_others else updates[0])] = True
     (first,) = level([every[~seen]], [every], widths, cut, gather, least=0)
     return Passes(whole, first, updates)
 

@@ -101,8 +101,9 @@ class Trainer:
             passes = self.passes(batch, advantages, trains)
             scores = self.score(batch, passes.first)
         with clock("update"):
+            ahead = self.forward(batch, passes.updates[0][0], scores)
             entropy_coef = self.entropy_coef_now(batch, scores, step)
-            totals = self.update(batch, passes, scores, advantages, trains, entropy_coef, step)
+            totals = self.update(batch, passes, scores, advantages, trains, entropy_coef, step, ahead)
         with clock("score"):
             measured = step % self.train.displacement_every == 0
             totals.update_norm = self.engine.update_norm() if measured else None
@@ -198,8 +199,15 @@ class Trainer:
         return plan(batch.widths, learns, self.train, self.engine.gather_objects, needs_scores_first(self.arm))
 
     def score(self, batch: Batch, parts: Sequence[Tensor]) -> Scores:
-        """log pi_old and entropy of these rows; `update` adds those of the first update, and then they are frozen."""
+        """log pi_old and entropy of these rows; `forward` adds those of the first update, and then they are frozen."""
         return scoring.score(self.engine.score, batch, parts, self.engine.device)
+
+    def forward(self, batch: Batch, rows: Tensor, scores: Scores | None) -> tuple[Tensor, Tensor]:
+        """One micro-batch with gradient: log-probabilities and entropies, which complete `scores` if the policy is pi_old."""
+        found = self.engine.forward(batch.rows(rows).to(self.engine.device))
+        if scores is not None:
+            scores.fill(rows, *found)
+        return found
 
     def need_finite(self, step: int, **values: Tensor) -> None:
         """Collective; raises DivergedError on all ranks alike, see `asymgrpo.training.finite.need_finite`."""
@@ -254,10 +262,12 @@ class Trainer:
         trains: Tensor,
         entropy_coef: float,
         step: int,
+        ahead: tuple[Tensor, Tensor],
     ) -> UpdateTotals:
         """`updates_per_rollout` optimizer updates, each on its own share of the prompts.
 
-        The first completes `scores`: its policy is the one that sampled, so that its own forward pass is pi_old.
+        The first completes `scores`: its policy is the one that sampled, so that its own forward pass is pi_old. `ahead`: what
+        `forward` found for its first micro-batch.
         """
         advantages = advantages.reshape(-1, 1).float().expand_as(batch.mask)
         selected = self.select_tokens(scores.logp, advantages, trains, step)
@@ -265,14 +275,15 @@ class Trainer:
         if logp_ref is not None:
             self.need_finite(step, the_log_probabilities_of_the_reference_are=logp_ref[batch.mask.bool()])
         grids = Grids(scores, advantages, trains, selected, logp_ref)
-        totals = UpdateTotals()
+        totals, waiting = UpdateTotals(), [ahead]
         shares = trains.split(len(batch) // self.train.updates_per_rollout)
         for number, (micro, share) in enumerate(zip(passes.updates, shares, strict=True), start=1):
             n_tokens, n_sequences = self.global_counts(share)
             sums = torch.zeros(3, dtype=torch.float64)
             with self.engine.whole_update():
                 for rows in micro:
-                    loss, parts = self.loss(batch, rows, grids, entropy_coef, n_tokens, n_sequences, number == 1)
+                    found = waiting.pop() if waiting else self.forward(batch, rows, scores if number == 1 else None)
+                    loss, parts = self.loss(batch, rows, found, grids, entropy_coef, n_tokens, n_sequences)
                     sums += parts
                     if last := rows is micro[-1]:
                         sums = self.checked_sums(batch, scores, sums, number, step)
@@ -285,20 +296,17 @@ class Trainer:
         self,
         batch: Batch,
         rows: Tensor,
+        found: tuple[Tensor, Tensor],
         grids: Grids,
         entropy_coef: float,
         n_tokens: int,
         n_sequences: int,
-        is_old: bool,
     ) -> tuple[Tensor, Tensor]:
         """One micro-batch's share of the update's loss, and the sums that metrics need: [loss, clipped below, clipped above].
 
-        `is_old`: the policy is the one that sampled.
+        `found`: log-probabilities and entropies of `rows`, with gradient.
         """
-        part, cells = batch.rows(rows).to(self.engine.device), self.cells(batch, rows)
-        logp, entropy = self.engine.forward(part)
-        if is_old:
-            grids.scores.fill(rows, logp, entropy)
+        cells, (logp, entropy) = self.cells(batch, rows), found
         logp_old, trains = cells(grids.scores.logp), cells(grids.trains)
         per_token, diagnostics = loss_terms(
             self.arm,
@@ -308,7 +316,7 @@ class Trainer:
             entropy,
             entropy_coef=entropy_coef,
             logp_ref=cells(grids.logp_ref),
-            importance_weights=self.importance_weights(logp_old, part.logp_sampler),
+            importance_weights=self.importance_weights(logp_old, cells(batch.logp_sampler)),
             selected=cells(grids.selected),
             mask=trains,
         )

@@ -5,7 +5,8 @@
     python -m evals.artifacts.bundle unpack --bundle artifacts/study.zip --out folder
     snakemake figures tables --config artifacts=artifacts/study.zip
 
-In it, byte for byte: configuration, problems, metrics, timings, evaluations, conventions, selections. Reduced: graded samples
+In it, byte for byte: configuration, problems, metrics, timings, evaluations, conventions, selections, and what `snakemake
+standard` measured of the base models, if it did. Reduced: graded samples
 (the verdict of each, the texts of a few; evals.artifacts.reading), and problems whose licence does not let us pass them on
 (identifiers and hashes; evals.artifacts.withheld). Made: jobs.parquet, seconds and memory of every job
 (evals.cost.jobs). Beside them, where they were made: the tables of the theory and of the probes. Not in it: other tables and
@@ -40,6 +41,15 @@ BESIDE = ("theory.parquet", "probes.parquet")
 """Tables that no run of the study enters: what holds exactly (asymgrpo.theory), what one update does (asymgrpo.probe). A bundle
 has them where they had been made, because both need torch, which a rebuild does not have."""
 
+PLACES = {"config/images": "json", "proofs": "json", "repeats": "parquet", "continued": "parquet"}
+"""Folder -> ending of its files, which are taken if they are there: images, and what was measured of the base models."""
+
+OF_THE_STANDARD = (
+    *("answers.", "budget.", "second_grader.", "memorisation.", "repeatability.", "standard."),
+    "figures/budget_curves",
+)
+"""Names, or what they begin with, of what `snakemake standard` makes."""
+
 RULE_OF = {
     "config": "configuration",
     "data": "problems",
@@ -51,6 +61,8 @@ RULE_OF = {
     COSTS: "job_costs",
     BESIDE[0]: "theory",
     BESIDE[1]: "probe_table",
+    "repeats": "repeatability_measured",
+    "continued": "memorisation_measured",
 }
 """First or last part of a path -> what wrote the file."""
 
@@ -71,8 +83,8 @@ def contents(results: Path, leaves: list[str]) -> Iterator[tuple[str, bytes, dic
     extra = [name for name in (COSTS, *BESIDE) if (results / name).exists()]
     extra += [
         path.relative_to(results).as_posix()
-        for place in ("config/images", "proofs")
-        for path in (results / place).rglob("*.json")
+        for place, ending in PLACES.items()
+        for path in (results / place).rglob(f"*.{ending}")
     ]
     names = sorted({*leaves, *extra})
     if missing := [name for name in names if not (results / name).is_file()]:
@@ -181,12 +193,15 @@ def unpack(
 def content_hashes(results: Path) -> dict[str, str]:
     """Path -> sha256 of every table (its bytes) and figure (size and pixels of its PNG) that was derived in a folder of results.
 
-    Pixels, because a PNG's bytes change with the compression library. Left out are seconds and costs, which are of the clock.
+    Pixels, because a PNG's bytes change with the compression library. Left out are seconds and costs, which are of the clock,
+    and what `snakemake standard` makes, which has a page of its own.
     """
     tables = [path for pattern in ("*.parquet", "*.md", "controls/**/*.*") for path in results.glob(pattern)]
     named = {path.relative_to(results).as_posix(): path for path in [*tables, *results.glob("figures/*.png")]}
     return {
-        name: _content_hash(path) for name, path in sorted(named.items()) if not name.startswith((jobs.FILE, "cost"))
+        name: _content_hash(path)
+        for name, path in sorted(named.items())
+        if not name.startswith((jobs.FILE, "cost", *OF_THE_STANDARD))
     }
 
 

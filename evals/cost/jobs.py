@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 
 from evals.io import DataError, read_table
@@ -57,6 +56,8 @@ def read_jobs(results: Path) -> pa.Table:
 
 
 def _row(path: Path, parts: tuple[str, ...]) -> dict[str, object]:
+    import pandas as pd  # whoever unpacks a bundle imports this module, and needs no frames
+
     try:
         last = pd.read_csv(path, sep="\t", na_values=["-", "NA"]).iloc[-1]
         measured = {ours: None if pd.isna(last[theirs]) else float(last[theirs]) for ours, theirs in MEASURED.items()}

@@ -30,11 +30,13 @@ GRADED = pa.schema(
         ("second_correct", pa.bool_()),
         ("verdict", pa.string()),
         ("extracted", pa.string()),
+        ("n_tokens", pa.int32()),
     ]
 )
 COLUMNS = tuple(GRADED.names)
-COUNTED = ("n", "correct", "truncated", "unparsed", "disagreed")
-"""Of each cell: samples, and how many of them are correct, truncated, unparsed, or judged otherwise by the second grader."""
+COUNTED = ("n", "correct", "truncated", "unparsed", "disagreed", "timeout", "second_correct", "tokens")
+"""Of each cell: samples; how many of them are correct, truncated, unparsed, judged otherwise by the second grader, not judged in
+time, or correct by the second grader; and the tokens of all of them. The rest of the samples have a wrong answer."""
 CountsOf = Mapping[tuple[str, str, str], "Counts"]
 """(model, arm, benchmark) -> counts."""
 
@@ -43,8 +45,8 @@ CountsOf = Mapping[tuple[str, str, str], "Counts"]
 class Counts:
     """All samples of one arm at its selected checkpoints on one benchmark; arrays are [S seeds, P problems].
 
-    votes and verdicts are [S, P, n], or None where n differs between cells or no vote was asked for. `elsewhere` are ids of
-    problems that an average over benchmarks counts in another one (evals.tables.shared).
+    second: correct by the second grader. votes and verdicts are [S, P, n], or None where n differs between cells or no vote was
+    asked for. `elsewhere` are ids of problems that an average over benchmarks counts in another one (evals.tables.shared).
     """
 
     train_seeds: tuple[int, ...]
@@ -54,6 +56,9 @@ class Counts:
     truncated: NDArray[np.int64]
     unparsed: NDArray[np.int64]
     disagreed: NDArray[np.int64]
+    timeout: NDArray[np.int64]
+    second: NDArray[np.int64]
+    tokens: NDArray[np.int64]
     votes: NDArray[np.int64] | None
     verdicts: NDArray[np.bool_] | None
     elsewhere: frozenset[str] = frozenset()
@@ -63,8 +68,9 @@ class Counts:
         kept = np.array([problem not in self.elsewhere for problem in self.problem_ids], bool)
         if kept.all():
             return self
-        arrays = ("n", "c", "truncated", "unparsed", "disagreed", "votes", "verdicts")
-        found = {name: array[:, kept] for name in arrays if (array := getattr(self, name)) is not None}
+        found: dict[str, Any] = {
+            name: array[:, kept] for name, array in vars(self).items() if isinstance(array, np.ndarray)
+        }
         ids = tuple(problem for problem in self.problem_ids if problem not in self.elsewhere)
         return replace(self, problem_ids=ids, elsewhere=frozenset(), **found)
 
@@ -143,6 +149,9 @@ def cells_of(samples: pa.Table) -> pa.Table:
         "truncated": numbers(pc.equal(samples["verdict"], "truncated")),
         "unparsed": numbers(pc.equal(samples["verdict"], "unparsed")),
         "disagreed": numbers(pc.not_equal(samples["correct"], samples["second_correct"])),
+        "timeout": numbers(pc.equal(samples["verdict"], "timeout")),
+        "second_correct": numbers(samples["second_correct"]),
+        "tokens": numbers(samples["n_tokens"]),
     }
     table = take(samples.select(CELL), first[order])
     for name in COUNTED:
@@ -269,11 +278,13 @@ def _counts(key: tuple[str, str, str], rows: Rows, ballots: Rows | None) -> Coun
     if len(rows["n"]) != len(seeds) * len(problems):
         raise DataError(f"{where}: not every training seed has samples for every problem; sample the missing ones")
     shape = (len(seeds), len(problems))
-    n, c, truncated, unparsed, disagreed = (rows[name].astype(np.int64).reshape(shape) for name in COUNTED)
+    n, *others = (rows[name].astype(np.int64).reshape(shape) for name in COUNTED)
+    c, truncated, unparsed, disagreed, timeout, second, tokens = others
     votes = verdicts = None
     if ballots is not None and n.min() == n.max():
         votes, verdicts = (ballots[name].reshape(*shape, -1) for name in ("vote", "correct"))
-    return Counts(tuple(seeds), tuple(problems), n, c, truncated, unparsed, disagreed, votes, verdicts)
+    of_cells = (n, c, truncated, unparsed, disagreed, timeout, second, tokens)
+    return Counts(tuple(seeds), tuple(problems), *of_cells, votes, verdicts)
 
 
 def _with_votes(samples: pa.Table) -> pa.Table:

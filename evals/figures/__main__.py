@@ -1,7 +1,6 @@
-"""Draw figures of evals/figures/table.py, several in one process, which spares starting Python and its libraries for each.
+"""Draw a figure of evals/figures/table.py.
 
 python -m evals.figures training_curves --metrics M.parquet ... --out-prefix F
-python -m evals.figures training_curves --metrics M.parquet ... --out-prefix F + passk_curves --scores S.parquet --out-prefix G
 python -m evals.figures passk_curves --help
 """
 
@@ -20,23 +19,7 @@ from asymgrpo.errors import InputError
 from evals.cli import understood
 from evals.figures.table import FIGURES
 
-SEPARATOR = "+"
 OutPrefix = Annotated[Path, typer.Option(help="path of the pictures without ending")]
-
-
-def split(arguments: Sequence[str]) -> list[list[str]]:
-    """The arguments of each figure, its name first.
-
-    >>> split(["a", "--scores", "s", "+", "b", "--metrics", "m", "n"])
-    [['a', '--scores', 's'], ['b', '--metrics', 'm', 'n']]
-    """
-    groups: list[list[str]] = [[]]
-    for argument in arguments:
-        if argument == SEPARATOR:
-            groups.append([])
-        else:
-            groups[-1].append(argument)
-    return groups
 
 
 def draw(name: str, options: Sequence[str]) -> None:
@@ -67,13 +50,12 @@ def draw(name: str, options: Sequence[str]) -> None:
     app(args=list(options), prog_name=f"python -m evals.figures {name}", standalone_mode=False)
 
 
-def draw_all(arguments: Sequence[str]) -> None:
-    """Draw the figures of a command line. Raises InputError with the figure's name before what was wrong."""
-    for name, *options in filter(None, split(arguments)):
-        try:
-            draw(name, understood(options))
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from error
+def draw_named(name: str, options: Sequence[str]) -> None:
+    """The same for a command line as it is typed. The error begins with the name: in a log, the figure is one of several."""
+    try:
+        draw(name, understood(options))
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 def main() -> int:
@@ -82,7 +64,7 @@ def main() -> int:
     if not arguments or arguments[0] == "--help":
         typer.echo(f"{__doc__}\nFigures: {', '.join(FIGURES)}.")
         return 0
-    return console.exit_code(lambda: draw_all(arguments))
+    return console.exit_code(lambda: draw_named(arguments[0], arguments[1:]))
 
 
 if __name__ == "__main__":

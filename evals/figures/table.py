@@ -79,6 +79,7 @@ FIGURES: dict[str, Entry] = {
     "plane": Entry("The plane of exponents", ("metrics", "run-scores"), tuple(PLANE), at_least=5),
     "passk_curves": Entry("Analysis 8: pass@k", ("scores",)),
     "coverage_curves": Entry("Solved once, and solved reliably: pass@k and Cover@tau", ("scores", "coverage")),
+    "budget_curves": Entry("Score against tokens spent", ("budget",)),
     "selection_bias": Entry(
         "Choosing the checkpoint by a reported benchmark", ("run-scores",), if_study=selects_with_and_without_benchmark
     ),
@@ -87,5 +88,6 @@ FIGURES: dict[str, Entry] = {
     "theory_equation": Entry("Theory: when the entropy equation holds", ("theory",)),
     "probe_effects": Entry("Probes: what one update does, by arm", ("probes",)),
     "probe_accuracy": Entry("Probes: what one update does, by group accuracy", ("probes",)),
+    "dose_response": Entry("Dose and response: outcomes by an arm's weight on hard prompts", ("doses",)),
 }
 """Figure -> entry, in the order of the page."""

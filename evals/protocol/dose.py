@@ -40,13 +40,14 @@ UNDECLARED = "no dose is declared: no runs of GRPO were given"
 DIGITS = 12
 OUTCOMES = ("entropy_late", "pass_at_max", "none_solved", "accuracy")
 """Measures (evals.claims.measures) that are set against the dose."""
+LEVEL = 0.95
 ANALYSIS = {
     "outcomes": list(OUTCOMES),
     "arms": "those with a dose that differ from GRPO in their advantage alone; each counts once, whatever its seeds",
     "slope": "least squares over means of arms; interval over runs, variance between seeds pooled over all arms of the pool",
     "slope_over_arms": "the same slope; interval from the arms' distances to the line (arms - 2 degrees of freedom)",
     "spearman": "over means of arms; interval by drawing the seeds of each arm again",
-    "level": 0.95,
+    "level": LEVEL,
 }
 """How doses are set against outcomes (evals.tables.dose_response), declared with them."""
 

@@ -26,7 +26,7 @@ from evals.estimates.outcomes import AT, finished, in_words
 from evals.report.cost import by_arm
 from evals.report.earlier import beside
 from evals.report.results import Results, read_results
-from evals.report.sections import Grid, overview
+from evals.report.sections import Grid, noise, overview
 from evals.names import describe_rule, title, rule_to_show
 from evals.tables.coverage import render as of_coverage
 from evals.tables.robust import render as of_robust
@@ -174,6 +174,7 @@ def table_1(results: Results) -> Iterator[str]:
     """Table 1, both selection rules."""
     lines = render_markdown(needed(results, "table1"), results.cutoffs).split("\n")
     yield "\n".join(f"#{line}" if line.startswith("#") else line for line in lines[1:]).strip("\n") + "\n"
+    yield from (f"{text}\n" for model in results.models if (text := noise(results, model)))
 
 
 def robust(results: Results) -> Iterator[str]:

@@ -3,13 +3,14 @@
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
 from evals.io import read_json
 from evals.names import TABLE_1, describe_rule, in_order, marked, title
+from evals.repeatability.table import footnote
 from evals.report.results import Results
 from evals.tables import paper_values
 from evals.tables.compare import difference_cells
@@ -125,11 +126,18 @@ def table_1(results: Results) -> list[Grid]:
     grids = []
     for model, where, mine in _parts(results, "table1"):
         cutoff = results.cutoffs.get(model)
-        grids.append(_scores(mine[mine["metric"] == "avg_at_n"], f"avg@n in per cent, {where}", cutoff, folded=False))
+        main = _scores(mine[mine["metric"] == "avg_at_n"], f"avg@n in per cent, {where}", cutoff, folded=False)
+        grids.append(replace(main, note=" ".join(filter(None, [main.note.strip(), noise(results, model)]))))
         for (metric, k), part in mine[mine["metric"] != "avg_at_n"].groupby(["metric", "k"]):
             name = str(metric).replace("_at_k", f"@{k:.0f}")
             grids.append(_scores(part, f"{name} in per cent, {where}", cutoff, folded=True))
     return grids
+
+
+def noise(results: Results, model: str) -> str:
+    """The footnote on the harness's own noise; nothing where it was not measured (snakemake repeatability)."""
+    table = results.table("repeatability")
+    return footnote([row for row in table.to_pylist() if row["model"] == model]) if table else ""
 
 
 def analyses(results: Results) -> list[Grid]:

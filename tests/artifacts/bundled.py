@@ -7,6 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "artifacts" / "study.zip"
+MOST_BYTES = {"study": 20e6, "smollm2": 3e6}
+"""Name of a bundle that may be committed -> its limit."""
 
 
 def snakemake(*arguments: str, light: bool = False) -> subprocess.CompletedProcess:

@@ -23,7 +23,7 @@ PAGES = sorted((name for name in project_files(ROOT) if name.endswith(".md")), k
 """These first: other pages use the files that their commands make."""
 COMMANDS = list(dict.fromkeys(command for page in PAGES for command in written(page)))
 MARKS = {
-    r"make (test|lint|reproduce|vllm|docs|gpu-sources)\b.*": "CI's own steps (.ci/run), or the whole default study",
+    r"make (test|lint|reproduce|vllm|docs|gpu-sources|validators)\b.*": "CI's own steps (.ci/run), or the whole default study",
     r"make (lock|peers|accept|gpu-\w+)": "the network, gigabytes of packages or a GPU",
     r"make \.venv/\.complete|python3\.11 -m venv .*|pytest .*": "makes an environment, or runs these tests",
     r"python tests/method/peers/record\.py": "the network, and other projects' packages (make peers)",
@@ -40,6 +40,8 @@ MARKS = {
     r"snakemake --snakefile .*": "a checkout elsewhere: tests/workflow/test_checkout.py",
     r"python -m evals\.report\.results_page|asymgrpo prereg": "named without its options; they are on the same page",
     r"snakemake .*protocol=protocol\.json": "a protocol of the study: tests/workflow/test_declared_study.py",
+    r"asymgrpo prereg .*--runs .*": "a pilot with the study's own group size: tests/claims/test_dose.py",
+    r"(asymgrpo|python -m evals\.)?\s?pool .*|snakemake pool .*": "bundles of two laboratories: tests/pool/test_pool.py",
     r"python -m evals\.artifacts\.crate": "named beside the target of the workflow that calls it",
 }
 """Pattern of a command -> what it needs that a quick test has not, or the test that runs it."""

@@ -45,6 +45,7 @@ def samples(arm: str, seed: int, rng: np.random.Generator, n: int = 4) -> pa.Tab
             **{"model": "m", "arm": arm, "train_seed": seed, "step": step, "benchmark": name, "problem_id": f"p{p}"},
             **{"sample_id": i, "verdict": verdict, "correct": verdict == "correct", "extracted": str(p)},
             "second_correct": bool(rng.integers(2)) and verdict != "truncated",
+            "n_tokens": 3 + i,
         }
         for (step, name, p, i), verdict in zip(places, verdicts, strict=True)
     ]
@@ -121,9 +122,11 @@ def test_counts_are_what_counting_by_hand_gives(study, counted):
                 verdicts = Counter((tuple(row[key] for key in CELL), row["verdict"]) for row in mine)
                 for cell in {cell for cell, _ in verdicts}:
                     row = rows[(None if arm == "base" else rule, *cell)]
-                    told = {name: row[name] for name in ("correct", "truncated", "unparsed")}
+                    told = {name: row[name] for name in ("correct", "truncated", "unparsed", "timeout")}
                     assert told == {name: verdicts[cell, name] for name in told}
-                    assert row["n"] == 4
+                    samples = [row for row in mine if tuple(row[key] for key in CELL) == cell]
+                    assert (row["n"], row["tokens"]) == (4, sum(one["n_tokens"] for one in samples))
+                    assert row["second_correct"] == sum(one["second_correct"] for one in samples)
     assert {rule: rows[rule, "m", *DIVERGED, None, None, None]["diverged_at"] for rule in RULES} == dict.fromkeys(
         RULES, 7
     )

@@ -53,6 +53,7 @@ def study(tmp_path_factory) -> Path:
             run
             | {"benchmark": name, "problem_id": f"{name}/{i}", "sample_id": s, "correct": s < right}
             | {"second_correct": s < right, "verdict": "correct" if s < right else "wrong", "extracted": "7"}
+            | {"n_tokens": 3}
             for name, numbers in RIGHT.items()
             for i, right in enumerate(numbers)
             for s in range(4)

@@ -285,6 +285,7 @@ def test_a_million_samples_take_less_than_five_seconds() -> None:
             "second_correct": correct,
             "verdict": np.where(correct, "correct", "wrong"),
             "extracted": np.where(correct, "1", "2"),
+            "n_tokens": np.ones(size, np.int32),
         }
     )
     runs = [{"model": "m", "arm": arm, "train_seed": s, "step": 1} for arm in arms[1:] for s in range(seeds)]

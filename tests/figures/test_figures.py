@@ -1,6 +1,5 @@
 """Figures of a made-up study of every arm: what is drawn is what the data say, and the bytes depend on the data alone."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +14,8 @@ from scipy.stats import t
 from asymgrpo.method.arms import ARMS as TABLE
 from asymgrpo.method.arms import BETA_NEG, BETA_POS, PLANE, on_the_plane
 from asymgrpo.study.stored import load_study
-from evals import asked
 from evals.claims.words import verdict_text
-from evals.figures import __main__ as several
+from evals.figures import __main__ as program
 from evals.figures import (
     arms_compared,
     covariance,
@@ -25,6 +23,7 @@ from evals.figures import (
     displacement,
     none_solved,
     paper_vs_reproduction,
+    refused,
     selection_bias,
     series,
     style,
@@ -38,8 +37,9 @@ from evals.tables.paper_values import PRINTED
 from workflow import figures as inputs_of
 
 ROOT = Path(__file__).parents[2]
-ALL = sorted(name for name, entry in FIGURES.items() if "probes" not in entry.inputs)
-"""Figures that `snakemake figures` may draw; those of the probes are in tests/probe."""
+ELSEWHERE = {"probes", "doses", "budget"}
+ALL = sorted(name for name, entry in FIGURES.items() if not ELSEWHERE & set(entry.inputs))
+"""Figures that `snakemake figures` may draw of any study; the others are in tests/probe, tests/claims and tests/evals."""
 MODULES = [name for name in ALL if not name.startswith("theory_")]
 THEORY = set(ALL) - set(MODULES)
 """Figures of no run: tests/theory."""
@@ -67,11 +67,11 @@ def options(results: Path, name: str) -> list[str]:
 
 def draw(results: Path, folder: Path, *names: str) -> None:
     """Draw figures in one process of their own."""
-    command = [sys.executable, "-m", "evals.figures"]
+    command = [sys.executable, "-m", "evals.together"]
     for name in names:
         command += [
             *(["+"] if name != names[0] else []),
-            name,
+            *("evals.figures", name),
             *options(results, name),
             "--out-prefix",
             str(folder / name),
@@ -301,50 +301,62 @@ def test_errors_name_the_file_and_what_is_missing(results: Path, tmp_path: Path)
         arms_compared.draw(FIGURES["synergy"].arms, metrics(results, ["grpo"]), results / "run_scores.parquet")
 
 
-def test_several_figures_stop_at_the_first_error_and_say_which(capsys, monkeypatch, tmp_path: Path) -> None:
-    command = [
-        "evals.figures",
-        "passk_curves",
-        "--scores",
-        "missing.parquet",
-        "--out-prefix",
-        str(tmp_path / "x"),
-        "+",
-        "nothing",
-    ]
-    monkeypatch.setattr(sys, "argv", command)
-    assert several.main() == 2
-    assert "passk_curves: missing.parquet: no such file" in capsys.readouterr().err
-    monkeypatch.setattr(sys, "argv", ["evals.figures", "passk_curve", "--scores", "s"])
-    assert several.main() == 2
-    assert "passk_curve: there is no figure of this name; there are training_curves, " in capsys.readouterr().err
-    monkeypatch.setattr(sys, "argv", ["evals.figures", "passk_curves", "--score", "s"])
-    assert several.main() == 2
-    assert "No such option: --score" in capsys.readouterr().err
+def test_the_command_refuses_a_wrong_call_in_a_sentence(capsys, monkeypatch, tmp_path: Path) -> None:
+    for words, said in {
+        (
+            "passk_curves",
+            "--scores",
+            "missing.parquet",
+            "--out-prefix",
+            str(tmp_path / "x"),
+        ): "missing.parquet: no such",
+        ("passk_curve", "--scores", "s"): "passk_curve: there is no figure of this name; there are training_curves, ",
+        ("passk_curves", "--score", "s"): "No such option: --score",
+    }.items():
+        monkeypatch.setattr(sys, "argv", ["evals.figures", *words])
+        assert program.main() == 2
+        assert said in capsys.readouterr().err
 
 
-def test_each_of_several_figures_has_its_own_settings(capsys, monkeypatch, tmp_path: Path) -> None:
-    """The tables of a study are of different arms: what one figure asks for is not asked of the next one's inputs."""
-    seen = []
-    monkeypatch.setattr(several, "draw", lambda name, options: seen.append((name, options, asked.statement())))
-    wanted = [{"of": "table", "plan": {"arms": {name: {}}}, "options": {}} for name in ("grpo", "asymgrpo")]
-    command = ["evals.figures"]
-    for i, settings in enumerate(wanted):
-        path = tmp_path / f"{i}.json"
-        path.write_text(json.dumps(settings))
-        command += [f"figure{i}", "--settings", str(path), "--out-prefix", "x", "+"]
-    monkeypatch.setattr(sys, "argv", [*command, "last"])
-    try:
-        assert several.main() == 0, capsys.readouterr().err
-    finally:
-        asked.ask(None)
-    drawn = [(f"figure{i}", ["--out-prefix", "x"], {"settings": settings}) for i, settings in enumerate(wanted)]
-    assert seen == [*drawn, ("last", [], {})]
+def test_a_module_of_the_folder_is_no_command_and_names_the_right_one() -> None:
+    """Every figure is in the sentence about its module, and the sentence comes instead of a call that draws nothing."""
+    modules = {path.stem for path in (ROOT / "evals/figures").glob("*.py") if not path.stem.startswith("__")}
+    drawing = {module: refused.figures_of(module) for module in modules}
+    assert sorted(name for names in drawing.values() for name in names) == sorted(FIGURES)
+    for module, names in drawing.items():
+        assert all(name in refused.refusal(module) for name in names or FIGURES)
+    done = subprocess.run(
+        [sys.executable, "-m", "evals.figures.passk_curves", "--scores", "s"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: {refused.refusal('passk_curves')}\n"
+    for words in (
+        ["python", "-m", "evals.figures", "plane"],
+        ["python", "-m", "evals.figures.__main__"],
+        ["python", "x"],
+    ):
+        refused.refuse_a_module(words)
+    with pytest.raises(SystemExit) as end:
+        refused.refuse_a_module(["python", "-W", "ignore", "-mevals.figures.style"])
+    assert end.value.code == 2
 
 
 def test_a_figure_without_one_of_its_arms_is_not_drawn() -> None:
     study = load_study([ROOT / "config/default.yaml"])
-    tables = {"run-scores": ["r"], "scores": ["s"], "coverage": [], "differences": ["d"], "theory": [], "probes": []}
+    tables = {
+        "run-scores": ["r"],
+        "scores": ["s"],
+        "coverage": [],
+        "differences": ["d"],
+        "theory": [],
+        "probes": [],
+        "doses": [],
+        "budget": [],
+    }
 
     def drawable(arms: list[str], rules: list[str]) -> dict[str, inputs_of.Inputs]:
         parts = {"study": {"arms": arms}, "evaluation": {"selection": rules}}

@@ -89,7 +89,8 @@ def one_update(case: str, micro_batch: int, **changes: Any) -> dict[str, Any]:
     passes = trainer.passes(batch, mine, trains)
     logp_old = trainer.score(batch, passes.every).logp + noise[share, : batch.mask.shape[1]]
     scores = Frozen(logp_old * batch.mask, torch.zeros_like(batch.mask))
-    totals = trainer.update(batch, passes, scores, mine, trains, trainer.arm.entropy_coef, step=1)
+    ahead = trainer.forward(batch, passes.updates[0][0], scores)
+    totals = trainer.update(batch, passes, scores, mine, trains, trainer.arm.entropy_coef, 1, ahead)
     return {
         "loss": totals.loss[0],
         "grad_norm": totals.grad_norm[0],

@@ -115,9 +115,9 @@ def test_intervals_are_students_over_trajectories(made):
 
 
 def test_figures_are_drawn_in_every_form_with_a_sentence(made, tmp_path):
-    command = [sys.executable, "-m", "evals.figures"]
+    command = [sys.executable, "-m", "evals.together"]
     for name in ("probe_effects", "probe_accuracy"):
-        command += ["+"] * (name != "probe_effects") + [name, "--probes", str(made)]
+        command += ["+"] * (name != "probe_effects") + ["evals.figures", name, "--probes", str(made)]
         command += ["--out-prefix", str(tmp_path / name)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

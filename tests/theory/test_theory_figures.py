@@ -44,9 +44,10 @@ def table_of_twos(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("kind", ["table", "table_of_twos"])
 def test_figures_are_drawn_in_every_form_with_a_sentence(kind, tmp_path, request):
     table = request.getfixturevalue(kind)
-    command = [sys.executable, "-m", "evals.figures"]
+    command = [sys.executable, "-m", "evals.together"]
     for name in FIGURES:
-        command += ["+"] * (name != FIGURES[0]) + [name, "--theory", str(table), "--out-prefix", str(tmp_path / name)]
+        command += ["+"] * (name != FIGURES[0]) + ["evals.figures", name, "--theory", str(table)]
+        command += ["--out-prefix", str(tmp_path / name)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for name in FIGURES:

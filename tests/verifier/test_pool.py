@@ -187,9 +187,9 @@ def test_fast_path_takes_integers_both_ways_and_little_else():
 def test_a_batch_of_integers_starts_no_worker_and_is_quick():
     pairs = [(f"so \\boxed{{{i % 9}}}", "5") for i in range(128)]
     with small() as verifier:
-        start = time.perf_counter()
+        start = time.process_time()
         verdicts = verifier.verify_many(pairs)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         assert all(worker is None for worker in verifier.pool.slots.queue)
     assert verdicts.count(Verdict.correct) == sum(i % 9 == 5 for i in range(128))
     assert seconds < 0.05

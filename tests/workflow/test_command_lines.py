@@ -16,6 +16,7 @@ EVERY_RULE = (
     "figure",
     "page",
     "crate",
+    "publish",
     "bundle",
     "contamination",
 )
@@ -27,7 +28,7 @@ def commands(out, seeds: int) -> dict[str, int]:
     numbers = list(range(seeds))
     study = f"study={{seeds: {numbers}, {ANALYSES}, analysis_seeds: {numbers}}}"
     call = dry.arguments(out / "results", study)
-    text = dry.said(out / "said", "all", "report", "crate", "bundle", "-n", "-p", *call)
+    text = dry.said(out / "said", "all", "report", "crate", "publish", "bundle", "-n", "-p", *call)
     found: dict[str, int] = {}
     for rule, command in re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*Shell command: (.*)", text, re.MULTILINE):
         found[rule] = max(found.get(rule, 0), len(command))

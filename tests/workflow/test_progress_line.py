@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -14,7 +15,7 @@ from workflow.progress import Line, cost, is_shown
 
 
 def record(event: LogEvent | None, message: str = "", **more: object) -> logging.LogRecord:
-    return logging.makeLogRecord({"msg": message, "event": event, **more})
+    return logging.makeLogRecord({"msg": message, "event": event, "levelno": logging.INFO, **more})
 
 
 def test_the_line_counts_runs_and_foresees_the_end():
@@ -47,6 +48,13 @@ def test_errors_and_other_messages_are_shown(event):
 def test_descriptions_are_not():
     assert not is_shown(record(LogEvent.JOB_INFO))
     assert not is_shown(record(None, "Execute 2 jobs..."))
+    assert not is_shown(record(LogEvent.WORKFLOW_STARTED))
+    assert is_shown(record(None, "Config file x.yaml is not there", levelno=logging.WARNING))
+    assert is_shown(record(None, "Nothing to be done (all requested files are present and up to date)."))
+
+
+def test_nothing_is_foreseen_before_the_first_job_has_ended():
+    assert Line({0: "train", 1: "figure"}, print).text() == "trained 0 of 1 runs, 0 of 1 other jobs; 0 s gone"
 
 
 @pytest.mark.slow
@@ -60,8 +68,16 @@ def test_snakemake_with_the_line(tmp_path, fails):
     environment = os.environ | {"ASYMGRPO_PROGRESS": "1"}
     done = subprocess.run(command, cwd=dry.ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode != 0) == fails, done.stderr
-    assert "other jobs; " in done.stderr
+    said = done.stderr.splitlines()
+    assert said[0].startswith("Using workflow specific profile"), (
+        "by a print, before Snakemake has read any file of ours"
+    )
+    begun = re.fullmatch(r"0 of (\d+) other jobs; 0 s gone", said[1])
+    assert begun, said
     assert "Finished jobid" not in done.stderr
     assert "localrule problems:" not in done.stderr
+    if not fails:
+        assert re.match(rf"{begun[1]} of {begun[1]} other jobs; .* gone$", said[-1]), said
+        assert len(said) <= 2 + int(begun[1]), said
     assert ("Error in rule problems" in done.stderr) == fails
     assert (f"{results}/logs/problems/chain2.log" in done.stderr) == fails

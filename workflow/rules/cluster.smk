@@ -1,7 +1,5 @@
 # What Snakemake has to do beside running jobs.
-from snakemake.logging import logger
-
-from workflow import progress, ready, records, scheduling
+from workflow import ready, records, scheduling
 from workflow.slurm import orphans
 
 records.keep_of_failed_jobs()

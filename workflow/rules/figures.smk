@@ -17,6 +17,8 @@ FIGURES = figures.drawable(
         "theory": THEORY,
         # Of a study that trains, rule probe_figure draws them.
         "probes": [PATHS.probes] if "probes.parquet" in BROUGHT else [],
+        "doses": [],  # drawn by rule dose_figure
+        "budget": [],  # drawn by rule budget_figure
     },
 )
 FIGURE_SETTINGS = {
@@ -63,12 +65,12 @@ if BUNDLE:
                     for path in figures.lists(FIGURES[name], GIVEN_SETTINGS.list)
                 ],
                 commands=" + ".join(
-                    f"{name} --settings {shlex.quote(GIVEN_SETTINGS.file(FIGURE_SETTINGS[name]))}"
+                    f"evals.figures {name} --settings {shlex.quote(GIVEN_SETTINGS.file(FIGURE_SETTINGS[name]))}"
                     f" {figures.options(FIGURES[name], GIVEN_SETTINGS.list)} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
                     for name in names
                 ),
             shell:
-                "{PYTHON_IN[report]} evals.figures {params.commands} > {log:q} 2>&1"
+                "{PYTHON_IN[report]} evals.together {params.commands} > {log:q} 2>&1"
 
 else:
 
@@ -108,3 +110,4 @@ rule figures:
         expand(
             f"{PATHS.figures}/{{figure}}.{{form}}", figure=FIGURES, form=["pdf", "png"]
         ),
+        DOSE_FIGURE if DOSES_DECLARED else [],

@@ -1,9 +1,5 @@
 # Counts, estimates with intervals, and Table 1. The graded files are read once, by `counts`; everything after it is arithmetic.
-import shlex
 from workflow.slurm.resources import growing
-
-PARTS = common.parts(STUDY)  # main; and analyses, if there are any
-MADE_OF = common.made_of(STUDY)  # table -> the parts of whose runs it is made
 
 
 rule counts:
@@ -20,21 +16,18 @@ rule counts:
     benchmark:
         PATHS.benchmark("counts", "part")
     wildcard_constraints:
-        part="|".join(PARTS),
+        part="|".join(common.parts(STUDY)),
     priority: 30  # everything waits for it
     threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        settings=lambda w: GIVEN_SETTINGS.file(TABLES[PATHS.counts.format(part=w.part)]),
-        lists=lambda w: [
-            GIVEN_SETTINGS.list(common.graded_files(PATHS, STUDY, w.part)),
-            GIVEN_SETTINGS.list(common.selections(PATHS, STUDY, w.part)),
-        ],
+        settings=lambda w: MADE.counts(w.part).settings,
+        lists=lambda w: MADE.counts(w.part).lists,
+        command=lambda w: MADE.counts(w.part).command,
     shell:
-        "{PYTHON_IN[report]} evals.tables.counts --settings {params.settings:q} --graded @{params.lists[0]:q} --selection @{params.lists[1]:q}"
-        " --problems {input.problems:q} --out {output:q} > {log:q} 2>&1"
+        "{PYTHON_IN[report]} {params.command} > {log:q} 2>&1"
 
 
 # scores: the arms of Table 1. analyses: the same estimates for every arm, beside Table 1 and without influence on it.
@@ -42,7 +35,7 @@ rule score:
     input:
         again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/{w.table}.parquet"),
         image_content=IMAGE_CONTENT["report"],
-        counts=lambda w: expand(PATHS.counts, part=MADE_OF[w.table]),
+        counts=lambda w: expand(PATHS.counts, part=MADE.made_of[w.table]),
     output:
         f"{PATHS.root}/{{table}}.parquet",
     log:
@@ -50,22 +43,17 @@ rule score:
     benchmark:
         PATHS.benchmark("score", "table")
     wildcard_constraints:
-        table="|".join(common.SCORES & MADE_OF.keys()),
+        table="|".join(common.SCORES & MADE.made_of.keys()),
     threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        settings=lambda w: GIVEN_SETTINGS.file(
-            TABLES[f"{PATHS.root}/{w.table}.parquet"]
-        ),
-        k=" ".join(map(str, STUDY.evaluation.k)),
-        draws=STUDY.evaluation.bootstrap_draws,
-        seed=STUDY.evaluation.bootstrap_seed,
-        variance=STUDY.evaluation.seed_variance,
+        settings=lambda w: MADE.scores(w.table).settings,
+        lists=lambda w: MADE.scores(w.table).lists,
+        command=lambda w: MADE.scores(w.table).command,
     shell:
-        "{PYTHON_IN[report]} evals.tables.score --settings {params.settings:q} --counts {input.counts:q} --k {params.k}"
-        " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
+        "{PYTHON_IN[report]} {params.command} > {log:q} 2>&1"
 
 
 rule table1:
@@ -85,13 +73,11 @@ rule table1:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.table1}.parquet"]),
-        stated=" ".join(
-            filter(None, [common.paper_option(STUDY), common.cutoffs_option(STUDY)])
-        ),
+        settings=MADE.table1().settings,
+        lists=MADE.table1().lists,
+        command=MADE.table1().command,
     shell:
-        "{PYTHON_IN[report]} evals.tables.table1 --settings {params.settings:q} --scores {input.scores:q}"
-        " {params.stated} --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+        "{PYTHON_IN[report]} {params.command} > {log:q} 2>&1"
 
 
 # differences: all pairs of Table 1's arms. analysis_differences: every arm against GRPO.
@@ -99,7 +85,7 @@ rule differences:
     input:
         again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/{w.table}.parquet"),
         image_content=IMAGE_CONTENT["report"],
-        counts=lambda w: expand(PATHS.counts, part=MADE_OF[w.table]),
+        counts=lambda w: expand(PATHS.counts, part=MADE.made_of[w.table]),
     output:
         f"{PATHS.root}/{{table}}.parquet",
     log:
@@ -107,24 +93,18 @@ rule differences:
     benchmark:
         PATHS.benchmark("differences", "table")
     wildcard_constraints:
-        table="|".join(common.DIFFERENCES.keys() & MADE_OF.keys()),
+        table="|".join(common.DIFFERENCES.keys() & MADE.made_of.keys()),
     priority: 10
     threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        settings=lambda w: GIVEN_SETTINGS.file(
-            TABLES[f"{PATHS.root}/{w.table}.parquet"]
-        ),
-        against=lambda w: common.DIFFERENCES[w.table],
-        k=" ".join(map(str, STUDY.evaluation.k)),
-        draws=STUDY.evaluation.bootstrap_draws,
-        seed=STUDY.evaluation.bootstrap_seed,
-        variance=STUDY.evaluation.seed_variance,
+        settings=lambda w: MADE.differences(w.table).settings,
+        lists=lambda w: MADE.differences(w.table).lists,
+        command=lambda w: MADE.differences(w.table).command,
     shell:
-        "{PYTHON_IN[report]} evals.tables.compare --settings {params.settings:q} --counts {input.counts:q} {params.against} --k {params.k}"
-        " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
+        "{PYTHON_IN[report]} {params.command} > {log:q} 2>&1"
 
 
 # Training seeds are the unit of replication: one row per run.
@@ -132,7 +112,7 @@ rule run_scores:
     input:
         again=lambda w: STALE.check_table(TABLES, PATHS.run_scores),
         image_content=IMAGE_CONTENT["report"],
-        counts=expand(PATHS.counts, part=MADE_OF["run_scores"]),
+        counts=expand(PATHS.counts, part=MADE.made_of["run_scores"]),
     output:
         PATHS.run_scores,
     log:
@@ -145,11 +125,11 @@ rule run_scores:
         mem_mb=growing(4000),
         runtime=growing(10),
     params:
-        settings=GIVEN_SETTINGS.file(TABLES[PATHS.run_scores]),
-        k=" ".join(map(str, STUDY.evaluation.k)),
+        settings=MADE.run_scores().settings,
+        lists=MADE.run_scores().lists,
+        command=MADE.run_scores().command,
     shell:
-        "{PYTHON_IN[report]} evals.tables.run_scores --settings {params.settings:q} --counts {input.counts:q} --k {params.k}"
-        " --out {output:q} > {log:q} 2>&1"
+        "{PYTHON_IN[report]} {params.command} > {log:q} 2>&1"
 
 
 rule claims:
@@ -174,17 +154,11 @@ rule claims:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/claims.parquet"]),
-        lists=[
-            GIVEN_SETTINGS.list([path.format(**run) for run in RUNS])
-            for path in (PATHS.metrics, PATHS.evaluations)
-        ],
-        endpoint=STUDY.evaluation.endpoint,
-        protocol=f" --protocol {shlex.quote(PATHS.protocol)}" if STUDY.protocol else "",
+        settings=MADE.claims().settings,
+        lists=MADE.claims().lists,
+        command=MADE.claims().command,
     shell:
-        "{PYTHON_IN[report]} evals.claims --settings {params.settings:q} --runs {input.runs:q} --metrics @{params.lists[0]:q}"
-        " --evaluations @{params.lists[1]:q} --endpoint {params.endpoint} --measures {output.measures:q}"
-        " --out {output.parquet:q} --sensitivity {output.sensitivity:q} --markdown {output.markdown:q}{params.protocol} > {log:q} 2>&1"
+        "{PYTHON_IN[report]} {params.command} > {log:q} 2>&1"
 
 
 rule robust:
@@ -204,19 +178,18 @@ rule robust:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/robust.parquet"]),
-        draws=STUDY.evaluation.bootstrap_draws,
-        seed=STUDY.evaluation.bootstrap_seed,
+        settings=MADE.robust().settings,
+        lists=MADE.robust().lists,
+        command=MADE.robust().command,
     shell:
-        "{PYTHON_IN[report]} evals.tables.robust --settings {params.settings:q} --runs {input.runs:q} --against grpo"
-        " --draws {params.draws} --seed {params.seed} --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+        "{PYTHON_IN[report]} {params.command} > {log:q} 2>&1"
 
 
 rule coverage:
     input:
         again=lambda w: STALE.check_table(TABLES, f"{PATHS.root}/coverage.parquet"),
         image_content=IMAGE_CONTENT["report"],
-        counts=expand(PATHS.counts, part=MADE_OF["coverage"]),
+        counts=expand(PATHS.counts, part=MADE.made_of["coverage"]),
     output:
         parquet=f"{PATHS.root}/coverage.parquet",
         markdown=report(f"{PATHS.root}/coverage.md", category="tables"),
@@ -229,15 +202,11 @@ rule coverage:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/coverage.parquet"]),
-        k=" ".join(map(str, STUDY.evaluation.k)),
-        draws=STUDY.evaluation.bootstrap_draws,
-        seed=STUDY.evaluation.bootstrap_seed,
-        variance=STUDY.evaluation.seed_variance,
+        settings=MADE.coverage().settings,
+        lists=MADE.coverage().lists,
+        command=MADE.coverage().command,
     shell:
-        "{PYTHON_IN[report]} evals.tables.coverage --settings {params.settings:q} --counts {input.counts:q} --k {params.k}"
-        " --seed-variance {params.variance} --draws {params.draws} --seed {params.seed} --out {output.parquet:q}"
-        " --markdown {output.markdown:q} > {log:q} 2>&1"
+        "{PYTHON_IN[report]} {params.command} > {log:q} 2>&1"
 
 
 rule contamination:
@@ -258,21 +227,8 @@ rule contamination:
         mem_mb=growing(4000),
         runtime=growing(10),
     params:
-        settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/contamination.parquet"]),
-        lists=GIVEN_SETTINGS.list(
-            expand(PATHS.problems, dataset=STUDY.evaluation.benchmarks)
-        ),
+        settings=MADE.contamination().settings,
+        lists=MADE.contamination().lists,
+        command=MADE.contamination().command,
     shell:
-        "{PYTHON_IN[report]} evals.tables.contamination --settings {params.settings:q} --train {input.train:q} --benchmarks @{params.lists:q}"
-        " --out {output.parquet:q} --markdown {output.markdown:q} > {log:q} 2>&1"
-
-
-rule tables:
-    input:
-        PATHS.study,
-        rules.table1.output,
-        [f"{PATHS.root}/{table}.parquet" for table in MADE_OF],
-        rules.claims.output,
-        rules.robust.output,
-        rules.coverage.output,
-        rules.contamination.output,
+        "{PYTHON_IN[report]} {params.command} > {log:q} 2>&1"

@@ -1,0 +1,39 @@
+"""Parts of a bundle by training seed, as if laboratories had run them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asymgrpo.study.layout import CONFIGURATION, leaves
+from asymgrpo.study.stored import document, parse_stored
+from evals.artifacts.bundle_files import SCHEMA, Bundle, write_bundle
+
+Edit = Callable[[str, bytes], bytes]
+
+
+def part(
+    whole: Bundle,
+    out: Path,
+    seeds: Sequence[int],
+    analysis_seeds: Sequence[int],
+    arms: tuple[list[str], list[str]] | None = None,
+    edit: Edit = lambda name, content: content,
+    more: Mapping[str, bytes] | None = None,
+) -> Path:
+    """A bundle of some seeds, and of some arms and analyses; `edit` may change its files, `more` are added to them."""
+    config: dict[str, Any] = whole.json(CONFIGURATION)["config"]
+    config["study"] |= {"seeds": list(seeds), "analysis_seeds": list(analysis_seeds)}
+    if arms:
+        config["study"] |= {"arms": arms[0], "analyses": arms[1]}
+    text = document(
+        {"config_sha256": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(), "config": config}
+    )
+    contents = {CONFIGURATION: edit(CONFIGURATION, text.encode())}
+    study = parse_stored(json.loads(contents[CONFIGURATION])["config"])
+    names = [name for name in leaves(study) if name != CONFIGURATION] + ["jobs.parquet"]
+    contents |= {name: edit(name, whole.read(name)) for name in names} | dict(more or {})
+    files = {name: {"sha256": hashlib.sha256(it).hexdigest(), "bytes": len(it)} for name, it in contents.items()}
+    write_bundle(out, contents.items(), {"schema": SCHEMA, "study": study.name, "files": files})
+    return out
