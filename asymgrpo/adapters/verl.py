@@ -36,7 +36,7 @@ def register(arm: Arm) -> None:
 
     @register_adv_est(f"arm_{arm.name}")
     def estimate(
-        token_level_rewards: torch.Tensor, response_mask: torch.Tensor, index: np.ndarray, **_: Any
+        token_level_rewards: torch.Tensor, response_mask: torch.Tensor, index: np.ndarray, **more: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Rewards and mask [responses, tokens], the prompt of each response -> advantages and returns, on every token."""
         _, prompt, sizes = np.unique(index, return_inverse=True, return_counts=True)
