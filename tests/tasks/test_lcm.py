@@ -12,6 +12,7 @@ from asymgrpo.study.tiny_spec import SpecError, parse_spec
 from asymgrpo.tasks import lcm
 from asymgrpo.tasks.spec import dataset_spec
 from asymgrpo.tasks.tokenizer import build_tokenizer
+from workflow.checks import check_meaning
 
 STUDY = load_study([Path(__file__).parents[2] / "config/lcm.yaml"])
 
@@ -52,6 +53,7 @@ def test_solutions_without_slips_end_in_the_answer_and_slips_are_rare_errors():
 
 def test_the_study_of_it_is_only_configuration():
     assert (STUDY.data.train, STUDY.evaluation.benchmarks) == (lcm.TRAIN_NAME, ["lcm2", "lcm3"])
+    assert check_meaning(STUDY) == []
     spec = parse_spec(STUDY.models["tiny"].spec)
     assert spec.task == "lcm"
     assert spec.model_dump(mode="json")["task"] == "lcm"
