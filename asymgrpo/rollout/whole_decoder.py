@@ -24,8 +24,10 @@ class Texts:
     def select(self, rows: Tensor) -> Texts:
         return Texts(self.tokens[rows])
 
-    def keep(self, rows: Tensor, used: int) -> Texts:
-        return self.select(rows)
+    def move(self, old: Tensor, new: Tensor, used: int, rows: int) -> Texts:
+        """As of `Cache`."""
+        self.tokens[new] = self.tokens[old]
+        return Texts(self.tokens[:rows])
 
 
 class WholeDecoder:
@@ -37,9 +39,7 @@ class WholeDecoder:
 
         told = dict(vars(config)) if isinstance(config, SimpleNamespace) else config.to_dict()
         if not any(isinstance(value, dict) for value in told["rope_parameters"].values()):
-            del told[
-                "rope_parameters"
-            ]  # of read_shape, one for all kinds of layers; transformers reads the file's own fields
+            del told["rope_parameters"]  # of read_shape, one for all kinds of layers; the file's own fields say enough
         embedding = weights["model.embed_tokens.weight"]
         self.device = device or embedding.device
         with torch.random.fork_rng(devices=[]):  # initial weights, which are replaced, must not move the generator

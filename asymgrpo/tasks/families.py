@@ -1,4 +1,4 @@
-"""Generated tasks by name: modules of this folder that make rows (`rows`, BENCHMARKS) and, for tiny models, texts (`sft_texts`, STYLES)."""
+"""Generated tasks by name: modules of this folder that make rows (`rows`) and, for tiny models, texts (`sft_texts`, STYLES)."""
 
 from __future__ import annotations
 
