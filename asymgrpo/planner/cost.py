@@ -75,7 +75,8 @@ def problem_counts(study: Study) -> dict[str, int]:
     known = read_lock(ROOT / "config" / "data.lock.yaml").datasets
     embedded = study.data.embedded.benchmark_size if study.data.source == "embedded" else None
     limit = study.evaluation.limit or sys.maxsize
-    counts = {name: min(limit, embedded or known[name].rows) for name in study.evaluation.benchmarks}
+    sizes = {name: entry.rows for name, entry in known.items() if entry.rows is not None}
+    counts = {name: min(limit, embedded or sizes[name]) for name in study.evaluation.benchmarks}
     return counts | {"validation": study.data.validation_size}
 
 
