@@ -11,7 +11,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 endif
 
-.PHONY: reproduce test lint docs lock peers bench vllm validators accept gpu-wheels gpu-sources gpu-desk clean
+.PHONY: reproduce test lint docs lock peers peer-packages bench vllm validators accept gpu-wheels gpu-sources gpu-desk clean
 
 reproduce: .venv/.complete
 	@ASYMGRPO_PROGRESS=1 .venv/bin/snakemake all probe report
@@ -100,7 +100,11 @@ gpu-desk: .venv/.vllm .venv-gpu/.complete
 	.venv-gpu/bin/pip install --quiet --quiet --no-deps --require-hashes --requirement requirements/gpu.lock
 	touch $@
 
-# Published trainers, to compare formulas (tests/method/peers) and speed (benchmarks/step_time.py) with.
+# Published trainers alone, without what they depend on (tests/adapters runs ours in them; half a minute, 300 MB).
+peer-packages: .venv/.complete
+	$(PY) tests/method/peers/record.py --install
+
+# The same, and their formulas recorded (tests/method/peers), to compare with; also for speed (benchmarks/step_time.py).
 peers: .venv/.complete
 	$(PY) tests/method/peers/record.py
 

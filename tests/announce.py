@@ -34,6 +34,9 @@ def skipped() -> dict[str, str]:
         else "Chromium is not installed; .ci/system.sh installs it",
         "rollouts by vLLM": no_vllm,
         "calls of vLLM for CUDA": no_vllm or no_sources,
+        "the arms in TRL and verl": ""
+        if (ROOT / ".venv-peers").is_dir()
+        else "they are not installed; `make peer-packages` installs them (300 MB)",
         "jobs without a network": ""
         if os.geteuid() == 0 and shutil.which("unshare")
         else "cutting the network needs root",

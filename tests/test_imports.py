@@ -10,6 +10,7 @@ PACKAGES = ("asymgrpo", "evals", "containers", "workflow")
 ROOMS = ("method", "verifier", "tasks", "study", "models", "rollout", "training")
 """Of asymgrpo, lowest first: each may import those before it, and the modules that lie in no room (files, seeds, errors, ...)."""
 BESIDE = {
+    "adapters": {"method"},
     "planner": {"method", "verifier", "tasks", "study", "models"},
     "theory": {"method", "study"},
     "probe": {"method", "verifier", "study", "models", "rollout", "training"},

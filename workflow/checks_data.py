@@ -54,7 +54,7 @@ def _enough(study: Study) -> Iterator[str]:
     data, rows, key = study.data, study.data.embedded.train_size, "data.embedded.train_size"
     if data.source != "embedded":
         locked = read_lock(ROOT / LOCK).datasets.get(data.train)
-        if locked is None:
+        if locked is None or locked.rows is None:
             return
         rows, key = locked.rows, data.train
     if data.validation_size >= rows:

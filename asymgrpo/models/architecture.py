@@ -1,4 +1,4 @@
-"""Which architectures asymgrpo.rollout.decoder and asymgrpo.models.layers compute as their authors meant."""
+"""Which architectures are computed here as their authors meant, and which by transformers' own forward pass."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ from typing import Any
 from asymgrpo.errors import ModelError
 
 SUPPORTED = ("llama", "qwen2", "qwen3")
+"""Families of asymgrpo.rollout.decoder and asymgrpo.models.layers."""
+WHOLE = ("olmo3",)
+"""Families that asymgrpo.rollout.whole_decoder samples and the trainer computes by transformers: slower, for small models."""
+
+
+def check_sampled(config: Mapping[str, Any], model: Path | str = "the model") -> None:
+    """Raise ModelError for the config.json of a model that the torch sampler cannot sample."""
+    if config["model_type"] not in WHOLE:
+        check_architecture(config, model)
 
 
 def check_architecture(config: Mapping[str, Any], model: Path | str = "the model") -> None:
     """Raise ModelError for the config.json of a model that this decoder would compute otherwise than its authors meant."""
     family = config["model_type"]
     if family not in SUPPORTED:
-        _unsupported(model, ", ".join(SUPPORTED), repr(family))
+        _unsupported(model, ", ".join((*SUPPORTED, *WHOLE)), repr(family))
     for rope in (config.get("rope_parameters") or {}, config.get("rope_scaling") or {}):
         kind = rope.get("rope_type", rope.get("type", "default"))
         if kind != "default":

@@ -13,7 +13,7 @@ from asymgrpo.errors import ModelError
 from asymgrpo.readers import read_object
 
 MAKE_AGAIN = "make the model again, or fetch it again"
-FAMILIES = {"qwen2": (False, True), "qwen3": (True, False), "llama": (False, False)}
+FAMILIES = {"qwen2": (False, True), "qwen3": (True, False), "llama": (False, False), "olmo3": (True, False)}
 """model_type -> (norms on queries and keys, biases on queries, keys and values). Their tensors are checked one by one."""
 KINDS = {"F64", "F32", "F16", "BF16"}
 """Types of safetensors that hold weights as plain numbers."""
@@ -35,16 +35,16 @@ def check_model(directory: str | Path, template: str | None = None, engine: str 
 
     Args:
         template: the prompt template that will be used, None if it is not known yet.
-        engine: torch or vllm, None if it is not known yet: the torch sampler knows three families of models.
+        engine: torch or vllm, None if it is not known yet: the torch sampler knows four families of models.
     """
     folder = Path(directory)
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such model directory; make it with python -m asymgrpo.models.load.")
     config = read_config(folder)
     if engine == "torch":
-        from asymgrpo.models.architecture import check_architecture
+        from asymgrpo.models.architecture import check_sampled
 
-        check_architecture(config, folder)
+        check_sampled(config, folder)
     check_weights(folder, config)
     check_tokenizer(folder, config, template)
 
@@ -182,8 +182,11 @@ def expected_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     }
     layer: dict[str, tuple[int, ...]] = {f"{name}.weight": shape[:2] for name, shape in projections.items()}
     layer |= {f"{name}.bias": (rows,) for name, (rows, _, bias) in projections.items() if bias}
-    layer |= {f"{name}.weight": (hidden,) for name in ("input_layernorm", "post_attention_layernorm")}
-    layer |= {f"self_attn.{x}_norm.weight": (width,) for x in "qk" if qk_norm}
+    olmo3 = config["model_type"] == "olmo3"  # it normalises what a block gives, and queries and keys over all heads
+    norms = ("post_attention_layernorm", "post_feedforward_layernorm" if olmo3 else "input_layernorm")
+    layer |= {f"{name}.weight": (hidden,) for name in norms}
+    normed = {"q": queries, "k": keys} if olmo3 else {"q": width, "k": width}
+    layer |= {f"self_attn.{x}_norm.weight": (size,) for x, size in normed.items() if qk_norm}
     shapes: dict[str, tuple[int, ...]] = {EMBEDDING: (config["vocab_size"], hidden), "model.norm.weight": (hidden,)}
     for i in range(config["num_hidden_layers"]):
         shapes |= {f"model.layers.{i}.{name}": shape for name, shape in layer.items()}

@@ -1,4 +1,4 @@
-"""The tiny base model: transformers' Qwen3 trained on flawed chains of thought, so that RLVR has paths to lose and to gain.
+"""The tiny base model: Qwen3, Llama or Olmo3 trained on flawed chains of thought, so that RLVR has paths to lose and gain.
 
 Part of the texts slip at a known rate per step (asymgrpo.tasks.chain_sum): a model that imitates them well is right about half
 of the time at temperature 1 and keeps several styles. `python -m asymgrpo.models.tiny --spec SPEC --out DIR` takes 65 to
@@ -19,20 +19,26 @@ from asymgrpo.console import run
 from asymgrpo.study.tiny_spec import SpecError, TinySpec, parse_spec
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+    from transformers import PreTrainedTokenizerFast
+
+CLASSES = {"qwen3": "Qwen3", "llama": "Llama", "olmo3": "Olmo3"}
+"""Architecture -> what transformers' classes begin with."""
+WINDOWS = 16
+"""Olmo3's windows are so small a part of its positions: 4,096 of 65,536 in Olmo-3-1025-7B."""
 
 
-def build_model(spec: TinySpec, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
-    """Freshly initialised Qwen3 in float32.
+def build_model(spec: TinySpec, tokenizer: PreTrainedTokenizerFast) -> Any:
+    """Freshly initialised model of the spec's architecture, in float32.
 
     Embeddings are not tied: a tied output head costs a fix in some inference engines after a weight update, and untying adds
     only vocabulary x hidden parameters (2,352 at hidden size 112). Initial standard deviation 1/sqrt(hidden): transformers'
     0.02 is meant for widths in the thousands and learns far more slowly here.
     """
     import torch
-    from transformers import Qwen3Config, Qwen3ForCausalLM
+    import transformers
 
-    config = Qwen3Config(
+    name = CLASSES[spec.architecture]
+    config = getattr(transformers, f"{name}Config")(
         vocab_size=len(tokenizer),
         hidden_size=spec.hidden_size,
         intermediate_size=spec.intermediate_size,
@@ -47,11 +53,21 @@ def build_model(spec: TinySpec, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForC
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         dtype="float32",
+        **(windows(spec) if spec.architecture == "olmo3" else {}),
     )
     with torch.random.fork_rng(devices=[]):
         # transformers draws initial weights from torch's global generator: seeded inside the fork, restored after it.
         torch.manual_seed(_seed(spec, "weights"))
-        return Qwen3ForCausalLM(config)
+        return getattr(transformers, f"{name}ForCausalLM")(config)
+
+
+def windows(spec: TinySpec) -> dict[str, Any]:
+    """Of Olmo3's layers each fourth attends to all tokens, the others to a window; here the last layer is one of those too."""
+    whole = [number % 4 == 0 or number == spec.layers for number in range(1, spec.layers + 1)]
+    return {
+        "sliding_window": max(1, spec.max_positions // WINDOWS),
+        "layer_types": ["full_attention" if one else "sliding_attention" for one in whole],
+    }
 
 
 def _seed(spec: TinySpec, what: str) -> int:
@@ -91,7 +107,7 @@ def batches(lengths: list[int], size: int, epochs: int, seed: int) -> list[list[
     return out
 
 
-def optimizers(model: Qwen3ForCausalLM, spec: TinySpec, updates: int) -> list[tuple[Any, Any]]:
+def optimizers(model: Any, spec: TinySpec, updates: int) -> list[tuple[Any, Any]]:
     """(optimizer, schedule) of the layers' matrices (Muon, momentum 0.95) and of all else (AdamW, betas 0.9, 0.98).
 
     Muon learns the task in clearly fewer updates than AdamW alone; this concerns the base model only, RLVR uses AdamW.
@@ -118,7 +134,7 @@ def optimizers(model: Qwen3ForCausalLM, spec: TinySpec, updates: int) -> list[tu
     return [(one, torch.optim.lr_scheduler.LambdaLR(one, factor)) for one in chosen]
 
 
-def train(model: Qwen3ForCausalLM, pairs: list[tuple[list[int], list[int]]], spec: TinySpec, pad: int) -> list[float]:
+def train(model: Any, pairs: list[tuple[list[int], list[int]]], spec: TinySpec, pad: int) -> list[float]:
     """Token-mean cross-entropy on the solutions, gradient norm at most 1. Returns the loss of every update.
 
     Raises:
@@ -155,7 +171,7 @@ def train(model: Qwen3ForCausalLM, pairs: list[tuple[list[int], list[int]]], spe
 
 
 def sample_texts(
-    model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, problems: list[str], n: int, seed: int
+    model: Any, tokenizer: PreTrainedTokenizerFast, problems: list[str], n: int, seed: int
 ) -> list[list[str]]:
     """n samples at temperature 1 of at most 48 tokens per problem: a probe of the base model, not the sampler."""
     import torch
@@ -191,13 +207,14 @@ def sample_texts(
     return [texts[i : i + n] for i in range(0, len(texts), n)]
 
 
-def probe(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, spec: TinySpec) -> dict[str, dict[str, float]]:
+def probe(model: Any, tokenizer: PreTrainedTokenizerFast, spec: TinySpec) -> dict[str, dict[str, float]]:
     """Per chain length: accuracy, pass@8, share without a box; string equality of the answer is exact for integers."""
-    from asymgrpo.tasks.chain_sum import BENCHMARK_TERMS, rows
+    from asymgrpo.tasks.families import family
 
+    task = family(spec.task)
     table = {}
-    for name in BENCHMARK_TERMS:
-        problems = rows(name, spec.probe_problems, spec.seed)
+    for name in task.BENCHMARKS:
+        problems = task.rows(name, spec.probe_problems, spec.seed)
         texts = sample_texts(model, tokenizer, [p["problem"] for p in problems], 8, _seed(spec, name))
         right = [
             [text.endswith(f"\\boxed{{{p['answer']}}}") for text in group]
@@ -216,13 +233,13 @@ def make(spec: TinySpec, out: Path) -> dict[str, Any]:
     """Train and save the model directory: weights, tokenizer, base_model.json (returned)."""
     from asymgrpo.files import whole_directory, write_json
     from asymgrpo.models.load import write_manifest
-    from asymgrpo.tasks.chain_sum import sft_texts
+    from asymgrpo.tasks.families import family
     from asymgrpo.tasks.tokenizer import build_tokenizer
 
     started = time.perf_counter()
     tokenizer = build_tokenizer()
     model = build_model(spec, tokenizer)
-    texts = sft_texts(spec.examples, spec.styles, spec.error_rate, spec.seed)
+    texts = family(spec.task).sft_texts(spec.examples, spec.styles, spec.error_rate, spec.seed)
     losses = train(model, encode(texts, tokenizer), spec, tokenizer.pad_token_id)
     tail = losses[-max(1, len(losses) // 20) :]
     report = {

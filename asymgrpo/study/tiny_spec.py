@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from asymgrpo.errors import InputError
 from asymgrpo.section import Positive, Section, Seed
+from asymgrpo.tasks.families import Family, family
 
 
 class TinySpec(Section):
@@ -42,20 +43,31 @@ class TinySpec(Section):
     error_rate: Annotated[float, Field(ge=0, lt=1)]
     """Probability that one step of a solution slips: the lever of the base accuracy."""
     styles: dict[str, Annotated[float, Field(ge=0)]]
-    """Weight of each solution style (asymgrpo.tasks.chain_sum.STYLES)."""
+    """Weight of each solution style (STYLES of its task)."""
     probe_problems: Positive
     """Problems per chain length in the accuracy reported with the model; 8 samples each at temperature 1."""
 
+    architecture: Literal["qwen3", "llama", "olmo3"] = "qwen3"
+    """Whose layers, as in transformers. olmo3 is sampled and trained by transformers' own forward pass, several times slower."""
+
+    task: Family = "chain_sum"
+    """Which task it learns (asymgrpo.tasks.families): sums, or least common multiples."""
+
+    @model_serializer(mode="wrap")
+    def _told(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is as it always was: models that were made before there was a choice keep their settings."""
+        first = {"architecture": "qwen3", "task": "chain_sum"}
+        return {key: value for key, value in fields(self).items() if value != first.get(key)}
+
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
-        from asymgrpo.tasks.chain_sum import STYLES
-
+        known = family(self.task).STYLES
         if self.heads % self.kv_heads:
             raise ValueError(f"heads = {self.heads} must be a multiple of kv_heads = {self.kv_heads}; change one")
         if self.head_dim % 2:
             raise ValueError(f"head_dim = {self.head_dim} must be even, for its rotary embedding; change it")
-        if unknown := sorted(set(self.styles) - set(STYLES)):
-            raise ValueError(f"styles has {unknown[0]!r}; choose among {', '.join(STYLES)}")
+        if unknown := sorted(name for name, weight in self.styles.items() if weight and name not in known):
+            raise ValueError(f"styles has {unknown[0]!r}; choose among {', '.join(known)}")
         if not sum(self.styles.values()) > 0:
             raise ValueError("styles needs a weight above 0; give one")
         return self

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from itertools import islice
 from typing import Any, Literal, NamedTuple
@@ -32,6 +32,8 @@ SFT_TERMS = (2, 5)
 TRAIN_NAME = "chain_train"
 BENCHMARK_TERMS = {"chain2": 2, "chain3": 3, "chain4": 4, "chain5": 5, "chain6": 6}
 """Number of terms of each benchmark; chain6 lies beyond the training range."""
+
+BENCHMARKS = tuple(BENCHMARK_TERMS)
 
 ROLE_SHARES: Mapping[Role, float] = {"benchmark": 0.25, "train": 0.25, "sft": 0.5}
 SLIPS = (-10, -2, -1, 1, 2, 10)
@@ -72,7 +74,12 @@ def role(expression: str) -> Role:
     >>> role("3+17-4") == role("17-4+3")
     True
     """
-    key = ",".join(map(str, sorted(terms_of(expression))))
+    return role_of(terms_of(expression))
+
+
+def role_of(numbers: Iterable[int]) -> Role:
+    """The one set of these numbers in any order."""
+    key = ",".join(map(str, sorted(numbers)))
     point = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") / 2**64
     if point < ROLE_SHARES["benchmark"]:
         return "benchmark"

@@ -23,7 +23,8 @@ HEADER = """\
 
 class LockEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-    rows: Annotated[int, Field(gt=0)]
+    rows: Annotated[int, Field(gt=0)] | None
+    """Null where nobody has counted them; the hash, which the first fetch writes, then says enough."""
     content_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
     """Null for a set that is only on the hub, until a first fetch writes it."""
     revision: str | None = None

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from asymgrpo.console import run
-from asymgrpo.tasks.generated import rows
+from asymgrpo.tasks.families import family
 from asymgrpo.tasks.lock import Lock, LockEntry, read_lock, write_lock
 from asymgrpo.tasks.sources import normalised, read_directory
 from asymgrpo.tasks.spec import dataset_spec, known_names, only_on_hub
@@ -31,7 +31,7 @@ def main(
     for name in names or [name for name in known_names() if not only_on_hub(dataset_spec(name))]:
         spec, old = dataset_spec(name), entries.get(name)
         if spec.source == "generated":
-            made, seed = rows(name, embedded_n, embedded_seed), embedded_seed
+            made, seed = family(spec.family).rows(name, embedded_n, embedded_seed), embedded_seed
         else:
             made, seed = normalised(spec, read_directory(spec, data_dir)).rows, None
         new = LockEntry(rows=len(made), content_sha256=content_sha256(made), seed=seed)

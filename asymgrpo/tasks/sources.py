@@ -14,9 +14,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from asymgrpo.errors import DataError
+from asymgrpo.errors import DataError, InputError
 from asymgrpo.readers import Record, read_records, records
 from asymgrpo.tasks.cleaning import clean_answer
+from asymgrpo.tasks.families import family
 from asymgrpo.tasks.lock import LockEntry, read_lock, write_revision
 from asymgrpo.tasks.spec import DatasetSpec, Hub, dataset_spec
 from asymgrpo.tasks.table import Row, content_sha256
@@ -72,19 +73,17 @@ def load_dataset_rows(
 
 
 def _generated(spec: DatasetSpec, source: Source, lock: Path, embedded: EmbeddedSize | None) -> Loaded:
-    from asymgrpo.tasks.generated import ERRORS, rows
-
     if source != "embedded" or embedded is None:
         raise DataError(
             f"{spec.name}: this data set is generated; set data.source to embedded and give its size and seed."
         )
     try:
-        made = rows(spec.name, embedded.n, embedded.seed)
-    except ERRORS as error:
+        made = family(spec.family).rows(spec.name, embedded.n, embedded.seed)
+    except InputError as error:
         raise DataError(str(error)) from None
     entry = read_lock(lock).datasets.get(spec.name)
     if entry is not None and (entry.rows, entry.seed) == embedded:
-        verify_content(spec.name, made, entry, "the generator")
+        verify_content(spec.name, made, entry, "the generator (reasoning-gym)")
     return Loaded(made, [], None)
 
 
@@ -233,7 +232,7 @@ def _hub_call(spec: DatasetSpec, call: Callable[[Hub], Any]) -> Any:
 
 def verify_content(name: str, rows: list[Row], entry: LockEntry, place: str) -> None:
     """Raise DataError unless the rows are those that the lock describes, in any order. Without a hash their number counts."""
-    if len(rows) != entry.rows:
+    if entry.rows is not None and len(rows) != entry.rows:
         raise DataError(
             f"{name}: {place} has {len(rows)} rows, the lock {entry.rows}; fetch the data again, or, "
             "if the change is meant, write a new entry with python -m asymgrpo.tasks.relock."

@@ -9,13 +9,14 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from asymgrpo.errors import DataError
+from asymgrpo.tasks.families import Family
 
 TRAINING_SETS = Path(__file__).parent / "training_sets"
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 
 
 LICENCES = {
-    **dict.fromkeys(("MIT", "Apache-2.0", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0"), True),
+    **dict.fromkeys(("MIT", "Apache-2.0", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "ODC-By-1.0"), True),
     **dict.fromkeys(("CC-BY-NC-4.0", "CC-BY-NC-SA-4.0", "none"), False),
 }
 """Licence of a data set (SPDX; `none`: its source states none) -> whether its texts may be in what we pass on."""
@@ -48,6 +49,8 @@ class DatasetSpec(BaseModel):
     """Of its texts, as their source states it (LICENCES); where sources differ, the strictest."""
     source: Literal["generated", "files"]
     """generated: the workflow makes the rows (data.source embedded); files: read from a directory or the hub."""
+    family: Family = "chain_sum"
+    """Of a generated set: which task makes it (asymgrpo.tasks.families)."""
     file: str | None = None
     """Name in the data directory; null when it is read from the hub only."""
     hub: Hub | None = None

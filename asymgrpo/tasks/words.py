@@ -16,8 +16,8 @@ from asymgrpo.seeds import generator
 
 Role = Literal["benchmark", "train", "example"]
 
-TRAIN_NAME, BENCHMARK_NAME = "words_train", "words"
-NAMES = (TRAIN_NAME, BENCHMARK_NAME)
+TRAIN_NAME, BENCHMARKS = "words_train", ("words",)
+NAMES = (TRAIN_NAME, *BENCHMARKS)
 BENCHMARK_SHARE = 0.25
 """Of all pairs of numbers; the rest is trained on."""
 

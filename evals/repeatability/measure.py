@@ -85,7 +85,10 @@ def measured(
     evaluation = settings["evaluation"]
     models: Checkpoints | None = None
     engine = ""
-    for one in variants(evaluation["engine"], evaluation["batch"], is_installed(OTHER[evaluation["engine"]])):
+    batch = min(
+        evaluation["batch"], max(map(len, rows.values()))
+    )  # a larger one is never full, and half of it might not be
+    for one in variants(evaluation["engine"], batch, is_installed(OTHER[evaluation["engine"]])):
         mine = settings | {"evaluation": evaluation | {"engine": one.engine, "batch": one.batch}}
         if models is None or one.engine != engine:
             models = None  # before the next engine asks for memory

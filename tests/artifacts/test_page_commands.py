@@ -24,7 +24,7 @@ PAGES = sorted((name for name in project_files(ROOT) if name.endswith(".md")), k
 COMMANDS = list(dict.fromkeys(command for page in PAGES for command in written(page)))
 MARKS = {
     r"make (test|lint|reproduce|vllm|docs|gpu-sources|validators)\b.*": "CI's own steps (.ci/run), or the whole default study",
-    r"make (lock|peers|accept|gpu-\w+)": "the network, gigabytes of packages or a GPU",
+    r"make (lock|peers|peer-packages|accept|gpu-\w+)": "the network, gigabytes of packages or a GPU",
     r"make \.venv/\.complete|python3\.11 -m venv .*|pytest .*": "makes an environment, or runs these tests",
     r"python tests/method/peers/record\.py": "the network, and other projects' packages (make peers)",
     r".*(<arm>|MODULE|NAME|HOST|artifacts=\.\.\.).*|python -m FOLDER": "names what the reader puts in",

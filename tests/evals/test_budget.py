@@ -13,7 +13,7 @@ from evals.estimates.cells import GRADED
 from evals.figures import budget_curves, drawn
 from evals.io import DataError, write_json, write_table
 from evals.tables import budget
-from evals.tables.budget import ACCURACY, EQUAL, MAJORITY, Trained, at_budget, spent, votes_needed
+from evals.tables.budget import ACCURACY, EQUAL, GAIN, MAJORITY, Trained, at_budget, spent, votes_needed
 from evals.tables.score import SeedVarianceRule
 
 LENGTHS = {"base": 10, "grpo": 20}
@@ -77,6 +77,13 @@ def test_votes_stand_beside_the_tokens_of_all_answers(home):
     assert found["grpo", 1]["estimate"] == pytest.approx(0.75)
     assert "| 20.0 | 75.0" in (text := (home / "budget.md").read_text())
     assert "4 (40 tokens)" in text, "the base model reaches one answer of GRPO with four votes"
+
+
+def test_votes_are_compared_at_equal_tokens(home):
+    rows = budget.read_budget(home / "budget.parquet").to_pylist()
+    gains = {row["k"]: (row["tokens"], row["estimate"]) for row in rows if row["metric"] == GAIN}
+    # two votes of the base model pay for one answer of GRPO (3/4 right against 1/2), four for two (3/4 against 1), one for none
+    assert gains == {2: (20, pytest.approx(0.25)), 4: (40, pytest.approx(-0.25))}
 
 
 def test_training_is_compared_after_equal_tokens(home):

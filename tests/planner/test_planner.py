@@ -21,6 +21,7 @@ from asymgrpo.study.sections.train import Train
 
 ROOT = Path(__file__).parents[2]
 PAPER, ONE_GPU = ROOT / "config/paper.yaml", ROOT / "config/paper-1gpu.yaml"
+OLMO3, LLAMA = ROOT / "config/olmo3.yaml", ROOT / "config/llama.yaml"
 QWEN3, QWEN2 = SHAPES["Qwen/Qwen3-4B"], SHAPES["Qwen/Qwen2.5-Math-1.5B"]
 GB80 = 80 * 10**9
 
@@ -44,13 +45,13 @@ def paper(**changes) -> Train:
     return PAPER_TRAIN.model_copy(update=changes)
 
 
-@pytest.mark.parametrize("name", ["Qwen/Qwen3-4B", "Qwen/Qwen2.5-Math-1.5B", "SmolLM2-135M"])
+@pytest.mark.parametrize("name", list(SHAPES))
 def test_parameter_counts_are_those_of_transformers(name):
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     shape = SHAPES[name]
-    family = "qwen3" if shape.qk_norm else "qwen2" if shape.qkv_bias else "llama"
+    family = "olmo3" if shape.wide_qk_norm else "qwen3" if shape.qk_norm else "qwen2" if shape.qkv_bias else "llama"
     config = {
         "model_type": family,
         "vocab_size": shape.vocab_size,
@@ -172,7 +173,9 @@ def test_the_report_tells_arms_that_sample_more_apart():
     assert "without a signal" not in reports(load_study([PAPER]), "h100-80gb", 4, 120, 768)[0]
 
 
-@pytest.mark.parametrize("files", [[PAPER], [PAPER, ONE_GPU]], ids=["paper", "paper-1gpu"])
+@pytest.mark.parametrize(
+    "files", [[PAPER], [PAPER, ONE_GPU], [OLMO3], [PAPER, LLAMA]], ids=["paper", "paper-1gpu", "olmo3", "llama"]
+)
 def test_the_presets_fit_80_gb_and_make_sense(files):
     from workflow.checks import check_meaning
 

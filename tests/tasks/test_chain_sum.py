@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asymgrpo.tasks import chain_sum, words
+from asymgrpo.tasks import chain_sum, lcm, words
 from asymgrpo.tasks.prompts import TEMPLATES, PromptError, render
 from asymgrpo.tasks.sources import EmbeddedSize, load_dataset_rows
 from asymgrpo.tasks.spec import DataError
@@ -58,7 +58,7 @@ def test_generated_content_is_that_of_the_lock(lock):
     from asymgrpo.tasks.lock import read_lock
 
     generated = {name: e for name, e in read_lock(lock).datasets.items() if e.seed is not None}
-    assert set(generated) == {chain_sum.TRAIN_NAME, *chain_sum.BENCHMARK_TERMS, *words.NAMES}
+    assert set(generated) == {chain_sum.TRAIN_NAME, *chain_sum.BENCHMARK_TERMS, *lcm.NUMBERS, *words.NAMES}
     for name, entry in generated.items():
         assert entry.seed is not None
         load_dataset_rows(name, "embedded", None, lock, EmbeddedSize(entry.rows, entry.seed))

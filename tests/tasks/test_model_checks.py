@@ -155,7 +155,7 @@ def test_the_prompt_template_must_be_possible(model):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model_type": "gpt2"}, "knows llama, qwen2, qwen3, not 'gpt2'"),
+        ({"model_type": "gpt2"}, "knows llama, qwen2, qwen3, olmo3, not 'gpt2'"),
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "not 'yarn'"),
         ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "not 'linear'"),
         ({"hidden_act": "gelu"}, "not 'gelu'"),
@@ -169,7 +169,7 @@ def test_the_torch_engine_refuses_what_it_would_compute_otherwise(model, changes
         check_model(model, None, "torch")
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "olmo3"])
 @pytest.mark.parametrize("more", [{}, {"tie_word_embeddings": True}, {"head_dim": 10}, BIASES])
 def test_the_expected_shapes_are_those_of_transformers(tmp_path, kind, more):
     config = AutoConfig.for_model(kind, **SIZES, **more)

@@ -51,19 +51,19 @@ def test_solutions_are_true_and_end_in_the_answer():
 
 @pytest.mark.parametrize("seeds", [(0, 0), (0, 1), (2604, 7)])
 def test_no_operation_with_its_numbers_is_in_two_sets(seeds):
-    sizes = {words.TRAIN_NAME: 408, words.BENCHMARK_NAME: 84}
+    sizes = {words.TRAIN_NAME: 408, words.BENCHMARKS[0]: 84}
     made = {name: words.rows(name, n, seed) for (name, n), seed in zip(sizes.items(), seeds, strict=True)}
     keys = {name: {words.key(of_text(row["problem"])) for row in rows} for name, rows in made.items()}
     shown = set(map(words.key, words.EXAMPLES))
-    assert keys[words.TRAIN_NAME].isdisjoint(keys[words.BENCHMARK_NAME])
-    assert shown.isdisjoint(keys[words.TRAIN_NAME] | keys[words.BENCHMARK_NAME])
-    assert keys[words.TRAIN_NAME] | keys[words.BENCHMARK_NAME] | shown == set(map(words.key, EVERY))
+    assert keys[words.TRAIN_NAME].isdisjoint(keys[words.BENCHMARKS[0]])
+    assert shown.isdisjoint(keys[words.TRAIN_NAME] | keys[words.BENCHMARKS[0]])
+    assert keys[words.TRAIN_NAME] | keys[words.BENCHMARKS[0]] | shown == set(map(words.key, EVERY))
 
 
 @pytest.mark.parametrize(("n", "seed"), [(1, 0), (48, 2604), (84, 2**32)])
 def test_rows_are_a_function_of_the_seed_and_distinct(n, seed):
-    rows = words.rows(words.BENCHMARK_NAME, n, seed)
-    assert rows == words.rows(words.BENCHMARK_NAME, 84, seed)[:n]
+    rows = words.rows(words.BENCHMARKS[0], n, seed)
+    assert rows == words.rows(words.BENCHMARKS[0], 84, seed)[:n]
     assert len({row["problem"] for row in rows}) == len({row["problem_id"] for row in rows}) == n
     for row in rows:
         problem = of_text(row["problem"])

@@ -31,7 +31,7 @@ def test_two_arms_with_two_seeds_each_are_planned_for_thirty_steps(study):
 def test_all_its_problems_can_be_made_and_the_longest_solution_fits(study):
     sizes = study.data.embedded
     words.rows(study.data.train, sizes.train_size, sizes.seed)
-    words.rows(words.BENCHMARK_NAME, sizes.benchmark_size, sizes.seed)
+    words.rows(words.BENCHMARKS[0], sizes.benchmark_size, sizes.seed)
     longest = max(len(problem.solution.replace("boxed", "b")) for problem in words.every_problem())
     assert longest < study.train.max_tokens, (
         "`boxed` is one token, another character at most one, and the end token is one"

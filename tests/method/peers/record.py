@@ -2,10 +2,11 @@
 
     python tests/method/peers/record.py            installs the pinned peers into .venv-peers, writes
     recorded.json
+    python tests/method/peers/record.py --install  only installs them
 
-The peers sit in a folder of their own, without dependencies, on top of the project's environment; nothing
-else uses them. test_peers.py compares our functions with the recording, and needs no peer. Record again after
-changing a pin.
+The peers sit in a folder of their own, without dependencies, on top of the project's environment; tests/adapters
+and benchmarks/step_time.py use them too. test_peers.py compares our functions with the recording, and needs no
+peer. Record again after changing a pin.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -48,17 +50,16 @@ NO_DUAL_CLIP = 1e9  # verl cannot turn its dual clip off
 
 def main() -> None:
     if "--here" not in sys.argv:
-        if not FOLDER.is_dir():
-            pins = [f"{name}=={pin}" for name, pin in PEERS.items()]
-            pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(FOLDER)]
-            subprocess.run([*pip, *pins, *NEEDED], check=True)
+        install()
+        if "--install" in sys.argv:
+            return
         environment = os.environ | {"PYTHONPATH": str(FOLDER), "CUDA_VISIBLE_DEVICES": ""}
         subprocess.run([sys.executable, __file__, "--here"], check=True, env=environment)
         return
     batch = fixed_batch()
     advantages, losses = verl_advantages() | trl_advantages(), verl_losses(batch) | trl_losses(batch)
     defaults = {"verl": verl_defaults(), "TRL": trl_defaults()}
-    sys.meta_path.append(Absent())  # only now: TRL adapts to the packages that it finds
+    sys.meta_path.append(Absent("flash_attn", "vllm"))  # only now: TRL adapts to the packages that it finds
     recorded = {
         "versions": {name: version(name) for name in PEERS},
         "batch": {key: value.tolist() for key, value in batch.items()} | {"max_tokens": MAX_TOKENS},
@@ -72,11 +73,26 @@ def main() -> None:
     print(f"wrote {RECORDED}")
 
 
+def install() -> None:
+    """The pinned peers, if their folder is not there yet: whole or not at all."""
+    if FOLDER.is_dir():
+        return
+    begun = FOLDER.with_name(f"{FOLDER.name}-begun")
+    shutil.rmtree(begun, ignore_errors=True)
+    pins = [f"{name}=={pin}" for name, pin in PEERS.items()]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--quiet", "--no-deps", "--target", str(begun)]
+    subprocess.run([*pip, *pins, *NEEDED], check=True)
+    begun.rename(FOLDER)
+
+
 class Absent(MetaPathFinder, Loader):
-    """OpenRLHF imports GPU packages at module level; nothing recorded here calls them, so empty modules will do."""
+    """Packages that a peer imports at module level and that nothing here calls, for a GPU or a server: empty modules will do."""
+
+    def __init__(self, *names: str):
+        self.names = names
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        return ModuleSpec(name, self, is_package=True) if name.split(".")[0] in ("flash_attn", "vllm") else None
+        return ModuleSpec(name, self, is_package=True) if name.split(".")[0] in self.names else None
 
     def exec_module(self, module: ModuleType) -> None:
         module.__getattr__ = lambda name: type(name, (), {})  # type: ignore[method-assign]
