@@ -43,6 +43,7 @@ def hidden_states(model: Any, ids: Tensor, positions: Tensor, attend: Attention,
     The other tokens go through the last layer as keys and values alone.
     """
     base = model.model
+    # Without padding_idx: rows hold no padding here, and a response that draws that token trains its embedding as any other's.
     x = F.embedding(ids, base.embed_tokens.weight)
     cos, sin = (table[0, :, None] for table in base.rotary_emb(x[None], positions[None]))
     last = len(base.layers) - 1
