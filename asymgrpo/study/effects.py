@@ -39,7 +39,8 @@ FIRST = {
     **{"evaluation": "sample", "evaluation.selection": "train", "theory": "theory", "probe": "probe"},
     **dict.fromkeys(("evaluation.benchmarks", "evaluation.limit"), "problems"),
     **dict.fromkeys(
-        (f"evaluation.{key}" for key in ("k", "bootstrap_draws", "bootstrap_seed", "seed_variance")), "tables"
+        (f"evaluation.{key}" for key in ("endpoint", "k", "bootstrap_draws", "bootstrap_seed", "seed_variance")),
+        "tables",
     ),
     **{f"{train}.{key}": NOTHING for train in ("train", "models.NAME.train") for key in NO_EFFECT_ON_RESULTS},
 }

@@ -94,6 +94,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
         {"evaluation": {"control_templates": ["plain_boxed"]}},
         {"sample": 1, "grade": 1, "control": 1},
     ),
+    "evaluation.endpoint": ({"evaluation": {"endpoint": "late"}}, {"claims": 1}),
     "evaluation.engine": ({"evaluation": {"engine": "vllm"}}, SAMPLED),
     "evaluation.batch": ({"evaluation": {"batch": 39}}, SAMPLED),
     "evaluation.bootstrap_draws": ({"evaluation": {"bootstrap_draws": 400}}, {**ESTIMATES, "robust": 1, "figure": 3}),
@@ -147,7 +148,7 @@ ELSEWHERE = {
     "artifacts": "a bundle takes the place of the jobs: tests/artifacts",
     "containers": "they need Apptainer: tests/containers",
     "data.source": "the other sources have other data sets: tests/workflow/test_smollm2.py",
-    "data.train": "there is one embedded training set",
+    "data.train": "another embedded set has other benchmarks: tests/workflow/test_smollm2_words.py",
 }
 
 
