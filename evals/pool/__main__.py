@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from evals.claims.readings import Endpoint
 from evals.cli import run
 
 Bundles = Annotated[
@@ -43,11 +44,14 @@ def tables(
     run_scores: Annotated[Path, typer.Option(help="scores of each run, of evals.tables.run_scores (Parquet)")],
     measures: Annotated[Path, typer.Option(help="measures of each run, of evals.claims (Parquet)")],
     out: Annotated[Path, typer.Option(help="folder to write the tables into")],
+    endpoint: Annotated[
+        Endpoint, typer.Option(help="of claims on accuracy, evaluation.endpoint of the study")
+    ] = Endpoint.checkpoint,
 ) -> None:
     """Table 1 and claims with the laboratory as a random effect, and where laboratories disagree."""
     from evals.pool.tables import make
 
-    make(laboratories, run_scores, measures, out)
+    make(laboratories, run_scores, measures, out, endpoint)
 
 
 if __name__ == "__main__":

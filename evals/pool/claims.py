@@ -15,6 +15,7 @@ from evals.claims.decide import Decision, decide
 from evals.claims.decided import decide_claim, described, measured, numbers, why_not
 from evals.claims.effects import BASE, Effect, Measured
 from evals.claims.measures import MEASURES
+from evals.claims.readings import Endpoint, at
 from evals.claims.table import CLAIMS, POOL, TESTS
 from evals.pool import mixed
 
@@ -29,7 +30,8 @@ class Pool:
         frame: rows of evals.claims.measures of one model. labs: whose runs they are.
     """
 
-    def __init__(self, frame: pd.DataFrame, model: str, labs: Labs):
+    def __init__(self, frame: pd.DataFrame, model: str, labs: Labs, endpoint: Endpoint = Endpoint.checkpoint):
+        self.claims = at(endpoint, CLAIMS)
         self.measures: Measures = {name: measured(frame, name) for name in MEASURES}
         self.labs = {(arm, seed): lab for (of, arm, seed), lab in labs.items() if of == model}
         self.names = list(dict.fromkeys(self.labs.values()))
@@ -109,7 +111,7 @@ def pool_of(claim: Claim) -> frozenset[str]:
 
 def claim_rows(pool: Pool) -> Iterator[dict[str, Any]]:
     """A row per claim: as in evals.claims.decided, with the standard deviations of the random effects and the verdict without."""
-    for claim in CLAIMS:
+    for claim in pool.claims:
         decision = pool.decide(claim)
         row = described(claim) | numbers(decision)
         row["verdict_without"] = numbers(decide_claim(claim, pool.measures))["verdict"]
@@ -123,7 +125,7 @@ def claim_rows(pool: Pool) -> Iterator[dict[str, Any]]:
 def disagreements(pool: Pool) -> Iterator[dict[str, Any]]:
     """A row per tested claim and laboratory: its own estimate and verdict, and whether the laboratories differ."""
     by_lab = {name: pool.of_laboratory(name) for name in pool.names}
-    tested = [claim for claim in TESTS if not isinstance(pool.decide(claim), str)]
+    tested = [claim for claim in pool.claims if claim.parts and not isinstance(pool.decide(claim), str)]
     for claim in tested:
         p = pool.differ(claim)
         for name, measures in by_lab.items():

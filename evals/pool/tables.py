@@ -10,6 +10,7 @@ import pyarrow as pa
 from asymgrpo.content import data_hash
 from evals.claims.decided import SCHEMA as CLAIMS
 from evals.claims.measures import SCHEMA as MEASURES
+from evals.claims.readings import Endpoint
 from evals.estimates.outcomes import AT
 from evals.estimates.stats import DIGITS
 from evals.io import DataError, check_table, derived, read_metadata, read_object, read_table, write_table, write_text
@@ -64,8 +65,10 @@ def labs_of(laboratories: Mapping[str, Mapping[str, Any]]) -> Labs:
     return found
 
 
-def make(laboratories: Path, run_scores: Path, measures: Path, out: Path) -> None:
-    """Write pooled_table1.parquet, pooled_claims.parquet, disagreements.parquet and pooled.md.
+def make(
+    laboratories: Path, run_scores: Path, measures: Path, out: Path, endpoint: Endpoint = Endpoint.checkpoint
+) -> None:
+    """Write pooled_table1.parquet, pooled_claims.parquet, disagreements.parquet and pooled.md; endpoint: of claims on accuracy.
 
     Raises:
         DataError: a table is of other runs than the laboratories'.
@@ -77,7 +80,7 @@ def make(laboratories: Path, run_scores: Path, measures: Path, out: Path) -> Non
     frame = by_run.to_pandas()
     for path, mine in ((run_scores, scores), (measures, frame)):
         _need_laboratories(path, mine, labs)
-    pools = {str(model): Pool(mine, str(model), labs) for model, mine in frame.groupby("model", sort=True)}
+    pools = {str(model): Pool(mine, str(model), labs, endpoint) for model, mine in frame.groupby("model", sort=True)}
     tables = {
         "pooled_table1": pa.Table.from_pylist([rounded(row) for row in rows(scores, labs)], POOLED_SCORES),
         "pooled_claims": pa.Table.from_pylist(list(_claims(pools)), POOLED_CLAIMS),

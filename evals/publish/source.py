@@ -125,7 +125,7 @@ def _day(commit: str) -> str | None:
     git = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT)]
     command = [*git, "show", "-s", "--format=%cs", f"{commit}^{{commit}}"]
     try:
-        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip() or None
+        return subprocess.run(command, capture_output=True, check=True, encoding="utf-8").stdout.strip() or None
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -22,7 +22,7 @@ from evals.claims.decided import claim_rows
 from evals.claims.measures import SCORES, score_measures
 from evals.claims.table import CLAIMS
 from evals.claims.verdict import Conclusion
-from evals.claims.words import estimate_text, verdict_text
+from evals.claims.words import NAMES, estimate_text, verdict_text
 from evals.cli import run
 from evals.estimates.cells import CountsOf, check_ks, need_samples
 from evals.estimates.stats import DIGITS
@@ -62,8 +62,10 @@ def second_measures(runs: pd.DataFrame, measures: pd.DataFrame, selection: str) 
 
 def second_rows(first: Sequence[Mapping[str, Any]], measures: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Rows of SCHEMA. Args: rows of claims.parquet; the measures to decide them by again."""
-    again = {(row["model"], row["id"]): row for row in claim_rows(CLAIMS, measures)}
-    rest_on = {claim.id: claim.measure in SCORES for claim in CLAIMS}
+    decided_by = {row["id"]: NAMES[row["measure"]] for row in first if row["measure"]}  # at the endpoint of the study
+    claims = [replace(claim, measure=decided_by.get(claim.id, claim.measure)) for claim in CLAIMS]
+    again = {(row["model"], row["id"]): row for row in claim_rows(claims, measures)}
+    rest_on = {claim.id: claim.measure in SCORES for claim in claims}
     for row in first:
         other = again[row["model"], row["id"]]
         names = (*NUMBERS, "relevant", "verdict")

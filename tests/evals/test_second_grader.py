@@ -10,6 +10,7 @@ from evals.claims.decided import SCHEMA as CLAIMS
 from evals.claims.decided import claim_rows
 from evals.claims.measures import SCHEMA as MEASURES
 from evals.claims.measures import score_measures
+from evals.claims.readings import Endpoint, at
 from evals.claims.table import CLAIMS as EVERY
 from evals.io import write_table
 from evals.tables import second_grader
@@ -88,6 +89,22 @@ def test_a_planted_disagreement_changes_the_verdicts_that_rest_on_it(rows):
     assert (same["verdict"], same["changed"]) == (same["second_verdict"], False)
     assert {row["id"] for row in rows if row["changed"]} == {"asym_grpo", "asym_reinforce", "coverage_asym"}
     assert not any(row["changed"] for row in rows if not row["of_scores"])
+
+
+def test_claims_are_decided_again_at_the_endpoint_of_the_study():
+    """Accuracy late in training is the first grader's: its verdicts stay, whatever the second says of the checkpoints."""
+    cells = [(arm, seed, 0.7 + 0.01 * seed + 0.1 * (arm == "asymgrpo")) for arm in ARMS for seed in SEEDS]
+    about = {"model": "m", "sampling_sd": None, "selection": None, "diverged_at": None}
+    rows = [
+        about | {"arm": arm, "train_seed": seed, "measure": measure, "value": value}
+        for arm, seed, late in cells
+        for measure, value in {"accuracy_late": late, "accuracy": 0.5, "mixed_share": 0.5}.items()
+    ]
+    frame = pd.DataFrame(rows)
+    first = pa.Table.from_pylist(list(claim_rows(at(Endpoint.late, EVERY), frame)), CLAIMS).to_pylist()
+    found = {row["id"]: row for row in second_grader.second_rows(first, frame)}
+    assert found["asym_grpo"]["verdict"] == found["asym_grpo"]["second_verdict"] == "supported"
+    assert not any(row["changed"] or row["of_scores"] for row in found.values() if "accurate" in row["claim"])
 
 
 def test_only_what_is_correct_is_replaced():

@@ -28,10 +28,11 @@ if POOLED:
             runtime=growing(20),
         params:
             settings=GIVEN_SETTINGS.file(TABLES[f"{PATHS.root}/claims.parquet"]),
+            endpoint=STUDY.evaluation.endpoint,
             out=lambda w: PATHS.root,
         shell:
             "{PYTHON_IN[report]} evals.pool tables --settings {params.settings:q} --laboratories {input.laboratories:q}"
-            " --run-scores {input.run_scores:q} --measures {input.measures:q} --out {params.out:q} > {log:q} 2>&1"
+            " --run-scores {input.run_scores:q} --measures {input.measures:q} --endpoint {params.endpoint} --out {params.out:q} > {log:q} 2>&1"
 
 
 rule pool:
