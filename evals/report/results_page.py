@@ -1,7 +1,8 @@
 """docs/results.md: what the study found, written from its results; no number in it is typed.
 
-snakemake tables figures --config artifacts=artifacts/study.zip results=rebuilt
-python -m evals.report.results_page --results rebuilt --out docs/results.md --images docs/images/study
+snakemake tables figures standard --config artifacts=artifacts/study.zip results=rebuilt
+python -m evals.report.results_page --results rebuilt --out docs/results.md --images docs/images/study \\
+    --earlier artifacts/exploratory.parquet
 """
 
 import os
@@ -36,7 +37,7 @@ HEAD = """# Results
 
 Written by `python -m evals.report.results_page` from `artifacts/study.zip`; a test compares the two. Rebuild it all in seconds:
 
-    snakemake tables figures --config artifacts=artifacts/study.zip results=rebuilt
+    snakemake tables figures standard --config artifacts=artifacts/study.zip results=rebuilt
     python -m evals.report.results_page --results rebuilt --out docs/results.md --images docs/images/study \\
         --earlier artifacts/exploratory.parquet
 

@@ -15,11 +15,12 @@ BUNDLE, IMAGES = ROOT / "artifacts" / "study.zip", ROOT / "docs" / "images" / "s
 
 @pytest.mark.slow
 def test_the_committed_page_is_what_the_committed_bundle_gives(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "snakemake", "figures", "tables", "--nolock", "--cores", "2"]
+    command = [sys.executable, "-m", "snakemake", "figures", "tables", "standard", "--nolock", "--cores", "2"]
     command += ["--config", f"artifacts={BUNDLE}", f"results={tmp_path / 'rebuilt'}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    results_page.main(tmp_path / "rebuilt", tmp_path / "docs" / "results.md", tmp_path / "docs" / "images" / "study")
+    out, images = tmp_path / "docs" / "results.md", tmp_path / "docs" / "images" / "study"
+    results_page.main(tmp_path / "rebuilt", out, images, ROOT / "artifacts" / "exploratory.parquet")
     assert (tmp_path / "docs" / "results.md").read_text() == (ROOT / "docs" / "results.md").read_text()
     made, committed = (pixels(folder) for folder in (tmp_path / "docs" / "images" / "study", IMAGES))
     assert made == committed
