@@ -45,13 +45,18 @@ RC: Any = {
 
 
 def look(arm: str, arms: Sequence[str]) -> dict[str, Any]:
-    """Colour and dashes of an arm among those of a figure: its own if it has a look, else a spare one.
+    """Colour and dashes of an arm among those of a figure: its own if it has a look, else a spare one. Arms that no figure of ours
+    compares share a look; where a study does, the later one has it in dots.
 
     >>> look("dr_grpo", ["grpo", "dr_grpo"]), look("rloo", ["grpo", "rloo"])
     ({'color': '#CC79A7', 'linestyle': (0, (5, 1, 1, 1))}, {'color': '#0072B2', 'linestyle': 'solid'})
+    >>> [look(arm, ["asymgrpo", "negative_only"])["linestyle"] for arm in ("asymgrpo", "negative_only")]
+    ['solid', 'dotted']
     """
     if own := _own_look(arm):
         colour, *dashes = own.split()
+        if own in map(_own_look, arms[: arms.index(arm)] if arm in arms else ()):
+            return {"color": colour, "linestyle": "dotted"}
         return {"color": colour, "linestyle": (0, tuple(map(int, dashes))) if dashes else "solid"}
     colour, style = SPARE[[name for name in arms if not _own_look(name)].index(arm) % len(SPARE)]
     return {"color": colour, "linestyle": style}
