@@ -45,8 +45,9 @@ RC: Any = {
 
 
 def look(arm: str, arms: Sequence[str]) -> dict[str, Any]:
-    """Colour and dashes of an arm among those of a figure: its own if it has a look, else a spare one. Arms that no figure of ours
-    compares share a look; where a study does, the later one has it in dots.
+    """Colour and dashes of an arm among those of a figure: its own if it has a look, else a spare one.
+
+    Arms that no figure of ours compares share a look; where a study compares them, the later one has it in dots.
 
     >>> look("dr_grpo", ["grpo", "dr_grpo"]), look("rloo", ["grpo", "rloo"])
     ({'color': '#CC79A7', 'linestyle': (0, (5, 1, 1, 1))}, {'color': '#0072B2', 'linestyle': 'solid'})
