@@ -19,6 +19,7 @@ import pyarrow as pa
 import typer
 
 from asymgrpo.study.agreement import require, stated
+from asymgrpo.study.config import ConfigError
 from asymgrpo.study.settings import BASE, Settings, graded, samples
 from evals import asked
 from evals.checkpoints import SCHEMA, Checkpoints
@@ -81,7 +82,8 @@ def asked_of(plan: dict[str, Any]) -> Settings:
 def measured(
     settings: Settings, checkpoint: Path, rows: dict[str, list[dict[str, Any]]]
 ) -> Iterator[tuple[Variant, pa.Table]]:
-    """Every variant with its samples; rows: benchmark -> problems."""
+    """Every variant with its samples; rows: benchmark -> problems. The other engine is left out, and says so, if it cannot run
+    this model."""
     evaluation = settings["evaluation"]
     models: Checkpoints | None = None
     engine = ""
@@ -93,7 +95,13 @@ def measured(
         if models is None or one.engine != engine:
             models = None  # before the next engine asks for memory
             models, engine = Checkpoints({0: checkpoint}, mine), one.engine
-        found = [row for name, some in rows.items() for row in models.sample(some, samples(mine, name))]
+        try:
+            found = [row for name, some in rows.items() for row in models.sample(some, samples(mine, name))]
+        except ConfigError as error:
+            if one.name != one.engine:  # the study's own
+                raise
+            typer.echo(f"{one.engine} is left out: {error}", err=True)
+            continue
         yield one, pa.Table.from_pylist(found, SCHEMA)
 
 

@@ -49,7 +49,7 @@ paper's size.
 STORY = {"What the theory says exactly": "theory_", "What one update does": "probe_"}
 """Part of the page -> how the names of its figures begin."""
 TRAINING, UNKNOWN = "What training does", "What is not known"
-DECIDES = """How many seeds decide what is open, and for how many CPU hours: `asymgrpo power RESULTS --endpoint late`. On GPUs, `asymgrpo prereg
+DECIDES = """How many seeds decide what is open, and for how many CPU hours: `asymgrpo power rebuilt --endpoint late`. On GPUs, `asymgrpo prereg
 --configfile config/paper.yaml` declares the study at the paper's size before it is run (docs/evaluation.md).
 """
 EARLIER = """The exploratory study came first: 121 runs, eight and five seeds, its claims written down after the runs. Its endpoint was one
@@ -66,13 +66,14 @@ def page(results: Results, images: str, earlier: Sequence[Mapping[str, Any]] = (
     Raises:
         DataError: a table or figure that the page shows has not been made.
     """
+    trained = [*claims(results), *compared(results, earlier)]
     there = drawn(results)
     parts = [HEAD]
     for part, named in STORY.items():
         mine = [name for name in there if name.startswith(named)]
         parts += [f"## {part}\n", *figures(results, images, mine)] if mine else []
     told = [name for name in there if not name.startswith(tuple(STORY.values()))]
-    parts += [f"## {TRAINING}\n", *claims(results), *compared(results, earlier), "### What was run\n", *described(results)]
+    parts += [f"## {TRAINING}\n", *trained, "### What was run\n", *described(results)]
     parts += ["### Table 1\n", *_deeper(table_1(results)), *_deeper(robust(results)), *_deeper(coverage(results))]
     parts += [*figures(results, images, told), "### Control\n", *control(results)]
     parts += [f"## {UNKNOWN}\n", *unknown(results), "## Cost\n"]

@@ -41,7 +41,8 @@ MARKS = {
     r"python -m evals\.report\.results_page|asymgrpo prereg": "named without its options; they are on the same page",
     r"snakemake .*protocol=protocol\.json": "a protocol of the study: tests/workflow/test_declared_study.py",
     r"asymgrpo prereg .*--runs .*": "a pilot with the study's own group size: tests/claims/test_dose.py",
-    r"(asymgrpo|python -m evals\.)?\s?pool .*|snakemake pool .*": "bundles of two laboratories: tests/pool/test_pool.py",
+    r"(asymgrpo|python -m evals\.)?\s?pool .*|snakemake pool( .*)?": "bundles of two laboratories: tests/pool/test_pool.py",
+    r"snakemake .*artifacts=pooled\.zip": "what `asymgrpo pool join` writes: tests/pool/test_pool.py",
     r"python -m evals\.artifacts\.crate": "named beside the target of the workflow that calls it",
 }
 """Pattern of a command -> what it needs that a quick test has not, or the test that runs it."""
@@ -78,6 +79,7 @@ def checkout(results, bundle, tmp_path_factory) -> Path:
         (folder / name).mkdir()
     for name in ("artifacts/study.zip", "theirs.zip"):
         shutil.copy2(bundle, folder / name)
+    shutil.copy2(results / "claims.parquet", folder / "artifacts/exploratory.parquet")
     for name, table in (("math_train", "train"), ("math500", "chain2"), ("aime24", "chain4")):
         shutil.copy2(results / f"data/{table}.parquet", folder / f"{name}.parquet")
     return folder
