@@ -22,6 +22,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 from evals.figures import drawn, my_figure
 from evals.io import write_table
+from evals.report.results_page import drawn as drawn_of
 from evals.report.results_page import figures
 from evals.tables.table1 import SCHEMA, render_markdown, table_1
 
@@ -36,7 +37,8 @@ for path in metrics:
     steps = pa.table({"step": [1, 2], "entropy": [0.5, 0.4], "reward_mean": [0.2, 0.3]})
     write_table(steps, path, {"model": "tiny", "arm": path.stem, "train_seed": 0})
 drawn.save("my_figure", my_figure.draw(metrics), my_figure, folder / "figures" / "my_figure")
-(folder / "results.md").write_text("".join(figures(SimpleNamespace(folder=folder), "images")))
+results = SimpleNamespace(folder=folder)
+(folder / "results.md").write_text("".join(figures(results, "images", drawn_of(results))))
 """
 """Table 1, the new figure and its part of docs/results.md, from made-up numbers of the new arm on the new benchmark."""
 CHANGES = {

@@ -25,6 +25,7 @@ def part(
     """A bundle of some seeds, and of some arms and analyses; `edit` may change its files, `more` are added to them."""
     config: dict[str, Any] = whole.json(CONFIGURATION)["config"]
     config["study"] |= {"seeds": list(seeds), "analysis_seeds": list(analysis_seeds)}
+    config["protocol"] = None  # that of the whole is of all its runs
     if arms:
         config["study"] |= {"arms": arms[0], "analyses": arms[1]}
     text = document(

@@ -28,8 +28,8 @@ from evals.tables import run_scores
 from workflow import bundle as of_workflow
 
 ROOT = Path(__file__).parents[2]
-ARMS = (["grpo", "asymgrpo"], ["positive_only"])
-PARTS = {"berlin": ((0, 1, 2), (0, 1)), "lima": ((3, 4, 5), (2, 3)), "oslo": ((6, 7), (4,))}
+ARMS = (["grpo", "asymgrpo"], ["maxrl"])
+PARTS = {"berlin": ((10, 11, 12), (10, 11)), "lima": ((13, 14, 15), (12,)), "oslo": ((16, 17), (13,))}
 NOT_OF_RUNS = {"manifest.json", "jobs.parquet", LABORATORIES}
 
 
@@ -43,7 +43,7 @@ def bundles(committed: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict
     """Three parts of the committed study by seed, and all of it; two arms and an analysis."""
     home = tmp_path_factory.mktemp("pool")
     found = {name: part(committed, home / f"{name}.zip", *seeds, ARMS) for name, seeds in PARTS.items()}
-    return found | {"whole": part(committed, home / "whole.zip", range(8), range(5), ARMS)}
+    return found | {"whole": part(committed, home / "whole.zip", range(10, 18), range(10, 14), ARMS)}
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_table_1_is_the_mean_over_runs_where_laboratories_do_not_differ(made: Pa
         key = (row["selection"], row["benchmark"], row["metric"], row["k"] or 0, row["arm"])
         assert row["estimate"] == pytest.approx(means[key])
     assert {row["n_laboratories"] for row in rows} == {3}
-    assert {row["arm"]: row["n_seeds"] for row in rows} == {"grpo": 8, "asymgrpo": 8, "positive_only": 5}
+    assert {row["arm"]: row["n_seeds"] for row in rows} == {"grpo": 8, "asymgrpo": 8, "maxrl": 4}
     text = (made / "pooled.md").read_text()
     assert "| berlin | 8 | the same |" in text
     assert "tested claims: laboratories differ by an F test" in text
@@ -157,11 +157,11 @@ DIFFERENT = {
         CONFIGURATION, "config", "evaluation", "bootstrap_draws", value=500
     ),
     "arms.grpo.arm.clip_high is 0.2 in berlin and 0.28 in other": edited_json(
-        "grpo/seed3/conventions.json", "arm", "fields", "clip_high", value=0.28
+        "grpo/seed13/conventions.json", "arm", "fields", "clip_high", value=0.28
     ),
     "data.chain4.content_sha256 is": edited_metadata("data/chain4.parquet", "content_sha256", "ff"),
     "base_weights.tiny.model.safetensors is": edited_metadata(
-        "grpo/seed3/metrics.parquet", "model_sha256", {"model.safetensors": "ff"}
+        "grpo/seed13/metrics.parquet", "model_sha256", {"model.safetensors": "ff"}
     ),
 }
 
@@ -171,8 +171,8 @@ def test_a_difference_is_refused_by_name_with_both_values(
     committed: Bundle, bundles: dict[str, Path], tmp_path: Path, phrase: str
 ) -> None:
     arms = (["grpo"], [])
-    one = part(committed, tmp_path / "berlin.zip", [0], [0], arms)
-    other = part(committed, tmp_path / "other.zip", [3], [0], arms, DIFFERENT[phrase])
+    one = part(committed, tmp_path / "berlin.zip", [10], [10], arms)
+    other = part(committed, tmp_path / "other.zip", [13], [10], arms, DIFFERENT[phrase])
     with pytest.raises(agreement.PoolError) as refused:
         joined.join(laboratories.opened([str(one), str(other)]), tmp_path / "pooled.zip")
     assert f"cannot be pooled: {phrase}" in str(refused.value)
@@ -184,8 +184,8 @@ def test_a_key_that_a_later_version_added_is_no_difference(committed: Bundle, tm
     newer = edited_json("conventions.json", "arm", "fields", "overlong_filter", value=False)
     arms = (["grpo"], [])
     sources = [
-        part(committed, tmp_path / "a.zip", [0], [0], arms),
-        part(committed, tmp_path / "b.zip", [3], [0], arms, newer),
+        part(committed, tmp_path / "a.zip", [10], [10], arms),
+        part(committed, tmp_path / "b.zip", [13], [10], arms, newer),
     ]
     for order in (sources, sources[::-1]):
         assert agreement.differences(laboratories.opened([str(path) for path in order])) == []
@@ -195,9 +195,11 @@ def test_protocols_are_compared_by_content(committed: Bundle, tmp_path: Path) ->
     def declared(name: str, seed: int, margin: float | None) -> str:
         protocol = {"claims": {"a": {"margin": margin}}}
         more = {PROTOCOL: json.dumps(protocol).encode()} if margin else {}
-        return str(part(committed, tmp_path / f"{name}.zip", [seed], [0], (["grpo"], []), more=more))
+        return str(part(committed, tmp_path / f"{name}.zip", [seed], [10], (["grpo"], []), more=more))
 
-    one, same, other, none = (declared(*it) for it in (("a", 0, 0.01), ("b", 1, 0.01), ("c", 2, 0.02), ("d", 3, None)))
+    one, same, other, none = (
+        declared(*it) for it in (("a", 10, 0.01), ("b", 11, 0.01), ("c", 12, 0.02), ("d", 13, None))
+    )
     agreement.require(laboratories.opened([one, same]))
     with pytest.raises(agreement.PoolError, match=r"protocol.claims.a.margin is 0.01 in a and 0.02 in c"):
         agreement.require(laboratories.opened([one, other]))
@@ -209,12 +211,12 @@ def test_other_arms_repeated_seeds_and_unnamed_laboratories_are_refused(
     committed: Bundle, bundles: dict[str, Path], tmp_path: Path
 ) -> None:
     berlin, lima = str(bundles["berlin"]), str(bundles["lima"])
-    fewer = part(committed, tmp_path / "fewer.zip", [6], [0], (["grpo"], []))
+    fewer = part(committed, tmp_path / "fewer.zip", [16], [10], (["grpo"], []))
     with pytest.raises(
         agreement.PoolError, match=r'study.arms is \["grpo", "asymgrpo"\] in berlin and \["grpo"\] in fewer'
     ):
         agreement.require(laboratories.opened([berlin, str(fewer)]))
-    with pytest.raises(agreement.PoolError, match=r"tiny/grpo/seed0 is in one and in berlin \(and 7 more\)"):
+    with pytest.raises(agreement.PoolError, match=r"tiny/grpo/seed10 is in one and in berlin \(and 7 more\)"):
         agreement.require(laboratories.opened([f"one={berlin}", berlin]))
     for sources, phrase in (([berlin], "at least two"), ([berlin, berlin], "two laboratories are called 'berlin'")):
         with pytest.raises(InputError, match=phrase):
@@ -225,11 +227,11 @@ def test_other_arms_repeated_seeds_and_unnamed_laboratories_are_refused(
 def test_a_bundle_without_one_of_its_runs_is_refused(
     committed: Bundle, bundles: dict[str, Path], tmp_path: Path
 ) -> None:
-    path = part(committed, tmp_path / "x.zip", [6], [4], ARMS)
+    path = part(committed, tmp_path / "x.zip", [16], [13], ARMS)
     opened = open_bundle(path)
-    lost = {name: entry for name, entry in opened.files.items() if name != "runs/tiny/grpo/seed6/done.json"}
+    lost = {name: entry for name, entry in opened.files.items() if name != "runs/tiny/grpo/seed16/done.json"}
     write_bundle(path, [(name, opened.read(name)) for name in lost], {**opened.manifest, "files": lost})
-    with pytest.raises(DataError, match=r"runs/tiny/grpo/seed6/done\.json is missing; make the bundle"):
+    with pytest.raises(DataError, match=r"runs/tiny/grpo/seed16/done\.json is missing; make the bundle"):
         laboratories.opened([str(bundles["berlin"]), str(path)])
 
 
@@ -278,7 +280,7 @@ def test_the_workflow_takes_a_pool_as_one_bundle(
     assert of_workflow.need_pool(found) == []
     config = of_workflow.configuration(found, {"bundles": given["bundles"]}, given)
     assert "bundles" not in config
-    assert config["study"]["seeds"] == [0, 1, 2, 3, 4, 5]
+    assert config["study"]["seeds"] == [10, 11, 12, 13, 14, 15]
     assert config["results"] == "results-study-pooled"
     again = of_workflow.bundle_of(given)
     assert again is not None
@@ -296,9 +298,9 @@ def test_the_workflow_takes_a_pool_as_one_bundle(
 
 def test_tables_of_other_runs_are_refused(made: Path, tmp_path: Path) -> None:
     told = json.loads((made / LABORATORIES).read_text())
-    told["oslo"]["runs"].remove("tiny/grpo/seed7")
+    told["oslo"]["runs"].remove("tiny/grpo/seed17")
     (tmp_path / "labs.json").write_text(json.dumps(told))
-    with pytest.raises(DataError, match="no laboratory has tiny/grpo/seed7"):
+    with pytest.raises(DataError, match="no laboratory has tiny/grpo/seed17"):
         tables.make(tmp_path / "labs.json", made / "run_scores.parquet", made / "measures.parquet", tmp_path)
 
 
