@@ -67,7 +67,8 @@ def one_step(trainer: Trainer) -> None:
     scores = trainer.score(batch, passes.first)
     assert {scores.logp.device, scores.entropy.device} == {torch.device("cpu")}
     coefficient = trainer.entropy_coef_now(batch, scores, 1)
-    totals = trainer.update(batch, passes, scores, advantages, trains, coefficient, 1)
+    ahead = trainer.forward(batch, passes.updates[0][0], scores)
+    totals = trainer.update(batch, passes, scores, advantages, trains, coefficient, 1, ahead)
     change = trainer.logp_change(batch, passes.every, scores, rewards.shape)
     assert np.isfinite([*np.ravel(totals.loss), *np.ravel(change)]).all()
 
