@@ -4,7 +4,7 @@
 
 Most tests keep one core busy, or wait. Folders that share what takes long to set up (images, trained runs) are one part; a worker
 takes the next part when it has finished one, the longest first. A part is a process of its own, so that no test sees another's
-state. Its output is printed as a whole when it ends.
+state. Its output is printed as a whole when it ends; until then a line a minute says how many have.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +30,8 @@ LONGEST_FIRST = (
     ("planner", "tasks"),
 )
 """Folders of tests/ that are parts; everything else is the last part."""
+MINUTE = 60.0
+"""Seconds between signs of life."""
 PATIENCE = 1200
 """Seconds for one test: twice those of pyproject.toml, because another part has the other core."""
 
@@ -84,12 +86,17 @@ def main(arguments: Sequence[str]) -> int:
     workers, options = 2, list(arguments)
     if options[:1] == ["--workers"]:
         workers, options = int(options[1]), options[2:]
-    ended = []
+    ended, began = [], time.monotonic()
     with ThreadPoolExecutor(workers) as pool:
-        for future in as_completed([pool.submit(run, part, options, workers) for part in parts()]):
-            one = future.result()
-            print(f"\n=== {headline(one)}\n{one.said}", flush=True)
-            ended.append(one)
+        waiting = {pool.submit(run, part, options, workers) for part in parts()}
+        while waiting:
+            done, waiting = wait(waiting, timeout=MINUTE, return_when=FIRST_COMPLETED)
+            if not done:
+                minutes = (time.monotonic() - began) / MINUTE
+                print(f"{minutes:.0f} min: {len(ended)} of {len(ended) + len(waiting)} parts have ended", flush=True)
+            for one in (future.result() for future in done):
+                print(f"\n=== {headline(one)}\n{one.said}", flush=True)
+                ended.append(one)
     print(*map(headline, ended), sep="\n")
     return int(any(one.code for one in ended))
 
