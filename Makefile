@@ -108,7 +108,7 @@ peer-packages: .venv/.complete
 peers: .venv/.complete
 	$(PY) tests/method/peers/record.py
 
-# One table of all that is measured, in about ten minutes; BENCH=--quick shows in two or three that it works. Keep the machine quiet.
+# One table of all that is measured, in about five minutes; BENCH=--quick shows in two or three that it works. Keep the machine quiet.
 bench: .venv/.complete peers
 	$(PY) -m benchmarks.table $(BENCH)
 

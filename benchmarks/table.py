@@ -4,7 +4,7 @@
 
 Each part is a command of its own, one after the other: the base model and its problems (other parts use them), our step against
 TRL's, the dearest arms against GRPO, sampling, growth, the verifier, tables and figures from the bundle, and planning. The CPU
-seconds include those of all processes that a part starts. About ten minutes on a quiet machine. `--quick` takes two or three,
+seconds include those of all processes that a part starts. About five minutes on a quiet machine. `--quick` takes two or three,
 with a smaller base model, fewer rounds and no long responses: it shows that everything runs; its numbers belong on no page.
 """
 
