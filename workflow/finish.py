@@ -13,10 +13,10 @@ from evals.io import read_json
 
 SAYS = {"Exactly": "theory_", "One update": "probe_", "Training": "training_"}
 """Heading -> how the names of the figures begin whose findings stand under it."""
-OPEN = """{open} of {all} claims need more seeds or arms than these. What decides them: {decides}.
-Our own answer, with intervals: docs/results.md.
+OPEN = """{open} of {all} claims need more than this: seeds, arms, or models of the paper's size. More seeds and arms: {more}.
+What these decided, and what they left open: docs/results.md.
 """
-DECIDES = "snakemake all --configfile config/study.yaml"
+MORE = "snakemake all --configfile config/study.yaml"
 
 
 def findings(results: Path) -> str:
@@ -29,10 +29,10 @@ def findings(results: Path) -> str:
 
 
 def undecided(results: Path) -> str:
-    """How many claims these results leave untested or open, and what decides them."""
+    """How many claims these results leave untested or open, and which study has more seeds and arms."""
     verdicts = pq.read_table(results / "claims.parquet", columns=["verdict"])["verdict"].to_pylist()
     left = sum(verdict in ("not tested", "inconclusive") for verdict in verdicts)
-    return OPEN.format(open=left, all=len(verdicts), decides=DECIDES)
+    return OPEN.format(open=left, all=len(verdicts), more=MORE)
 
 
 def main(results: Path) -> None:

@@ -142,9 +142,10 @@ def standing(rows: Sequence[Mapping[str, Any]]) -> str:
     before = sum(text.startswith("declared") for text in told)
     if not any(not text.startswith("exploratory") for text in told):
         return EXPLORATORY
+    others = " The others say what was changed after, or why they are exploratory, and stand apart." if before < len(rows) else ""
     return (
         f"**{before} of {len(rows)} rows were declared before their runs**, in the protocol that every one of these runs states "
-        "(`asymgrpo prereg`). The others say what was changed after, or why they are exploratory, and stand apart.\n"
+        f"(`asymgrpo prereg`).{others}\n"
     )
 
 
