@@ -7,6 +7,7 @@ settings, and each has seeds, a protocol and base answers of its own.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -66,6 +67,16 @@ def values(settings: Sequence[Laboratory], differ: Sequence[str]) -> dict[str, d
     return {name: {key: mine.get(key) for key in apart} for name, mine in told.items()}
 
 
+def told(settings: Sequence[Laboratory], differ: Sequence[str], factor: str) -> dict[str, Any]:
+    """What settings.json says: the word for a setting, the keys that were meant to differ, and per setting the sha256 of its
+    manifest, its runs, and its values of the keys that do differ."""
+    apart, found = values(settings, differ), {}
+    for one in settings:
+        manifest = hashlib.sha256(one.bundle.manifest_text.encode()).hexdigest()
+        found[one.name] = {"manifest_sha256": manifest, "runs": one.runs, "values": apart[one.name]}
+    return {"factor": factor, "differ": list(differ), "settings": found}
+
+
 def differences(settings: Sequence[Laboratory], differ: Sequence[str]) -> list[Difference]:
     """Where settings differ and were not meant to."""
     first, *others = settings
@@ -83,13 +94,13 @@ def _made_of_the_same(settings: Sequence[Laboratory]) -> Iterator[Difference]:
     """Where the same keys gave two settings other problems, base weights or conventions."""
     seen: dict[str, tuple[str, Any]] = {}
     for one in settings:
-        plan, told = plan_of(one.study), one.described()
-        made = [(f"data.{name}", plan["problems"][name], told["data"][name]) for name in told["data"]]
+        plan, about = plan_of(one.study), one.described()
+        made = [(f"data.{name}", plan["problems"][name], about["data"][name]) for name in about["data"]]
         made += [
-            (f"base_weights.{name}", plan["models"][name]["base"], told["base_weights"][name])
-            for name in told["base_weights"]
+            (f"base_weights.{name}", plan["models"][name]["base"], about["base_weights"][name])
+            for name in about["base_weights"]
         ]
-        made += [(f"arms.{name}", plan["arms"][name], told["arms"][name]) for name in told["arms"]]
+        made += [(f"arms.{name}", plan["arms"][name], about["arms"][name]) for name in about["arms"]]
         for key, of, content in made:
             name, known = seen.setdefault(f"{key} {json.dumps(of, sort_keys=True)}", (one.name, content))
             for inner, value, other in between(known, content):

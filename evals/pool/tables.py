@@ -1,6 +1,5 @@
 """The tables of a pool, from the tables of its joined bundle: Table 1, claims and disagreements."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from evals.claims.readings import Endpoint
 from evals.estimates.outcomes import AT
 from evals.estimates.stats import DIGITS
 from evals.io import DataError, check_table, derived, read_metadata, read_object, read_table, write_table, write_text
+from evals.pool import settings as of_settings
 from evals.pool.claims import Labs, Pool, by_laboratory, claim_rows, disagreements, opposite
 from evals.pool.factor import LABORATORY, Factor
 from evals.pool.laboratories import Laboratory
 from evals.pool.measured import of_all
 from evals.pool.scores import CELL, rows
-from evals.pool.settings import require, values
 from evals.pool.words import page
 from evals.tables.run_scores import read_run_scores
 
@@ -91,15 +90,15 @@ def make(
     Raises:
         DataError: a table is of other runs than the laboratories'.
     """
-    told = read_object(laboratories)
-    labs, by_run = labs_of(told), read_table(measures)
+    of_labs = read_object(laboratories)
+    labs, by_run = labs_of(of_labs), read_table(measures)
     check_table(by_run, measures, MEASURES, nullable=["value", "sampling_sd", "selection", AT])
     scores = read_run_scores(run_scores).to_pandas()
     frame = by_run.to_pandas()
     for path, mine in ((run_scores, scores), (measures, frame)):
         _need_laboratories(path, mine, labs)
     origin = derived({"run_scores": read_metadata(run_scores), "measures": read_metadata(measures)})
-    write(told, scores, frame, out, endpoint, LABORATORY, origin)
+    write(of_labs, scores, frame, out, endpoint, LABORATORY, origin)
 
 
 def make_of_settings(
@@ -113,26 +112,17 @@ def make_of_settings(
     Raises:
         KeyUnknown, PoolError: as evals.pool.settings.require.
     """
-    require(settings, differ)
+    of_settings.require(settings, differ)
     scores, frame = of_all(settings)
-    told = settings_told(settings, differ)
-    write_text(document({"factor": factor.name, "differ": list(differ), "settings": told}), out / SETTINGS)
+    about = of_settings.told(settings, differ, factor.name)
+    write_text(document(about), out / SETTINGS)
     endpoint = Endpoint(settings[0].study.evaluation.endpoint)
-    bundles = {name: {"data_hash": about["manifest_sha256"]} for name, about in told.items()}
-    write(told, scores, frame, out, endpoint, factor, derived(bundles))
-
-
-def settings_told(settings: Sequence[Laboratory], differ: Sequence[str]) -> dict[str, Any]:
-    """setting -> {sha256 of its manifest, runs, values of the keys that differ}."""
-    apart, found = values(settings, differ), {}
-    for one in settings:
-        manifest = hashlib.sha256(one.bundle.manifest_text.encode()).hexdigest()
-        found[one.name] = {"manifest_sha256": manifest, "runs": one.runs, "values": apart[one.name]}
-    return found
+    origin = derived({name: {"data_hash": one["manifest_sha256"]} for name, one in about["settings"].items()})
+    write(about["settings"], scores, frame, out, endpoint, factor, origin | {"settings_differ": about["differ"]})
 
 
 def write(
-    told: Mapping[str, Mapping[str, Any]],
+    laboratories: Mapping[str, Mapping[str, Any]],
     scores: pd.DataFrame,
     measures: pd.DataFrame,
     out: Path,
@@ -143,9 +133,9 @@ def write(
     """Write the tables of TABLES and pooled.md.
 
     Args:
-        told: laboratory -> {runs, ...}. scores, measures: of all runs. origin: what the tables say of theirs.
+        laboratories: name -> {runs, ...}. scores, measures: of all runs. origin: what the tables say of theirs.
     """
-    labs = labs_of(told)
+    labs = labs_of(laboratories)
     pools = {
         str(model): Pool(mine, str(model), labs, endpoint, factor)
         for model, mine in measures.groupby("model", sort=True)
@@ -158,7 +148,7 @@ def write(
     }
     for name, table in found.items():
         write_table(table, out / f"{name}.parquet", {"data_hash": data_hash(table), **origin})
-    write_text(page(told, *(found[name].to_pylist() for name in READ), factor=factor), out / "pooled.md")
+    write_text(page(laboratories, *(found[name].to_pylist() for name in READ), factor=factor), out / "pooled.md")
 
 
 def _need_laboratories(path: Path, frame: pd.DataFrame, labs: Labs) -> None:

@@ -1,17 +1,13 @@
 """Bundles of several laboratories: parts of one study give it back, and what differs is refused by name."""
 
 import json
-from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from parts import part
+from parts import edited_json, edited_metadata, part
 
 from asymgrpo.errors import InputError
 from asymgrpo.study.config import ConfigError
@@ -21,7 +17,7 @@ from evals.artifacts.bundle_files import Bundle, open_bundle, write_bundle
 from evals.claims.decided import decide_claim, main, numbers
 from evals.claims.measures import SCHEMA
 from evals.claims.table import CLAIMS
-from evals.io import METADATA_KEY, DataError, read_table
+from evals.io import DataError, read_table
 from evals.pool import agreement, joined, laboratories, tables
 from evals.pool.claims import Pool, disagreements, opposite
 from evals.tables import run_scores
@@ -115,38 +111,6 @@ def test_table_1_is_the_mean_over_runs_where_laboratories_do_not_differ(made: Pa
     text = (made / "pooled.md").read_text()
     assert "| berlin | 8 | the same |" in text
     assert "tested claims: laboratories differ by an F test" in text
-
-
-Edit = Callable[[str, bytes], bytes]
-
-
-def edited_json(path: str, *keys: str, value: Any) -> Edit:
-    """An edit of one value in the JSON files of a name."""
-
-    def edit(name: str, content: bytes) -> bytes:
-        if not name.endswith(path):
-            return content
-        document = json.loads(content)
-        place = document
-        for key in keys[:-1]:
-            place = place[key]
-        place[keys[-1]] = value
-        return json.dumps(document).encode()
-
-    return edit
-
-
-def edited_metadata(path: str, key: str, value: Any) -> Edit:
-    def edit(name: str, content: bytes) -> bytes:
-        if not name.endswith(path):
-            return content
-        table = pq.read_table(BytesIO(content))
-        about = json.loads(table.schema.metadata[METADATA_KEY]) | {key: value}
-        stream = BytesIO()
-        pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(about)}), stream)
-        return stream.getvalue()
-
-    return edit
 
 
 DIFFERENT = {
