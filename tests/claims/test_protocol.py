@@ -1,6 +1,7 @@
 """Protocols: every change is named, equal studies give equal bytes, and runs state theirs."""
 
 import copy
+import hashlib
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from asymgrpo.study.stored import document, load_study
 from evals.claims.table import CLAIMS
 from evals.protocol import compare, content, files
 from evals.protocol.rows import rows, stated_by
+from evals.protocol.statements import statements
 from workflow import protocols
 
 ROOT = Path(__file__).parents[2]
@@ -135,12 +137,28 @@ def test_changed_sources_are_named_and_do_not_undo_a_declaration(declared: dict[
     assert compare.study_changes(declared, now) == []
 
 
+def test_a_new_source_alone_changes_nothing(declared: dict[str, Any]) -> None:
+    now = copy.deepcopy(declared)
+    now["code"]["files"]["evals/estimates/new.py"] = "0" * 64
+    assert compare.status(declared, now, CLAIM.id, []) == "declared before"
+
+
+def test_what_a_source_does_is_told_from_what_it_says() -> None:
+    for path in content.sources().values():
+        source = path.read_text()
+        found = statements(source)
+        assert statements("# new\n\n" + source.replace("\n\n", "\n\n\n# and here\n")) == found
+        assert len(found) < len(source)
+    source = (ROOT / "evals/claims/verdict.py").read_text()
+    assert statements(source.replace(" < ", " <= ", 1)) != statements(source)
+
+
 def test_the_sources_are_those_that_decide_by_their_content(tmp_path: Path) -> None:
     named = content.sources()
     assert {"evals/claims/table.py", "evals/estimates/stats.py", "asymgrpo/method/advantages.py"} <= named.keys()
     for name, path in named.items():
         assert (ROOT / name).samefile(path)
-        assert content.code()["files"][name] == sha256_file(path)
+        assert content.code()["files"][name] == hashlib.sha256(statements(path.read_text()).encode()).hexdigest()
 
 
 def test_equal_studies_give_equal_bytes_of_standard_json(tmp_path: Path, declared: dict[str, Any]) -> None:
