@@ -108,7 +108,7 @@ def _temperatures(study: Study, name: str, train: Train, evaluation: Evaluation)
 
 def pass_at_k(evaluation: Evaluation) -> Iterator[str]:
     """Each k needs a benchmark with samples enough; the others report what theirs allow."""
-    most = max(evaluation.n_samples(name) for name in evaluation.benchmarks)
+    most = max(max(evaluation.n_samples(name), evaluation.n_base(name)) for name in evaluation.benchmarks)
     for k in sorted(evaluation.k):
         if k > 1 and 2 * k > most:
             yield (

@@ -40,13 +40,15 @@ def hard_weight(rewards: np.ndarray, advantages: np.ndarray) -> float | None:
 
 
 def adam_update_square(mean: Any, square: Any, eps: float) -> float:
-    """sum m^2 / (sqrt(v) + eps), m and v Adam's moments after bias correction: the square of a step in Adam's own metric.
+    """sum (m / (sqrt(v) + eps))^2, m and v Adam's moments after bias correction: the square of a step's length, over lr^2.
 
-    Adam steps by -lr m / (sqrt(v) + eps), which is the steepest descent in the metric diag(sqrt(v) + eps). In it the step has the
-    norm lr * sqrt(this sum); weight decay is left out. Sums over parts of the parameters, and over ranks, add up. Arrays of
-    NumPy or torch.
+    Adam steps by -lr m / (sqrt(v) + eps), so the weights move by lr * sqrt(this sum); weight decay is left out. Gradients of
+    another size, as those of another reduction, give the same length. Sums over parts of the parameters, and over ranks, add up.
+    Arrays of NumPy or torch.
 
     >>> adam_update_square(np.array([0.5, -0.5]), np.array([0.25, 0.25]), eps=0.0)
-    1.0
+    2.0
+    >>> adam_update_square(np.array([0.05, -0.05]), np.array([0.0025, 0.0025]), eps=0.0)  # a tenth of the gradient
+    2.0
     """
-    return float((mean**2 / (square**0.5 + eps)).sum())
+    return float(((mean / (square**0.5 + eps)) ** 2).sum())

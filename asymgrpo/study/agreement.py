@@ -125,8 +125,8 @@ def require_for_table(stated: Settings | None, asked: Settings, name: str | Path
     _need_kind(stated, name)
     if stated["of"] == "table":
         plan = stated["plan"]
-        named = ("models", "arms", "seeds", "problems", "n_samples")
-        parts = {key: _only(plan.get(key, {}), asked["plan"][key]) for key in named}
+        named = ("models", "arms", "seeds", "problems", "n_samples", "n_base")
+        parts = {key: _only(plan[key], asked["plan"].get(key, {})) for key in named if key in plan}
         stated = stated | {"plan": plan | parts}
     try:
         wanted = expected(asked, stated)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 """Of one result; the key `of` says which kind it is."""
 Plan = dict[str, Any]
-"""{models, arms, seeds, problems, n_samples, selection}: everything that the results of a study depend on; of a declared study
-also {protocol}, the sha256 of its protocol."""
+"""{models, arms, seeds, problems, n_samples, selection}: everything that the results of a study depend on; also {n_base} where
+the base model has samples of its own number, and of a declared study {protocol}, the sha256 of its protocol."""
 
 BASE = "base"
 """The name under which the untrained model appears among the arms; `base@TEMPLATE` is the same under another prompt template."""
@@ -50,7 +50,14 @@ def plan_of(study: Study) -> Plan:
         "problems": {name: _problems(study, name) for name in (*TRAINING_SETS, *study.evaluation.benchmarks)},
         "n_samples": {name: study.evaluation.n_samples(name) for name in study.evaluation.benchmarks},
         "selection": list(study.evaluation.selection),
-    } | _protocol(study)
+    } | (_base_samples(study) | _protocol(study))
+
+
+def _base_samples(study: Study) -> Settings:
+    """{n_base: samples per problem} where the base model has others than the arms."""
+    if study.evaluation.base_samples is None:
+        return {}
+    return {"n_base": {name: study.evaluation.n_base(name) for name in study.evaluation.benchmarks}}
 
 
 TAKEN = "sha256:"
@@ -68,6 +75,11 @@ def _protocol(study: Study) -> Settings:
     if not study.protocol.startswith(TAKEN):
         raise SettingsError(f"config: protocol = {study.protocol!r} has not been read; only snakemake reads it.")
     return {"protocol": study.protocol.removeprefix(TAKEN)}
+
+
+def _n_base(plan: Plan, benchmarks: Iterable[str]) -> Settings:
+    """`n_base` of a plan, for a part of it."""
+    return {"n_base": {name: plan["n_base"][name] for name in benchmarks}} if "n_base" in plan else {}
 
 
 def _declared(plan: Plan) -> Settings:
@@ -121,7 +133,7 @@ def part(plan: Plan, models: Iterable[str], arms: Iterable[str], benchmarks: Ite
         "problems": {name: plan["problems"][name] for name in (*TRAINING_SETS, *named)},
         "n_samples": {name: plan["n_samples"][name] for name in named},
         "selection": plan["selection"],
-    } | _declared(plan)
+    } | (_n_base(plan, named) | _declared(plan))
 
 
 def of_training(plan: Plan) -> Plan:
@@ -132,7 +144,7 @@ def of_training(plan: Plan) -> Plan:
         for name, model in plan["models"].items()
     }
     problems = {name: plan["problems"][name] for name in sets}
-    return plan | {"models": models, "problems": problems, "n_samples": {}}
+    return plan | {"models": models, "problems": problems, "n_samples": {}} | _n_base(plan, [])
 
 
 def of_problems(plan: Plan) -> Plan:
@@ -171,6 +183,7 @@ def run(plan: Plan, model: str, arm: str, seed: int) -> Settings:
 def graded(plan: Plan, model: str, arm: str, seed: int) -> Settings:
     """Of all graded samples of one run, or of the base model under a template."""
     about = plan["models"][model]
+    samples_of = plan["n_samples"] | (plan.get("n_base", {}) if arm == BASE else {})
     source = {"of": "base model", **about["base"]} if is_base(arm) else run(plan, model, arm, seed)
     return {
         "of": "graded",
@@ -181,9 +194,7 @@ def graded(plan: Plan, model: str, arm: str, seed: int) -> Settings:
         "selection": [] if is_base(arm) else plan["selection"],
         "template": template_of(about["template"], arm),
         "evaluation": about["evaluation"],
-        "benchmarks": {
-            name: {"problems": plan["problems"][name], "n_samples": n} for name, n in plan["n_samples"].items()
-        },
+        "benchmarks": {name: {"problems": plan["problems"][name], "n_samples": n} for name, n in samples_of.items()},
     }
 
 

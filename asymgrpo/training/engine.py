@@ -187,7 +187,7 @@ class Engine:
         return self._grad_norm if norm is None else float(norm)
 
     def update_norm(self) -> float:
-        """Norm of the last update in Adam's own metric (asymgrpo.method.diagnostics), weight decay left out. Collective."""
+        """Length by which the last update moved the weights (asymgrpo.method.diagnostics), weight decay left out. Collective."""
         group, total = self._optimizer.param_groups[0], 0.0
         for moments in self._optimizer.state.values():
             first, second = (1 - beta ** float(moments["step"]) for beta in group["betas"])

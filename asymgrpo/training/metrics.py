@@ -57,8 +57,8 @@ DESCRIPTIONS: dict[str, tuple[pa.DataType, str]] = {
     "grad_norm": (pa.float64(), "mean over updates of the global L2 norm before clipping"),
     "update_norm": (
         pa.float64(),
-        "norm of the step's last update in Adam's metric: learning rate x sqrt(sum m^2 / (sqrt(v) + eps)), m and v the moments "
-        "after bias correction, weight decay left out; null unless measured",
+        "L2 norm by which the step's last update moves the weights: learning rate x sqrt(sum (m / (sqrt(v) + eps))^2), m and v "
+        "Adam's moments after bias correction, weight decay left out; null unless measured",
     ),
     "entropy_coef": (pa.float64(), "entropy coefficient in force (moves only in adaptive arms)"),
     "response_tokens_mean": (pa.float64(), "mean response length"),

@@ -4,7 +4,8 @@ says why.
 - Its own (`Claim.checks`): Clip-higher acts only where at least 1 % of the tokens meet the upper bound.
 - Signal: in every arm that learns from the verifier at least a fifth of the groups must be mixed, because exponents do next to
   nothing to the others (only the reading of 0^0 acts there).
-- Size: the norms of the arms' updates must be within a factor of 2 of each other; a contrast beyond that is one of step sizes.
+- Size: the lengths by which the arms' updates move the weights must be within a factor of 2 of each other; a contrast beyond
+  that is one of step sizes. Adam makes them equal whatever the gradients' size, so only this length is looked at.
   Runs whose metrics have no `update_norm` are not checked for this, and the row says so.
 """
 

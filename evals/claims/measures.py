@@ -61,7 +61,7 @@ MEASURES: dict[str, Measure] = {
     "accuracy_late": Measure(
         "avg@n on the held-out problems of training, mean over the evaluations late in training", "points", _points
     ),
-    "pass_at_max": Measure("pass@k at the study's largest k, mean over the benchmarks", "points", _points),
+    "pass_at_max": Measure("pass@k at the largest k that every arm has, mean over the benchmarks", "points", _points),
     "reward_late": Measure("mean reward of the training rollouts, late in training", "points", _points),
     "entropy_late": Measure("log of the mean entropy per token, late in training", "%", _percent),
     "sequence_entropy_late": Measure("log of the mean entropy per response, late in training", "%", _percent),
@@ -89,7 +89,7 @@ MEASURES: dict[str, Measure] = {
     "mixed_share": Measure(
         "share of groups with some but not all rollouts correct, mean over training", "points", _points
     ),
-    "update_norm": Measure("norm of an update in Adam's metric, mean over training", "", float),
+    "update_norm": Measure("length by which an update moves the weights, mean over training", "", float),
 }
 SCORES = ("accuracy", "pass_at_max")
 TRAINING = tuple(name for name in MEASURES if name not in SCORES)
@@ -100,7 +100,7 @@ def score_measures(runs: pd.DataFrame, selection: str) -> list[dict[str, Any]]:
     chosen = runs[runs["selection"] == selection]
     several = chosen.groupby("model")["benchmark"].transform("nunique") > 1
     chosen = chosen[~several | (chosen["benchmark"] == AVERAGE)]
-    largest = chosen.groupby("model")["k"].transform("max")
+    largest = chosen.groupby(["model", "arm"])["k"].transform("max").groupby(chosen["model"]).transform("min")
     kinds = {
         "accuracy": chosen["metric"] == "avg_at_n",
         "pass_at_max": (chosen["metric"] == "pass_at_k") & (chosen["k"] == largest),

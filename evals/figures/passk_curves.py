@@ -90,10 +90,10 @@ def _label(axis: Axes, name: str, rows: pd.DataFrame, above: str) -> None:
 
 
 def finding(scores: pd.DataFrame) -> str:
-    """What the figure shows, as one sentence: the largest k, averaged over the benchmarks if there are several."""
+    """What the figure shows, as one sentence: the largest k of all arms, averaged over the benchmarks if there are several."""
     name = AVERAGE if AVERAGE in set(scores["benchmark"]) else in_order(scores["benchmark"], ())[0]
     chosen = scores[scores["benchmark"] == name]
-    chosen = chosen[chosen["k"] == chosen["k"].max()]
+    chosen = chosen[chosen["k"] == chosen.groupby("arm")["k"].max().min()]  # the base model may have more samples
     cells = {row.arm: estimate_text(row) for row in chosen.itertuples()}
     parts = [f"{title(arm)} {cells[arm]}" for arm in in_order(chosen["arm"], TABLE_1)]
     return f"pass@{chosen['k'].max()} in per cent, {title(name)}: {'; '.join(parts)}."

@@ -61,7 +61,7 @@ def found(runs: pd.DataFrame, scores: pd.DataFrame, rule: str, band: Band) -> di
     """The values of every model: accuracy and pass@k of the selected checkpoint (per cent), late entropy (nats)."""
     late, accuracy = series.late_means(runs, "entropy"), series.accuracies(scores, rule)
     passed = scores[(scores["metric"] == "pass_at_k") & (scores["selection"] == rule)]
-    k = int(passed["k"].max()) if len(passed) else 1
+    k = int(passed.groupby("arm")["k"].max().min()) if len(passed) else 1  # the base model may have more samples
     passed = passed[passed["k"] == k] if len(passed) else accuracy
     several = passed.groupby("model")["benchmark"].transform("nunique") > 1
     passed = passed[~several | (passed["benchmark"] == AVERAGE)]

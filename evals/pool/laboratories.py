@@ -72,6 +72,7 @@ class Laboratory:
             "models": models,
             "problems": plan["problems"],
             "samples": plan["n_samples"],
+            "base_samples": plan.get("n_base"),
             "selection": plan["selection"],
             "analysis": {key: evaluation.get(key, getattr(study.evaluation, key)) for key in ANALYSIS},
             "arms": {arm: self._conventions(arm) for arm in arms},

@@ -76,9 +76,9 @@ def _of_arms(declared: Document, now: Document, arms: Iterable[str] | None) -> I
 
 
 def code_changes(declared: Document, now: Document) -> list[str]:
-    """Sources that decide and are not those of the protocol."""
+    """Sources of the protocol that are others now, or gone. A new source decides nothing unless one of these uses it."""
     old, new = declared["code"]["files"], now["code"]["files"]
-    return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    return sorted(name for name in old if old[name] != new.get(name))
 
 
 def study_changes(declared: Document, now: Document) -> list[str]:

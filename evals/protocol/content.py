@@ -23,11 +23,12 @@ from evals.claims.readings import readings
 from evals.claims.table import CLAIMS, CONTROLS, POOL, TESTS
 from evals.names import rule_to_show
 from evals.protocol import dose
+from evals.protocol.statements import statements
 
 if TYPE_CHECKING:
     from asymgrpo.study.config import Study
 
-FORMAT = "asymgrpo protocol 1"
+FORMAT = "asymgrpo protocol 2"
 DECIDING = ("evals.claims", "evals.estimates", "asymgrpo.method")
 """Packages whose sources decide: what an arm is, how numbers are estimated, when a claim is supported."""
 CHECKPOINTS = ("steps", "evaluate_every", "evaluate_samples", "evaluate_temperature", "evaluate_max_tokens")
@@ -69,6 +70,7 @@ def by_plan(plan: Plan, k: list[int], accuracy: str) -> dict[str, Any]:
         "checkpoint": rule_to_show(plan["selection"]),
         "k": k,
         "samples": plan["n_samples"],
+        **({"base_samples": plan["n_base"]} if "n_base" in plan else {}),
         "sampling": {name: {"evaluation": about["evaluation"]} for name, about in models.items()},
         "checkpoints": {name: {key: about["train"][key] for key in CHECKPOINTS} for name, about in models.items()},
     }
@@ -123,8 +125,9 @@ def analysis() -> dict[str, Any]:
 
 
 def code() -> dict[str, Any]:
-    """The sources that decide, {files: path -> sha256, sha256 of all}: their content, whatever git says."""
-    files = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(sources().items())}
+    """The sources that decide, {files: path -> sha256, sha256 of all}: their statements, whatever git says."""
+    lines = {name: statements(path.read_text(encoding="utf-8")) for name, path in sorted(sources().items())}
+    files = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in lines.items()}
     return {"files": files, "sha256": hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()}
 
 

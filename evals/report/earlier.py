@@ -1,4 +1,4 @@
-"""An earlier study's verdicts beside those of this one: what was seen before, and what came of it."""
+"""The verdicts of earlier studies beside those of this one: what was seen before, and what came of it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,22 +9,27 @@ Row = Mapping[str, Any]
 """A row of evals.claims.decided.SCHEMA."""
 
 
-def beside(rows: Sequence[Row], earlier: Sequence[Row]) -> str:
-    """Both verdicts on every claim that one of the studies tested, as a Markdown table; empty if no claim is common.
+def beside(rows: Sequence[Row], earlier: Mapping[str, Sequence[Row]]) -> str:
+    """The verdicts of all studies on every claim that one of them tested, as a Markdown table; empty if none has a common claim.
 
     >>> same = {"id": "a", "model": "tiny", "claim": "A beats B", "estimate": None, "relevant": False}
-    >>> print(beside([same | {"verdict": "supported"}], [same | {"verdict": "inconclusive"}]).split("\\n")[-2])
-    | A beats B | **inconclusive** | **supported** |
+    >>> then = {"pilot": [same | {"verdict": "inconclusive"}], "first": []}
+    >>> print(beside([same | {"verdict": "supported"}], then).split("\\n")[-2])
+    | A beats B | **inconclusive** |  | **supported** |
     """
-    then = {(row["model"], row["id"]): row for row in earlier}
-    lines = [
-        f"| {row['claim']} | {_told(then[key])} | {_told(row)} |"
-        for row in rows
-        if (key := (row["model"], row["id"])) in then
-        and any(one["verdict"] != "not tested" for one in (row, then[key]))
-    ]
-    head = ["| claim | exploratory | declared before its runs |", "|---|---|---|"]
+    then = {name: {_key(row): row for row in found} for name, found in earlier.items()}
+    lines = []
+    for row in rows:
+        found = [by_key.get(_key(row)) for by_key in then.values()]
+        if any(found) and any(one and one["verdict"] != "not tested" for one in (*found, row)):
+            cells = [row["claim"], *(_told(one) if one else "" for one in found), _told(row)]
+            lines.append(f"| {' | '.join(cells)} |")
+    head = [f"| {' | '.join(['claim', *then, 'this study'])} |", "|" + "---|" * (len(then) + 2)]
     return "\n".join([*head, *lines]) + "\n" if lines else ""
+
+
+def _key(row: Row) -> tuple[str, str]:
+    return row["model"], row["id"]
 
 
 def _told(row: Row) -> str:

@@ -2,7 +2,7 @@
 
 snakemake tables figures standard --config artifacts=artifacts/study.zip results=rebuilt
 python -m evals.report.results_page --results rebuilt --out docs/results.md --images docs/images/study \\
-    --earlier artifacts/exploratory.parquet
+    --earlier artifacts/exploratory.parquet artifacts/first_declared.parquet
 """
 
 import os
@@ -40,32 +40,34 @@ Written by `python -m evals.report.results_page` from `artifacts/study.zip`; a t
 
     snakemake tables figures standard --config artifacts=artifacts/study.zip results=rebuilt
     python -m evals.report.results_page --results rebuilt --out docs/results.md --images docs/images/study \\
-        --earlier artifacts/exploratory.parquet
+        --earlier artifacts/exploratory.parquet artifacts/first_declared.parquet
 
 This is a study of a very small model on sums of small numbers (`config/study.yaml` says how its regime was chosen). It tests the
 mechanism and the direction of the paper's claims where they can be repeated often enough for intervals; it does not test the
 paper's size.
 """
 
+Earlier = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Name of an earlier study -> the rows of its claims."""
 STORY = {"What the theory says exactly": "theory_", "What one update does": "probe_"}
 """Part of the page -> how the names of its figures begin."""
 TRAINING, UNKNOWN = "What training does", "What is not known"
 DECIDES = """How many seeds decide what is open, and for how many CPU hours: `asymgrpo power rebuilt --endpoint late`. On GPUs, `asymgrpo prereg
 --configfile config/paper.yaml` declares the study at the paper's size before it is run (docs/evaluation.md).
 """
-EARLIER = """The exploratory study came first: 121 runs, eight and five seeds, its claims written down after the runs. Its endpoint was one
-checkpoint, sampled at temperature 1; seeds, endpoint and temperature here are others (config/study.yaml).
+EARLIER = """The exploratory study came first: 121 runs, eight and five seeds, its claims written down after the runs, and its endpoint one
+checkpoint, sampled at temperature 1. The first declared study had 150 runs, ten and four seeds, in the regime and with the endpoint of
+this one; it said how many seeds this one needs. No two of the three share a run. The first two called Dr.GRPO's step another step size,
+by a norm that depends on the size of the gradients, which Adam's step does not; this study looks at the length of the step.
 """
 EXPLORATORY = """**These rows are exploratory.** Claims, contrasts, margins, checks and analyses as they stand here are younger than the runs: they
 were changed after the runs had been seen, to fix what a review found. Nothing below was declared before its data.
 """
 
 
-def page(
-    results: Results, images: str, earlier: Sequence[Mapping[str, Any]] = (), settings: Path | None = None
-) -> str:
-    """The whole page; pictures are linked below `images`, rows of an earlier study's claims stand beside those of this one, and
-    a folder of pooled settings (evals.report.of_settings) has a section.
+def page(results: Results, images: str, earlier: Earlier, settings: Path | None = None) -> str:
+    """The whole page; pictures are linked below `images`, the claims of earlier studies stand beside those of this one, and a
+    folder of pooled settings (evals.report.of_settings) has a section.
 
     Raises:
         DataError: a table or figure that the page shows has not been made.
@@ -133,10 +135,10 @@ def claims(results: Results) -> Iterator[str]:
         yield from (summary(mine), table(mine), caption(mine), multiverse(mine, beside), "#### To quote\n", quotes(mine))
 
 
-def compared(results: Results, earlier: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The verdicts of an earlier study beside those of this one, if there are any."""
+def compared(results: Results, earlier: Earlier) -> Iterator[str]:
+    """The verdicts of earlier studies beside those of this one, if there are any."""
     if told := beside(needed(results, "claims").to_pylist(), earlier):
-        yield f"### Before and after the declaration\n\n{EARLIER}"
+        yield f"### Beside earlier studies\n\n{EARLIER}"
         yield told
 
 
@@ -265,7 +267,7 @@ def main(
     out: Annotated[Path, typer.Option(help="page to write (Markdown)")],
     images: Annotated[Path, typer.Option(help="folder to copy the pictures to")],
     earlier: Annotated[
-        Path | None, typer.Option(help="claims.parquet of an earlier study, to stand beside; default: none")
+        list[Path] | None, typer.Option(help="tables of claims of earlier studies, to stand beside; default: none")
     ] = None,
     pool: Annotated[
         Path | None, typer.Option(help="folder of pooled settings (snakemake pool with differ); default: no section of them")
@@ -273,7 +275,7 @@ def main(
 ) -> None:
     """Write the page of results."""
     found = read_results(results)
-    rows = read_table(earlier).to_pylist() if earlier else []
+    rows = {path.stem.replace("_", " "): read_table(path).to_pylist() for path in earlier or []}
     text = page(found, Path(os.path.relpath(images, out.parent)).as_posix(), rows, pool)
     for name in drawn(found):
         replace_atomically(images / f"{name}.png", partial(shutil.copyfile, results / "figures" / f"{name}.png"))

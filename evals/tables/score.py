@@ -134,8 +134,9 @@ def _score_group(
 ) -> Iterator[dict[str, Any]]:
     """Rows of one benchmark, or of the average over several, for every arm and metric."""
     keys, cells, variances = [], [], []
-    for metric in metrics_of([item for items in mine.values() for item in items], ks, maj_ks):
-        values = {arm: [item.metric(*metric) for item in items] for arm, items in mine.items()}
+    served = {arm: metrics_of(items, ks, maj_ks) for arm, items in mine.items()}
+    for metric in dict.fromkeys(metric for metrics in served.values() for metric in metrics):
+        values = {arm: [item.metric(*metric) for item in mine[arm]] for arm in mine if metric in served[arm]}
         by_arm = seed_variances(values, rule)
         for arm, blocks in values.items():
             keys.append((arm, metric))

@@ -79,7 +79,8 @@ def checkout(results, bundle, tmp_path_factory) -> Path:
         (folder / name).mkdir()
     for name in ("artifacts/study.zip", "theirs.zip"):
         shutil.copy2(bundle, folder / name)
-    shutil.copy2(results / "claims.parquet", folder / "artifacts/exploratory.parquet")
+    for name in ("exploratory", "first_declared"):
+        shutil.copy2(results / "claims.parquet", folder / f"artifacts/{name}.parquet")
     for name, table in (("math_train", "train"), ("math500", "chain2"), ("aime24", "chain4")):
         shutil.copy2(results / f"data/{table}.parquet", folder / f"{name}.parquet")
     return folder

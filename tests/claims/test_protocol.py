@@ -1,6 +1,7 @@
 """Protocols: every change is named, equal studies give equal bytes, and runs state theirs."""
 
 import copy
+import hashlib
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from asymgrpo.study.stored import document, load_study
 from evals.claims.table import CLAIMS
 from evals.protocol import compare, content, files
 from evals.protocol.rows import rows, stated_by
+from evals.protocol.statements import statements
 from workflow import protocols
 
 ROOT = Path(__file__).parents[2]
@@ -135,12 +137,28 @@ def test_changed_sources_are_named_and_do_not_undo_a_declaration(declared: dict[
     assert compare.study_changes(declared, now) == []
 
 
+def test_a_new_source_alone_changes_nothing(declared: dict[str, Any]) -> None:
+    now = copy.deepcopy(declared)
+    now["code"]["files"]["evals/estimates/new.py"] = "0" * 64
+    assert compare.status(declared, now, CLAIM.id, []) == "declared before"
+
+
+def test_what_a_source_does_is_told_from_what_it_says() -> None:
+    for path in content.sources().values():
+        source = path.read_text()
+        found = statements(source)
+        assert statements("# new\n\n" + source.replace("\n\n", "\n\n\n# and here\n")) == found
+        assert len(found) < len(source)
+    source = (ROOT / "evals/claims/verdict.py").read_text()
+    assert statements(source.replace(" < ", " <= ", 1)) != statements(source)
+
+
 def test_the_sources_are_those_that_decide_by_their_content(tmp_path: Path) -> None:
-    named = content.sources()
+    named, hashes = content.sources(), content.code()["files"]
     assert {"evals/claims/table.py", "evals/estimates/stats.py", "asymgrpo/method/advantages.py"} <= named.keys()
     for name, path in named.items():
         assert (ROOT / name).samefile(path)
-        assert content.code()["files"][name] == sha256_file(path)
+        assert hashes[name] == hashlib.sha256(statements(path.read_text()).encode()).hexdigest()
 
 
 def test_equal_studies_give_equal_bytes_of_standard_json(tmp_path: Path, declared: dict[str, Any]) -> None:
@@ -167,7 +185,7 @@ def test_what_the_issue_asks_for_is_in_it(declared: dict[str, Any]) -> None:
     assert declared["analysis"]["alpha"] == 0.05
     assert declared["analysis"]["variance"] == "pooled"
     assert declared["analysis"]["m"] == len([about for about in declared["claims"].values() if about["contrast"]])
-    assert declared["endpoint"]["k"] == [1, 2]
+    assert declared["endpoint"]["k"] == [1, 2, 8]
     assert declared["endpoint"]["samples"] == {"chain2": 4, "chain4": 4}
     assert declared["endpoint"]["sampling"]["tiny"]["evaluation"]["temperature"] == 1.0
     assert declared["endpoint"]["checkpoints"]["tiny"]["evaluate_every"] == 1
@@ -237,7 +255,7 @@ def test_a_study_that_changed_since_is_refused_by_name(study: Study, declared: d
     parts: dict[str, tuple[str, dict[str, Any]]] = {
         "seeds.grpo [0] -> [0, 1]": ("study", {"seeds": [0, 1]}),
         "arms.asymgrpo_clip_higher left out": ("study", {"arms": ["grpo"]}),
-        "endpoint.k [1, 2] -> [1]": ("evaluation", {"k": [1]}),
+        "endpoint.k [1, 2, 8] -> [1]": ("evaluation", {"k": [1]}),
         "endpoint.sampling.tiny.evaluation.temperature 1.0 -> 0.4": ("evaluation", {"temperature": 0.4}),
         'endpoint.selection ["best_on:chain4", "validation"] -> ["last"]': ("evaluation", {"selection": ["last"]}),
         "endpoint.samples.chain2 4 -> 8": ("evaluation", {"samples": {"default": 8}}),
@@ -285,6 +303,6 @@ def test_another_protocol_than_the_configurations_is_refused(
     asked = settings.table(plan | {"protocol": sha256_file(path)}, k=study.evaluation.k, endpoint="checkpoint")
     assert rows(path, {}, asked)("m", CLAIM) == "declared before"
     later = settings.table(plan | {"protocol": sha256_file(path)}, k=[1], endpoint="checkpoint")
-    assert rows(path, {}, later)("m", CLAIM) == "changed after: endpoint.k [1, 2] -> [1]"
+    assert rows(path, {}, later)("m", CLAIM) == "changed after: endpoint.k [1, 2, 8] -> [1]"
     with pytest.raises(InputError, match="is not the protocol of this study's runs"):
         rows(path, {}, settings.table(plan | {"protocol": 64 * "c"}, k=[1, 2], endpoint="checkpoint"))

@@ -83,7 +83,11 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
         {"problems": 1, **OVERLAP, **SAMPLED},
     ),
     "evaluation.limit": ({"evaluation": {"limit": 4}}, {"problems": 2, **OVERLAP, **ALL_TRAINED}),
-    "evaluation.samples": ({"evaluation": {"samples": {"chain2": 8}}}, SAMPLED),
+    "evaluation.samples": (
+        {"evaluation": {"samples": {"chain2": 8}}},
+        {**SAMPLED, "sample": 2, "grade": 2},
+    ),  # the base model has its own
+    "evaluation.base_samples": ({"evaluation": {"base_samples": 32}}, {"sample": 1, "grade": 1, "counts": 1, **TABLES}),
     "evaluation.k": ({"evaluation": {"k": [1]}}, TABLES),
     "evaluation.temperature": ({"evaluation": {"temperature": 0.9}}, SAMPLED),
     "evaluation.top_p": ({"evaluation": {"top_p": 0.9}}, SAMPLED),

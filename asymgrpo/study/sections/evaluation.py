@@ -21,6 +21,8 @@ class Evaluation(Section):
     """Use only the first problems of each benchmark; null takes all."""
     samples: dict[str, Positive]
     """n, samples per problem: `default` and per benchmark."""
+    base_samples: Positive | None
+    """n of the base model, whose many samples cost one job; null takes `samples`."""
     k: Annotated[list[Positive], Field(min_length=1), Once]
     """pass@k is reported for these k; each needs n >= 2k by our rule, n >= k by arithmetic."""
     temperature: Annotated[float, Field(ge=0)]
@@ -50,3 +52,6 @@ class Evaluation(Section):
 
     def n_samples(self, benchmark: str) -> int:
         return self.samples.get(benchmark, self.samples["default"])
+
+    def n_base(self, benchmark: str) -> int:
+        return self.base_samples or self.n_samples(benchmark)
