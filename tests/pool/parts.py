@@ -11,9 +11,12 @@ import pyarrow.parquet as pq
 
 from asymgrpo.study.layout import CONFIGURATION, leaves
 from asymgrpo.study.stored import document, parse_stored
-from evals.artifacts.bundle_files import SCHEMA, Bundle, write_bundle
+from evals.artifacts.bundle_files import SCHEMA, Bundle, open_bundle, write_bundle
 from evals.io import METADATA_KEY
 
+COMMITTED = Path(__file__).parents[2] / "artifacts/study.zip"
+SEEDS: list[int] = open_bundle(COMMITTED).json(CONFIGURATION)["config"]["study"]["seeds"][:8]
+"""Seeds of the committed study's arms; its analyses have at least the first four."""
 Edit = Callable[[str, bytes], bytes]
 
 

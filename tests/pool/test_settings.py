@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from parts import Edit, edited_json, edited_metadata, part
+from parts import COMMITTED, SEEDS, Edit, edited_json, edited_metadata, part
 
 from asymgrpo.study.config import ConfigError
 from asymgrpo.study.keys import KeyUnknown
@@ -28,7 +28,6 @@ from evals.pool.laboratories import Laboratory, opened
 from evals.pool.scores import rows
 from workflow import bundle as of_workflow
 
-ROOT = Path(__file__).parents[2]
 SETTING = Factor("setting", settings=True)
 RATE, BASE_SEED = "train.learning_rate", "models.tiny.spec.seed"
 SLOW: Edit = edited_json(CONFIGURATION, "config", "train", "learning_rate", value=0.0002)
@@ -37,7 +36,7 @@ BOTH = (["grpo", "asymgrpo"], [])
 
 @pytest.fixture(scope="module")
 def committed() -> Bundle:
-    return open_bundle(ROOT / "artifacts/study.zip")
+    return open_bundle(COMMITTED)
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +44,8 @@ def bundles(committed: Bundle, tmp_path_factory: pytest.TempPathFactory) -> list
     """The study with four arms, and a setting of two of them that says that it has another rate."""
     home = tmp_path_factory.mktemp("settings")
     arms = (["reinforce", "grpo", "asymgrpo"], ["maxrl"])
-    study = part(committed, home / "study.zip", (10, 11, 12), (10, 11, 12), arms)
-    slow = part(committed, home / "slow.zip", (13, 14, 15), (), BOTH, SLOW)
+    study = part(committed, home / "study.zip", SEEDS[:3], SEEDS[:3], arms)
+    slow = part(committed, home / "slow.zip", SEEDS[3:6], (), BOTH, SLOW)
     return [str(study), str(slow)]
 
 
@@ -92,15 +91,15 @@ UNDECLARED: Differences = {
         [RATE],
     ),
     "arms.grpo.arm.clip_high is 0.2 in study and 0.28 in other": (
-        edited_json("grpo/seed13/conventions.json", "arm", "fields", "clip_high", value=0.28),
+        edited_json(f"grpo/seed{SEEDS[3]}/conventions.json", "arm", "fields", "clip_high", value=0.28),
         ["train"],
     ),
 }
 
 
 def other(committed: Bundle, home: Path, edit: Edit, more: Mapping[str, bytes] | None = None) -> list[Laboratory]:
-    one = part(committed, home / "study.zip", [10], [], (["grpo"], []))
-    two = part(committed, home / "other.zip", [13], [], (["grpo"], []), edit, more)
+    one = part(committed, home / "study.zip", [SEEDS[0]], [], (["grpo"], []))
+    two = part(committed, home / "other.zip", [SEEDS[3]], [], (["grpo"], []), edit, more)
     return opened([str(one), str(two)])
 
 
@@ -118,7 +117,7 @@ def test_what_was_not_declared_is_refused_by_name_with_both_values(
 
 def test_other_content_is_refused_where_it_should_be_the_same_and_only_there(committed: Bundle, tmp_path: Path) -> None:
     """Two settings with one base model must have the same weights; two base models need not."""
-    weights = edited_metadata("grpo/seed13/metrics.parquet", "model_sha256", {"model.safetensors": "ff"})
+    weights = edited_metadata(f"grpo/seed{SEEDS[3]}/metrics.parquet", "model_sha256", {"model.safetensors": "ff"})
     seed = edited_json(CONFIGURATION, "config", "models", "tiny", "spec", "seed", value=7)
     for name, edit in (("same", weights), ("other", lambda path, content: seed(path, weights(path, content)))):
         (tmp_path / name).mkdir()
@@ -130,10 +129,12 @@ def test_settings_have_protocols_of_their_own_with_the_same_claims(committed: Bu
     def declared(margin: float, seeds: list[int]) -> bytes:
         return json.dumps({"claims": {"a": margin}, "analysis": {"m": 1}, "seeds": {"grpo": seeds}}).encode()
 
-    one = part(committed, tmp_path / "one.zip", [10], [], (["grpo"], []), more={PROTOCOL: declared(0.01, [10])})
+    one = part(
+        committed, tmp_path / "one.zip", [SEEDS[0]], [], (["grpo"], []), more={PROTOCOL: declared(0.01, [SEEDS[0]])}
+    )
     for margin, found in ((0.01, []), (0.02, ["protocol.claims.a"])):
-        more = {PROTOCOL: declared(margin, [13])}
-        two = part(committed, tmp_path / "two.zip", [13], [], (["grpo"], []), SLOW, more)
+        more = {PROTOCOL: declared(margin, [SEEDS[3]])}
+        two = part(committed, tmp_path / "two.zip", [SEEDS[3]], [], (["grpo"], []), SLOW, more)
         pair = opened([str(one), str(two)])
         assert [difference.key for difference in settings.differences(pair, [RATE])] == found
         assert settings.differences(pair, [RATE, "protocol"]) == []
