@@ -148,7 +148,8 @@ def write(
     }
     for name, table in found.items():
         write_table(table, out / f"{name}.parquet", {"data_hash": data_hash(table), **origin})
-    write_text(page(laboratories, *(found[name].to_pylist() for name in READ), factor=factor), out / "pooled.md")
+    scored, claims, apart = (found[name].to_pylist() for name in READ)
+    write_text(page(laboratories, scored, claims, apart, factor), out / "pooled.md")
 
 
 def _need_laboratories(path: Path, frame: pd.DataFrame, labs: Labs) -> None:
