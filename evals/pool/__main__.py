@@ -19,16 +19,25 @@ Bundles = Annotated[
 ]
 
 
-def check(bundles: Bundles) -> None:
+def check(
+    bundles: Bundles,
+    differ: Annotated[
+        list[str] | None, typer.Option(help="keys that settings are meant to differ in; default: none, of laboratories")
+    ] = None,
+) -> None:
     """Say whether bundles may be pooled, and everything in which they differ."""
     from evals.pool import agreement, laboratories
+    from evals.pool import settings as of_settings
 
     found = laboratories.opened(bundles)
-    for difference in agreement.differences(found):
+    for difference in of_settings.differences(found, differ) if differ else agreement.differences(found):
         typer.echo(str(difference))
-    agreement.require(found)
+    if differ:
+        of_settings.require(found, differ)
+    else:
+        agreement.require(found)
     runs = ", ".join(f"{lab.name} {len(lab.runs)}" for lab in found)
-    typer.echo(f"{len(found)} laboratories agree; runs: {runs}")
+    typer.echo(f"{len(found)} {'settings' if differ else 'laboratories'} agree; runs: {runs}")
 
 
 def join(bundles: Bundles, out: Annotated[Path, typer.Option(help="zip file to write")]) -> None:

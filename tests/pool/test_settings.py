@@ -22,6 +22,7 @@ from evals.claims.measures import SCHEMA
 from evals.claims.table import CLAIMS
 from evals.io import read_metadata, read_table
 from evals.pool import agreement, settings, tables
+from evals.pool.__main__ import check
 from evals.pool.claims import Pool, claim_rows
 from evals.pool.factor import Factor
 from evals.pool.laboratories import Laboratory, opened
@@ -138,6 +139,14 @@ def test_settings_have_protocols_of_their_own_with_the_same_claims(committed: Bu
         pair = opened([str(one), str(two)])
         assert [difference.key for difference in settings.differences(pair, [RATE])] == found
         assert settings.differences(pair, [RATE, "protocol"]) == []
+
+
+def test_check_prints_what_differs_and_says_what_agrees(bundles: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    check(bundles, [RATE])
+    assert capsys.readouterr().out == "2 settings agree; runs: study 12, slow 6\n"
+    with pytest.raises(agreement.PoolError):
+        check(bundles, [BASE_SEED])
+    assert f"{RATE} is 0.0004 in study and 0.0002 in slow\n" in capsys.readouterr().out
 
 
 def test_a_setting_twice_shares_its_random_numbers(bundles: list[str]) -> None:
