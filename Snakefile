@@ -27,7 +27,7 @@ configfile: host.of_project("config/default.yaml")
 # Data, training and grading are done here, or a bundle of a finished study takes their place: --config artifacts=BUNDLE.
 try:
     read_once(workflow.overwrite_configfiles)
-    BUNDLE = bundle.bundle_of(GIVEN)
+    BUNDLE, SETTINGS = bundle.bundle_of(GIVEN), bundle.settings_of(GIVEN)
     if not workflow.remote_exec:
         user_arms.add_sources(config, workflow.overwrite_configfiles)
     PROTOCOL = None if workflow.remote_exec or BUNDLE else protocols.take(config)

@@ -225,7 +225,7 @@ ARTIFACTS = (
     Command(
         "pool",
         "evals.pool",
-        "Join the bundles of several laboratories into one, or say in what they differ.",
+        "Join the bundles of several laboratories into one, or say in what they differ; pool settings of one study.",
         "join --bundles berlin.zip lima.zip --out pooled.zip",
     ),
     Command(

@@ -1,7 +1,8 @@
-"""Join the bundles of several laboratories (docs/pooling.md).
+"""Join the bundles of several laboratories, or pool settings of one study (docs/pooling.md).
 
 python -m evals.pool check --bundles a.zip b.zip
 python -m evals.pool join --bundles berlin=a.zip lima=b.zip --out pooled.zip
+python -m evals.pool settings --bundles study.zip lcm.zip --differ data.train --out pooled
 snakemake pool --config 'bundles=[berlin=a.zip,lima=b.zip]'
 """
 
@@ -54,5 +55,19 @@ def tables(
     make(laboratories, run_scores, measures, out, endpoint)
 
 
+def settings(
+    bundles: Bundles,
+    differ: Annotated[list[str], typer.Option(help="keys of the configuration that are meant to differ")],
+    out: Annotated[Path, typer.Option(help="folder to write the tables into")],
+    factor: Annotated[str, typer.Option(help="what tables and sentences call one of them")] = "setting",
+) -> None:
+    """The same tables of bundles that differ in declared keys, with what they differ in as the random effect."""
+    from evals.pool.factor import Factor
+    from evals.pool.laboratories import opened
+    from evals.pool.tables import make_of_settings
+
+    make_of_settings(opened(bundles), differ, out, Factor(factor, settings=True))
+
+
 if __name__ == "__main__":
-    run(check, join, tables)
+    run(check, join, tables, settings)

@@ -66,20 +66,28 @@ def repeated(laboratories: Sequence[Laboratory]) -> list[tuple[str, str, str]]:
     return found
 
 
-def require(laboratories: Sequence[Laboratory]) -> None:
-    """Refuse laboratories with different conventions or data, or with the same seeds. Raises PoolError."""
-    if found := differences(laboratories):
+def refuse(what: str, found: Sequence[Difference], remedy: str) -> None:
+    """Raise PoolError with the first differences, if there are any."""
+    if found:
         more = f" (and {len(found) - SHOWN} more)" if len(found) > SHOWN else ""
-        raise PoolError(
-            f"the bundles cannot be pooled: {'; '.join(map(str, found[:SHOWN]))}{more}; pool those that agree "
-            "(asymgrpo pool check prints all)."
-        )
+        raise PoolError(f"the {what} cannot be pooled: {'; '.join(map(str, found[:SHOWN]))}{more}; {remedy}.")
+
+
+def refuse_repeated(what: str, laboratories: Sequence[Laboratory]) -> None:
+    """Raise PoolError if two have runs of one seed; what: the word for one of them."""
     if twice := repeated(laboratories):
         (run, one, other), more = twice[0], f" (and {len(twice) - 1} more)" if len(twice) > 1 else ""
         raise PoolError(
             f"the bundles cannot be pooled: {run} is in {one} and in {other}{more}, and runs of one seed share their random "
-            "numbers; give each laboratory seeds of its own."
+            f"numbers; give each {what} seeds of its own."
         )
+
+
+def require(laboratories: Sequence[Laboratory]) -> None:
+    """Refuse laboratories with different conventions or data, or with the same seeds. Raises PoolError."""
+    found = differences(laboratories)
+    refuse("bundles", found, "pool those that agree (asymgrpo pool check prints all)")
+    refuse_repeated("laboratory", laboratories)
 
 
 def _short(value: Any) -> str:

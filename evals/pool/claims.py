@@ -13,11 +13,12 @@ from evals.claims.checks import Measures
 from evals.claims.claim import Claim, Contrast
 from evals.claims.decide import Decision, decide
 from evals.claims.decided import decide_claim, described, measured, numbers, why_not
-from evals.claims.effects import BASE, Effect, Measured
+from evals.claims.effects import BASE, Effect, Measured, effect
 from evals.claims.measures import MEASURES
 from evals.claims.readings import Endpoint, at
 from evals.claims.table import CLAIMS, POOL, TESTS
 from evals.pool import mixed
+from evals.pool.factor import LABORATORY, Factor
 
 Labs = Mapping[tuple[str, str, int], str]
 """(model, arm, seed) -> laboratory."""
@@ -27,11 +28,19 @@ class Pool:
     """The measures of one model's runs, by laboratory.
 
     Args:
-        frame: rows of evals.claims.measures of one model. labs: whose runs they are.
+        frame: rows of evals.claims.measures of one model. labs: whose runs they are. factor: what a laboratory is called, and
+            whether it is a setting.
     """
 
-    def __init__(self, frame: pd.DataFrame, model: str, labs: Labs, endpoint: Endpoint = Endpoint.checkpoint):
-        self.claims = at(endpoint, CLAIMS)
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        model: str,
+        labs: Labs,
+        endpoint: Endpoint = Endpoint.checkpoint,
+        factor: Factor = LABORATORY,
+    ):
+        self.claims, self.factor = at(endpoint, CLAIMS), factor
         self.measures: Measures = {name: measured(frame, name) for name in MEASURES}
         self.labs = {(arm, seed): lab for (of, arm, seed), lab in labs.items() if of == model}
         self.names = list(dict.fromkeys(self.labs.values()))
@@ -45,10 +54,10 @@ class Pool:
                 found.setdefault(arm, {}).setdefault(self.labs[arm, seed], []).append(value)
         return found
 
-    def _fitted(self, measure: str, arms: frozenset[str]) -> mixed.Fit:
-        return mixed.fit(self.runs(measure), arms)
+    def _fitted(self, measure: str, arms: frozenset[str], crossed: bool = True) -> mixed.Fit:
+        return mixed.fit(self.runs(measure), arms, crossed)
 
-    def effect(self, measure: str, weights: Contrast, pool: frozenset[str]) -> Effect:
+    def effect(self, measure: str, weights: Contrast, pool: frozenset[str], crossed: bool = True) -> Effect:
         """A contrast, with the laboratory as a random effect; arms outside the pool have variances of their own."""
         arms, sources = self.measures[measure], []
         trained = [arm for arm in weights if arm != BASE]
@@ -56,7 +65,7 @@ class Pool:
         alone = [{arm: weights[arm]} for arm in trained if arm not in pool]
         estimate = 0.0
         for part in [inside, *alone] if inside else alone:
-            fit = self.fit(measure, pool if part is inside else frozenset(part))
+            fit = self.fit(measure, pool if part is inside else frozenset(part), crossed)
             value, variance, degrees = fit.contrast(part)
             estimate += value
             sources.append((variance, degrees))
@@ -68,13 +77,20 @@ class Pool:
         degrees = total**2 / spread if spread > 0 else np.inf if total > 0 else 1.0
         return Effect(float(estimate), float(np.sqrt(total)), float(degrees), min(len(arms[a].values) for a in trained))
 
-    def decide(self, claim: Claim) -> Decision | str:
-        """The verdict on a claim, or why it is not tested."""
+    def decide(self, claim: Claim, crossed: bool = True) -> Decision | str:
+        """The verdict on a claim, or why it is not tested; not crossed: without laboratory x arm."""
+        if self.factor.settings and BASE in claim.arms:
+            return f"not pooled: each {self.factor.name} has base answers of its own"
         if why := why_not(claim, self.measures):
             return why
         assert claim.margin is not None, claim.id
-        parts = [self.effect(claim.measure, weights, pool_of(claim)) for weights in claim.parts]
+        parts = [self.effect(claim.measure, weights, pool_of(claim), crossed) for weights in claim.parts]
         return decide(parts, claim.margin.value, len(TESTS))
+
+    def without(self, claim: Claim) -> Decision | str:
+        """The verdict on a claim without the random effect. Settings differ in level by design, and not all have all arms: of
+        theirs only setting x arm is left out."""
+        return self.decide(claim, crossed=False) if self.factor.settings else decide_claim(claim, self.measures)
 
     def of_laboratory(self, name: str) -> Measures:
         """The measures of one laboratory's runs; the base model is everybody's."""
@@ -114,7 +130,7 @@ def claim_rows(pool: Pool) -> Iterator[dict[str, Any]]:
     for claim in pool.claims:
         decision = pool.decide(claim)
         row = described(claim) | numbers(decision)
-        row["verdict_without"] = numbers(decide_claim(claim, pool.measures))["verdict"]
+        row["verdict_without"] = numbers(pool.without(claim))["verdict"]
         if not isinstance(decision, str):
             fit = pool.fit(claim.measure, pool_of(claim))
             variances = {"seeds": fit.seeds, "laboratory": fit.laboratory, "laboratory_arm": fit.laboratory_arm}
@@ -140,6 +156,26 @@ def disagreements(pool: Pool) -> Iterator[dict[str, Any]]:
                 **{"unit": MEASURES[claim.measure].unit, "estimate": _estimate(claim, measures)},
                 **{"p_differ": p, "differ": p is not None and p < 0.05 / len(tested)},
             }
+
+
+def by_laboratory(pool: Pool) -> Iterator[dict[str, Any]]:
+    """A row per laboratory, arm and measure: the mean of its runs there, with the variance that the arms of the pool share."""
+    for name in pool.names:
+        for measure, arms in pool.of_laboratory(name).items():
+            for arm, mine in arms.items():
+                if arm == BASE or not mine.values:
+                    continue
+                about: dict[str, Any] = {
+                    "laboratory": name,
+                    "arm": arm,
+                    "measure": measure,
+                    "unit": MEASURES[measure].unit,
+                }
+                about |= {"estimate": float(np.mean(list(mine.values.values()))), "n_seeds": len(mine.values)}
+                if found := effect({arm: 1.0}, arms, pool=POOL):
+                    about |= {"std_error": found.std_error, "degrees": found.degrees}
+                    about |= {"ci95_low": found.end(0.025), "ci95_high": found.end(0.975)}
+                yield about
 
 
 def _estimate(claim: Claim, measures: Measures) -> float | None:

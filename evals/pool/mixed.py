@@ -129,8 +129,8 @@ def free_parts(cells: Cells) -> tuple[bool, bool]:
     return several, bool(crossed and (cells.n > 1).any())
 
 
-def fit(runs: Runs, arms: Collection[str] | None = None) -> Fit:
-    """The variances of some arms (None: of all) together.
+def fit(runs: Runs, arms: Collection[str] | None = None, crossed: bool = True) -> Fit:
+    """The variances of some arms (None: of all) together; not crossed: without laboratory x arm.
 
     Raises:
         ValueError: no arm has two runs, so that nothing says how far runs differ.
@@ -140,7 +140,7 @@ def fit(runs: Runs, arms: Collection[str] | None = None) -> Fit:
     cells = cells_of({arm: labs for arm, labs in runs.items() if arms is None or arm in arms})
     if cells.freedom < 1:
         raise ValueError("no arm has two runs")
-    structures, free = _structures(cells), np.array(free_parts(cells))
+    structures, free = _structures(cells), np.array(free_parts(cells)) & [True, crossed]
     scale = float((cells.n * cells.mean**2).sum()) + cells.within
     none = np.zeros(2)
     if _spread(cells) <= TINY * (1 + scale):

@@ -24,6 +24,7 @@ from evals.figures import series
 from evals.figures.table import FIGURES
 from evals.io import DataError, read_json, read_table, replace_atomically, write_text
 from evals.estimates.outcomes import AT, finished, in_words
+from evals.report import of_settings
 from evals.report.cost import by_arm
 from evals.report.earlier import beside
 from evals.report.results import Results, read_results
@@ -64,13 +65,14 @@ were changed after the runs had been seen, to fix what a review found. Nothing b
 """
 
 
-def page(results: Results, images: str, earlier: Earlier) -> str:
-    """The whole page; pictures are linked below `images`, and the claims of earlier studies stand beside those of this one.
+def page(results: Results, images: str, earlier: Earlier, settings: Path | None = None) -> str:
+    """The whole page; pictures are linked below `images`, the claims of earlier studies stand beside those of this one, and a
+    folder of pooled settings (evals.report.of_settings) has a section.
 
     Raises:
         DataError: a table or figure that the page shows has not been made.
     """
-    trained = [*claims(results), *compared(results, earlier)]
+    trained = [*claims(results), *compared(results, earlier), *(of_settings.section(settings) if settings else [])]
     there = drawn(results)
     parts = [HEAD]
     for part, named in STORY.items():
@@ -267,11 +269,14 @@ def main(
     earlier: Annotated[
         list[Path] | None, typer.Option(help="tables of claims of earlier studies, to stand beside; default: none")
     ] = None,
+    pool: Annotated[
+        Path | None, typer.Option(help="folder of pooled settings (snakemake pool with differ); default: no section of them")
+    ] = None,
 ) -> None:
     """Write the page of results."""
     found = read_results(results)
     rows = {path.stem.replace("_", " "): read_table(path).to_pylist() for path in earlier or []}
-    text = page(found, Path(os.path.relpath(images, out.parent)).as_posix(), rows)
+    text = page(found, Path(os.path.relpath(images, out.parent)).as_posix(), rows, pool)
     for name in drawn(found):
         replace_atomically(images / f"{name}.png", partial(shutil.copyfile, results / "figures" / f"{name}.png"))
     write_text(text, out)

@@ -3,13 +3,20 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from asymgrpo.study.layout import CONFIGURATION, leaves
 from asymgrpo.study.stored import document, parse_stored
-from evals.artifacts.bundle_files import SCHEMA, Bundle, write_bundle
+from evals.artifacts.bundle_files import SCHEMA, Bundle, open_bundle, write_bundle
+from evals.io import METADATA_KEY
 
+COMMITTED = Path(__file__).parents[2] / "artifacts/study.zip"
+SEEDS: list[int] = open_bundle(COMMITTED).json(CONFIGURATION)["config"]["study"]["seeds"][:8]
+"""Seeds of the committed study's arms; its analyses have at least the first four."""
 Edit = Callable[[str, bytes], bytes]
 
 
@@ -38,3 +45,34 @@ def part(
     files = {name: {"sha256": hashlib.sha256(it).hexdigest(), "bytes": len(it)} for name, it in contents.items()}
     write_bundle(out, contents.items(), {"schema": SCHEMA, "study": study.name, "files": files})
     return out
+
+
+def edited_json(path: str, *keys: str, value: Any) -> Edit:
+    """An edit of one value in the JSON files of a name."""
+
+    def edit(name: str, content: bytes) -> bytes:
+        if not name.endswith(path):
+            return content
+        document = json.loads(content)
+        place = document
+        for key in keys[:-1]:
+            place = place[key]
+        place[keys[-1]] = value
+        return json.dumps(document).encode()
+
+    return edit
+
+
+def edited_metadata(path: str, key: str, value: Any) -> Edit:
+    """An edit of one value in the metadata of the Parquet files of a name."""
+
+    def edit(name: str, content: bytes) -> bytes:
+        if not name.endswith(path):
+            return content
+        table = pq.read_table(BytesIO(content))
+        about = json.loads(table.schema.metadata[METADATA_KEY]) | {key: value}
+        stream = BytesIO()
+        pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(about)}), stream)
+        return stream.getvalue()
+
+    return edit

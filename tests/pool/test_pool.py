@@ -1,17 +1,13 @@
 """Bundles of several laboratories: parts of one study give it back, and what differs is refused by name."""
 
 import json
-from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from parts import part
+from parts import COMMITTED, SEEDS, edited_json, edited_metadata, part
 
 from asymgrpo.errors import InputError
 from asymgrpo.study.config import ConfigError
@@ -21,21 +17,20 @@ from evals.artifacts.bundle_files import Bundle, open_bundle, write_bundle
 from evals.claims.decided import decide_claim, main, numbers
 from evals.claims.measures import SCHEMA
 from evals.claims.table import CLAIMS
-from evals.io import METADATA_KEY, DataError, read_table
+from evals.io import DataError, read_table
 from evals.pool import agreement, joined, laboratories, tables
 from evals.pool.claims import Pool, disagreements, opposite
 from evals.tables import run_scores
 from workflow import bundle as of_workflow
 
-ROOT = Path(__file__).parents[2]
 ARMS = (["grpo", "asymgrpo"], ["maxrl"])
-PARTS = {"berlin": ((10, 11, 12), (10, 11)), "lima": ((13, 14, 15), (12,)), "oslo": ((16, 17), (13,))}
+PARTS = {"berlin": (SEEDS[:3], SEEDS[:2]), "lima": (SEEDS[3:6], SEEDS[2:3]), "oslo": (SEEDS[6:], SEEDS[3:4])}
 NOT_OF_RUNS = {"manifest.json", "jobs.parquet", LABORATORIES}
 
 
 @pytest.fixture(scope="module")
 def committed() -> Bundle:
-    return open_bundle(ROOT / "artifacts/study.zip")
+    return open_bundle(COMMITTED)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +38,7 @@ def bundles(committed: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict
     """Three parts of the committed study by seed, and all of it; two arms and an analysis."""
     home = tmp_path_factory.mktemp("pool")
     found = {name: part(committed, home / f"{name}.zip", *seeds, ARMS) for name, seeds in PARTS.items()}
-    return found | {"whole": part(committed, home / "whole.zip", range(10, 18), range(10, 14), ARMS)}
+    return found | {"whole": part(committed, home / "whole.zip", SEEDS, SEEDS[:4], ARMS)}
 
 
 @pytest.fixture(scope="module")
@@ -117,38 +112,6 @@ def test_table_1_is_the_mean_over_runs_where_laboratories_do_not_differ(made: Pa
     assert "tested claims: laboratories differ by an F test" in text
 
 
-Edit = Callable[[str, bytes], bytes]
-
-
-def edited_json(path: str, *keys: str, value: Any) -> Edit:
-    """An edit of one value in the JSON files of a name."""
-
-    def edit(name: str, content: bytes) -> bytes:
-        if not name.endswith(path):
-            return content
-        document = json.loads(content)
-        place = document
-        for key in keys[:-1]:
-            place = place[key]
-        place[keys[-1]] = value
-        return json.dumps(document).encode()
-
-    return edit
-
-
-def edited_metadata(path: str, key: str, value: Any) -> Edit:
-    def edit(name: str, content: bytes) -> bytes:
-        if not name.endswith(path):
-            return content
-        table = pq.read_table(BytesIO(content))
-        about = json.loads(table.schema.metadata[METADATA_KEY]) | {key: value}
-        stream = BytesIO()
-        pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(about)}), stream)
-        return stream.getvalue()
-
-    return edit
-
-
 DIFFERENT = {
     "models.tiny.train.learning_rate is 0.0004 in berlin and 0.0003 in other": edited_json(
         CONFIGURATION, "config", "train", "learning_rate", value=0.0003
@@ -157,11 +120,11 @@ DIFFERENT = {
         CONFIGURATION, "config", "evaluation", "bootstrap_draws", value=500
     ),
     "arms.grpo.arm.clip_high is 0.2 in berlin and 0.28 in other": edited_json(
-        "grpo/seed13/conventions.json", "arm", "fields", "clip_high", value=0.28
+        f"grpo/seed{SEEDS[3]}/conventions.json", "arm", "fields", "clip_high", value=0.28
     ),
     "data.chain4.content_sha256 is": edited_metadata("data/chain4.parquet", "content_sha256", "ff"),
     "base_weights.tiny.model.safetensors is": edited_metadata(
-        "grpo/seed13/metrics.parquet", "model_sha256", {"model.safetensors": "ff"}
+        f"grpo/seed{SEEDS[3]}/metrics.parquet", "model_sha256", {"model.safetensors": "ff"}
     ),
 }
 
@@ -171,8 +134,8 @@ def test_a_difference_is_refused_by_name_with_both_values(
     committed: Bundle, bundles: dict[str, Path], tmp_path: Path, phrase: str
 ) -> None:
     arms = (["grpo"], [])
-    one = part(committed, tmp_path / "berlin.zip", [10], [10], arms)
-    other = part(committed, tmp_path / "other.zip", [13], [10], arms, DIFFERENT[phrase])
+    one = part(committed, tmp_path / "berlin.zip", [SEEDS[0]], [SEEDS[0]], arms)
+    other = part(committed, tmp_path / "other.zip", [SEEDS[3]], [SEEDS[0]], arms, DIFFERENT[phrase])
     with pytest.raises(agreement.PoolError) as refused:
         joined.join(laboratories.opened([str(one), str(other)]), tmp_path / "pooled.zip")
     assert f"cannot be pooled: {phrase}" in str(refused.value)
@@ -184,8 +147,8 @@ def test_a_key_that_a_later_version_added_is_no_difference(committed: Bundle, tm
     newer = edited_json("conventions.json", "arm", "fields", "overlong_filter", value=False)
     arms = (["grpo"], [])
     sources = [
-        part(committed, tmp_path / "a.zip", [10], [10], arms),
-        part(committed, tmp_path / "b.zip", [13], [10], arms, newer),
+        part(committed, tmp_path / "a.zip", [SEEDS[0]], [SEEDS[0]], arms),
+        part(committed, tmp_path / "b.zip", [SEEDS[3]], [SEEDS[0]], arms, newer),
     ]
     for order in (sources, sources[::-1]):
         assert agreement.differences(laboratories.opened([str(path) for path in order])) == []
@@ -195,10 +158,11 @@ def test_protocols_are_compared_by_content(committed: Bundle, tmp_path: Path) ->
     def declared(name: str, seed: int, margin: float | None) -> str:
         protocol = {"claims": {"a": {"margin": margin}}}
         more = {PROTOCOL: json.dumps(protocol).encode()} if margin else {}
-        return str(part(committed, tmp_path / f"{name}.zip", [seed], [10], (["grpo"], []), more=more))
+        return str(part(committed, tmp_path / f"{name}.zip", [seed], [SEEDS[0]], (["grpo"], []), more=more))
 
     one, same, other, none = (
-        declared(*it) for it in (("a", 10, 0.01), ("b", 11, 0.01), ("c", 12, 0.02), ("d", 13, None))
+        declared(*it)
+        for it in (("a", SEEDS[0], 0.01), ("b", SEEDS[1], 0.01), ("c", SEEDS[2], 0.02), ("d", SEEDS[3], None))
     )
     agreement.require(laboratories.opened([one, same]))
     with pytest.raises(agreement.PoolError, match=r"protocol.claims.a.margin is 0.01 in a and 0.02 in c"):
@@ -211,12 +175,12 @@ def test_other_arms_repeated_seeds_and_unnamed_laboratories_are_refused(
     committed: Bundle, bundles: dict[str, Path], tmp_path: Path
 ) -> None:
     berlin, lima = str(bundles["berlin"]), str(bundles["lima"])
-    fewer = part(committed, tmp_path / "fewer.zip", [16], [10], (["grpo"], []))
+    fewer = part(committed, tmp_path / "fewer.zip", [SEEDS[6]], [SEEDS[0]], (["grpo"], []))
     with pytest.raises(
         agreement.PoolError, match=r'study.arms is \["grpo", "asymgrpo"\] in berlin and \["grpo"\] in fewer'
     ):
         agreement.require(laboratories.opened([berlin, str(fewer)]))
-    with pytest.raises(agreement.PoolError, match=r"tiny/grpo/seed10 is in one and in berlin \(and 7 more\)"):
+    with pytest.raises(agreement.PoolError, match=rf"tiny/grpo/seed{SEEDS[0]} is in one and in berlin \(and 7 more\)"):
         agreement.require(laboratories.opened([f"one={berlin}", berlin]))
     for sources, phrase in (([berlin], "at least two"), ([berlin, berlin], "two laboratories are called 'berlin'")):
         with pytest.raises(InputError, match=phrase):
@@ -227,11 +191,11 @@ def test_other_arms_repeated_seeds_and_unnamed_laboratories_are_refused(
 def test_a_bundle_without_one_of_its_runs_is_refused(
     committed: Bundle, bundles: dict[str, Path], tmp_path: Path
 ) -> None:
-    path = part(committed, tmp_path / "x.zip", [16], [13], ARMS)
+    path = part(committed, tmp_path / "x.zip", [SEEDS[6]], [SEEDS[3]], ARMS)
     opened = open_bundle(path)
-    lost = {name: entry for name, entry in opened.files.items() if name != "runs/tiny/grpo/seed16/done.json"}
+    lost = {name: entry for name, entry in opened.files.items() if name != f"runs/tiny/grpo/seed{SEEDS[6]}/done.json"}
     write_bundle(path, [(name, opened.read(name)) for name in lost], {**opened.manifest, "files": lost})
-    with pytest.raises(DataError, match=r"runs/tiny/grpo/seed16/done\.json is missing; make the bundle"):
+    with pytest.raises(DataError, match=rf"runs/tiny/grpo/seed{SEEDS[6]}/done\.json is missing; make the bundle"):
         laboratories.opened([str(bundles["berlin"]), str(path)])
 
 
@@ -280,7 +244,7 @@ def test_the_workflow_takes_a_pool_as_one_bundle(
     assert of_workflow.need_pool(found) == []
     config = of_workflow.configuration(found, {"bundles": given["bundles"]}, given)
     assert "bundles" not in config
-    assert config["study"]["seeds"] == [10, 11, 12, 13, 14, 15]
+    assert config["study"]["seeds"] == SEEDS[:6]
     assert config["results"] == "results-study-pooled"
     again = of_workflow.bundle_of(given)
     assert again is not None
@@ -298,9 +262,9 @@ def test_the_workflow_takes_a_pool_as_one_bundle(
 
 def test_tables_of_other_runs_are_refused(made: Path, tmp_path: Path) -> None:
     told = json.loads((made / LABORATORIES).read_text())
-    told["oslo"]["runs"].remove("tiny/grpo/seed17")
+    told["oslo"]["runs"].remove(f"tiny/grpo/seed{SEEDS[7]}")
     (tmp_path / "labs.json").write_text(json.dumps(told))
-    with pytest.raises(DataError, match="no laboratory has tiny/grpo/seed17"):
+    with pytest.raises(DataError, match=f"no laboratory has tiny/grpo/seed{SEEDS[7]}"):
         tables.make(tmp_path / "labs.json", made / "run_scores.parquet", made / "measures.parquet", tmp_path)
 
 

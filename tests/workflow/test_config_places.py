@@ -106,8 +106,8 @@ def test_results_inside_another_studys_results_are_refused(tmp_path):
 
 
 def test_no_preset_has_its_results_inside_anothers():
-    presets = [path for path in sorted((ROOT / "config").glob("*.yaml")) if path.name != "data.lock.yaml"]
-    folders = {path.name: yaml.safe_load(path.read_text()).get("results") for path in presets}
+    presets = [path for path in sorted((ROOT / "config").rglob("*.yaml")) if path.name != "data.lock.yaml"]
+    folders = {f"{path.relative_to(ROOT)}": yaml.safe_load(path.read_text()).get("results") for path in presets}
     known = {name: Path(folder) for name, folder in folders.items() if folder}
     assert len(set(known.values())) == len(known) > 3
     for name, folder in known.items():

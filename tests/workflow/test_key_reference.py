@@ -18,8 +18,8 @@ from asymgrpo.study.uses import read_at
 from tests.helpers.started import started
 
 ROOT = Path(__file__).parents[2]
-PRESETS = [path for path in sorted((ROOT / "config").glob("*.yaml")) if path.name != "data.lock.yaml"]
-EDITOR_LINE = "# yaml-language-server: $schema=schema.json"
+PRESETS = [path for path in sorted((ROOT / "config").rglob("*.yaml")) if path.name != "data.lock.yaml"]
+EDITOR_LINE = "# yaml-language-server: $schema={}schema.json"
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,10 @@ def test_keys_are_those_that_the_parser_knows():
     assert ours == {path for path in KEYS if path[0] != "arms"}
 
 
-@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: f"{path.relative_to(ROOT / 'config')}")
 def test_a_preset_is_valid_by_itself_and_merged(path, validator):
     text = path.read_text(encoding="utf-8")
-    assert text.splitlines()[0] == EDITOR_LINE
+    assert text.splitlines()[0] == EDITOR_LINE.format("../" * (len(path.relative_to(ROOT / "config").parts) - 1))
     alone, whole = yaml.safe_load(text), merged([path])
     assert [error.message for mapping in (alone, whole) for error in validator.iter_errors(mapping)] == []
     parse(whole)

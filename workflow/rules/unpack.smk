@@ -6,6 +6,7 @@ from workflow.slurm.resources import growing
 # manifest, which has the hash of every file.
 rule unpack:
     input:
+        one_study=lambda w: bundle.need_one_study(SETTINGS),
         again=lambda w: STALE.check_text(
             bundle.manifest(PATHS.root), BUNDLE.manifest_text
         ),
