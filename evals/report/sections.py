@@ -57,7 +57,7 @@ def overview(results: Results) -> list[tuple[str, str]]:
         (
             "Training",
             f"{train['steps']} steps of {train['prompts_per_step']} prompts × {train['group_size']} rollouts, "
-            f"{train['updates_per_rollout']} updates per step, learning rate {train['learning_rate']:g}, "
+            f"updates per step: {train['updates_per_rollout']}, learning rate {train['learning_rate']:g}, "
             f"temperature {train['temperature']:g}, at most {train['max_tokens']} tokens, {train['dtype']}",
         ),
         (
@@ -87,7 +87,9 @@ def _seeds_of(results: Results, arm: str) -> str:
 
 
 def _samples(evaluation: Mapping[str, Any]) -> str:
-    return ", ".join(f"{n}" if name == "default" else f"{name} {n}" for name, n in evaluation["samples"].items())
+    found = [f"{n}" if name == "default" else f"{name} {n}" for name, n in evaluation["samples"].items()]
+    base = evaluation.get("base_samples")
+    return ", ".join(found + ([f"base model {base}"] if base else []))
 
 
 def conventions(results: Results) -> list[Grid]:
