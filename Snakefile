@@ -72,7 +72,6 @@ include: "workflow/rules/containers.smk"
 if BUNDLE:
 
     include: "workflow/rules/unpack.smk"
-    include: "workflow/rules/tables_together.smk"
 
 else:
 
@@ -100,6 +99,13 @@ rule tables:
 
 include: "workflow/rules/pool.smk"
 include: "workflow/rules/figures.smk"
+
+
+if BUNDLE:
+
+    include: "workflow/rules/together.smk"
+
+
 include: "workflow/rules/standard.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/artifacts.smk"
