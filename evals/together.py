@@ -7,7 +7,6 @@ Each MODULE does what `python -m MODULE options` does. The first that fails ends
 no program here makes frames of pandas, whose import is spared (asymgrpo.lean).
 """
 
-import gc
 import runpy
 import sys
 import warnings
@@ -15,12 +14,9 @@ from collections.abc import Sequence
 
 from asymgrpo import console
 from asymgrpo.errors import EXIT_WRONG_INPUT
-from asymgrpo.lean import arrow_alone
+from asymgrpo.lean import arrow_alone, seldom_collected
 
 SEPARATOR = "+"
-BETWEEN_SEARCHES = 200_000
-"""New objects after which Python looks for garbage that refers to itself (its own default: 700). A figure is tens of thousands of
-small objects, and looking through them again and again took a tenth of the time."""
 NO_FRAMES = "--no-frames"
 
 
@@ -79,5 +75,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    gc.set_threshold(BETWEEN_SEARCHES)
+    seldom_collected()
     sys.exit(main())
