@@ -8,6 +8,7 @@ min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
 from asymgrpo.errors import InputError
+from asymgrpo.lean import seldom_collected
 from asymgrpo.study import layout, settings, stored, user_arms
 from containers import enter, host
 from snakemake.logging import logger
@@ -16,6 +17,7 @@ from workflow.checks import load
 from workflow.read_once import read_once
 from workflow.slurm import launch
 
+seldom_collected()
 GIVEN = dict(config)  # on the command line
 if not workflow.remote_exec:
     progress.instead_of_the_banner(logger, lambda: workflow.dryrun)
@@ -72,7 +74,6 @@ include: "workflow/rules/containers.smk"
 if BUNDLE:
 
     include: "workflow/rules/unpack.smk"
-    include: "workflow/rules/tables_together.smk"
 
 else:
 
@@ -100,6 +101,13 @@ rule tables:
 
 include: "workflow/rules/pool.smk"
 include: "workflow/rules/figures.smk"
+
+
+if BUNDLE:
+
+    include: "workflow/rules/together.smk"
+
+
 include: "workflow/rules/standard.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/artifacts.smk"

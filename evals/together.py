@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from asymgrpo import console
 from asymgrpo.errors import EXIT_WRONG_INPUT
-from asymgrpo.lean import arrow_alone
+from asymgrpo.lean import arrow_alone, seldom_collected
 
 SEPARATOR = "+"
 NO_FRAMES = "--no-frames"
@@ -75,4 +75,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    seldom_collected()
     sys.exit(main())

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from asymgrpo.study.config import Study
 from asymgrpo.study.settings import BASE, Plan, Settings, of_training, part, probes, table, theory
 from evals.figures.table import FIGURES
+from workflow.given import GivenSettings
+from workflow.tables import Made
 
 Inputs = Mapping[str, Sequence[str]]
 """Option of a figure's command (`metrics`, `run-scores`, ...) -> files."""
@@ -88,6 +90,19 @@ def options(inputs: Inputs, listed: Callable[[Sequence[str]], str]) -> str:
 def lists(inputs: Inputs, listed: Callable[[Sequence[str]], str]) -> list[str]:
     """The lists among these options, to be written before the figure's job."""
     return [listed(paths) for paths in inputs.values() if len(paths) > 1]
+
+
+ENDINGS = ("pdf", "svg", "json", "png")
+
+
+def made(name: str, inputs: Inputs, settings: Settings, folder: str, given: GivenSettings) -> Made:
+    """How a figure is drawn into a folder."""
+    prefix, file = f"{folder}/{name}", given.file(settings)
+    command = (
+        f"evals.figures {name} --settings {shlex.quote(file)} {options(inputs, given.list)}"
+        f" --out-prefix {shlex.quote(prefix)}"
+    )
+    return Made(command, [f"{prefix}.{ending}" for ending in ENDINGS], [file], lists(inputs, given.list))
 
 
 def settings_of(study: Study, plan: Plan, metrics: MetricsFiles, inputs: Inputs) -> Settings:

@@ -44,6 +44,12 @@ def together(several: Sequence[Made], frames: bool) -> Made:
     )
 
 
+def conventions(layout: Layout, study: Study) -> list[str]:
+    """Conventions of one run of each model and arm, which say what the arm is."""
+    first = {(run["model"], run["arm"]): run for run in reversed(trained_runs(study))}
+    return [layout.conventions.format(**run) for run in first.values()]
+
+
 class Tables:
     """The tables of a study. `settings`: path of each table -> what it depends on (workflow.common.tables)."""
 
@@ -108,6 +114,14 @@ class Tables:
         words += [*("--measures", measures), *("--out", out), *("--sensitivity", others), *("--markdown", markdown)]
         words += ["--protocol", self.layout.protocol] if self.study.protocol else []
         return Made(f"evals.claims {shlex.join(words)}", [measures, out, others, markdown], [settings], lists)
+
+    def dose_response(self) -> Made:
+        metrics = [self.layout.metrics.format(**run) for run in trained_runs(self.study)]
+        lists = [self.given.list(paths) for paths in (metrics, conventions(self.layout, self.study))]
+        words = [*("--measures", self.path("measures")), *("--metrics", f"@{lists[0]}")]
+        words += ["--conventions", f"@{lists[1]}"]
+        words += ["--protocol", self.layout.protocol] if self.study.protocol else []
+        return self._read("dose_response", f"{shlex.join(words)} {self.draws}", lists)
 
     def for_figures(self) -> list[Made]:
         """Those that figures are drawn from, and what they are made of."""

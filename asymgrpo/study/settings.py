@@ -241,8 +241,7 @@ def probe(study: Study, model: str, seed: int) -> Settings:
     """Of the probes along one GRPO run (asymgrpo.probe): in float32 on one device, whatever precision the study trains in."""
     from asymgrpo.method.arms import GRPO, get_arm
 
-    plan = plan_of(study)
-    about, section = plan["models"][model], study.probe.model_dump(mode="json")
+    about, section = _model(study, model), study.probe.model_dump(mode="json")
     train = {k: v for k, v in about["train"].items() if k not in NOT_OF_A_STATE and not k.startswith("evaluate_")}
     arms = [GRPO.name, *(name for name in study.probe.arms if name != GRPO.name)]
     fields = {name: get_arm(name, study.changes_of(name)).settings() for name in arms}
@@ -255,7 +254,7 @@ def probe(study: Study, model: str, seed: int) -> Settings:
         "arm": fields.pop(GRPO.name),
         "arms": fields,
         "train": train | {"dtype": "float32", "zero_stage": 0, "offload": False},
-        "problems": {name: plan["problems"][name] for name in TRAINING_SETS},
+        "problems": {name: _problems(study, name) for name in TRAINING_SETS},
         "probe": {key: section[key] for key in ("batches", "responses", "prompts", "linear_prompts")},
         "states": section["states"],
     }
@@ -264,7 +263,8 @@ def probe(study: Study, model: str, seed: int) -> Settings:
 def probes(study: Study) -> Settings:
     """Of the table of all probes of a study."""
     nothing: Plan = {"models": {}, "arms": {}, "seeds": {}, "problems": {}, "n_samples": {}, "selection": []}
-    return table(nothing, probes=[probe(study, m, seed) for m in study.study.models for seed in study.probe.seeds])
+    of_models = [probe(study, model, 0) for model in study.study.models]  # seeds of a model differ in nothing else
+    return table(nothing, probes=[of_one | {"seed": int(seed)} for of_one in of_models for seed in study.probe.seeds])
 
 
 def selection_benchmarks(rules: Iterable[str]) -> list[str]:

@@ -21,12 +21,13 @@ from matplotlib.figure import Figure
 from asymgrpo.content import data_hash
 from evals import asked
 from evals.estimates.outcomes import Lost, sentence
+from evals.figures.fonts import letters_alone
 from evals.figures.style import RC, panels
 from evals.io import replace_atomically, sha256_file, write_json
 
 LETTERS = 120  # of a line across a figure
 NOTHING = "No run of this figure finished."
-SHARED = ("table.py", "arms_compared.py", "series.py", "style.py", "drawn.py")
+SHARED = ("table.py", "arms_compared.py", "series.py", "style.py", "drawn.py", "fonts.py")
 """Files of this folder that every figure depends on."""
 
 FORMATS: dict[str, dict[str, Any]] = {
@@ -77,7 +78,7 @@ def save(name: str, drawn: Drawn, module: ModuleType, prefix: Path) -> None:
         prefix: path without an ending.
     """
     figure, hashes = drawn.figure, {}
-    with mpl.rc_context(RC):
+    with mpl.rc_context(RC), letters_alone():
         if drawn.diverged:
             figure.suptitle("\n".join(wrap(f"Not shown. {drawn.diverged}", LETTERS)), fontsize=7.5)
         if engine := figure.get_layout_engine():

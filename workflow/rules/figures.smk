@@ -1,6 +1,4 @@
 # The figures of evals/figures/table.py: Parquet in, PDF, PNG and SVG out, with a sidecar of hashes.
-import shlex
-
 from workflow import figures
 from workflow.slurm.resources import growing
 
@@ -17,7 +15,7 @@ FIGURES = figures.drawable(
         "theory": THEORY,
         # Of a study that trains, rule probe_figure draws them.
         "probes": [PATHS.probes] if "probes.parquet" in BROUGHT else [],
-        "doses": [],  # drawn by rule dose_figure
+        "doses": [],  # drawn by rule dose_figure, or in together.smk
         "budget": [],  # drawn by rule budget_figure
     },
 )
@@ -29,50 +27,7 @@ FIGURE_FILES = [
 ]
 
 
-# From a bundle all inputs are there at once, and what takes the time is starting Python: figures of the training and figures of
-# scores in one process each. Snakemake takes a checksum of each input for each output: the bundle's manifest stands for the metrics.
-if BUNDLE:
-    of_training = [name for name in FIGURES if set(FIGURES[name]) == {"metrics"}]
-    DRAWN_TOGETHER = {
-        "draw_training": of_training,
-        "draw_scores": [name for name in FIGURES if name not in of_training],
-    }
-
-    for part, names in DRAWN_TOGETHER.items():
-
-        rule:
-            name:
-                part
-            input:
-                image_content=IMAGE_CONTENT["report"],
-                bundle=bundle.manifest(PATHS.root),
-                tables=[figures.tables(FIGURES[name]) for name in names],
-            output:
-                expand(FIGURE_FILES, figure=names),
-            log:
-                PATHS.log(part),
-            benchmark:
-                PATHS.benchmark(part)
-            threads: 1
-            resources:
-                mem_mb=growing(4000),
-                runtime=growing(20),
-            params:
-                settings=[GIVEN_SETTINGS.file(FIGURE_SETTINGS[name]) for name in names],
-                lists=[
-                    path
-                    for name in names
-                    for path in figures.lists(FIGURES[name], GIVEN_SETTINGS.list)
-                ],
-                commands=" + ".join(
-                    f"evals.figures {name} --settings {shlex.quote(GIVEN_SETTINGS.file(FIGURE_SETTINGS[name]))}"
-                    f" {figures.options(FIGURES[name], GIVEN_SETTINGS.list)} --out-prefix {shlex.quote(f'{PATHS.figures}/{name}')}"
-                    for name in names
-                ),
-            shell:
-                "{PYTHON_IN[report]} evals.together {params.commands} > {log:q} 2>&1"
-
-else:
+if not BUNDLE:  # out of one, several are drawn by a process (together.smk)
 
     rule figure:
         input:
