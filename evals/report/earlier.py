@@ -12,7 +12,7 @@ Row = Mapping[str, Any]
 def beside(rows: Sequence[Row], earlier: Mapping[str, Sequence[Row]]) -> str:
     """The verdicts of all studies on every claim that one of them tested, as a Markdown table; empty if none has a common claim.
 
-    >>> same = {"id": "a", "model": "tiny", "claim": "A beats B", "estimate": None, "relevant": False}
+    >>> same = {"id": "a", "model": "tiny", "claim": "A beats B", "estimate": None, "relevant": False, "measure": ""}
     >>> then = {"pilot": [same | {"verdict": "inconclusive"}], "first": []}
     >>> print(beside([same | {"verdict": "supported"}], then).split("\\n")[-2])
     | A beats B | **inconclusive** |  | **supported** |
@@ -22,7 +22,8 @@ def beside(rows: Sequence[Row], earlier: Mapping[str, Sequence[Row]]) -> str:
     for row in rows:
         found = [by_key.get(_key(row)) for by_key in then.values()]
         if any(found) and any(one and one["verdict"] != "not tested" for one in (*found, row)):
-            cells = [row["claim"], *(_told(one) if one else "" for one in found), _told(row)]
+            named = {"measure": row["measure"]}  # an earlier version may have described it in other words
+            cells = [row["claim"], *(_told({**one, **named}) if one else "" for one in found), _told(row)]
             lines.append(f"| {' | '.join(cells)} |")
     head = [f"| {' | '.join(['claim', *then, 'this study'])} |", "|" + "---|" * (len(then) + 2)]
     return "\n".join([*head, *lines]) + "\n" if lines else ""
