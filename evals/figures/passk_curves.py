@@ -85,7 +85,8 @@ def _label(axis: Axes, name: str, rows: pd.DataFrame, above: str) -> None:
     rows = rows[rows["estimate"].notna()]
     problems, samples = int(rows["n_problems"].max()), rows["n_samples"] / (rows["n_problems"] * rows["n_seeds"])
     # The average weighs benchmarks equally, so its samples per problem mean nothing.
-    per_problem = "" if name == "average" else f" × {samples.max():.0f} samples"
+    least, most = round(samples.min()), round(samples.max())  # the base model may have more
+    per_problem = "" if name == "average" else f" × {least if least == most else f'{least}–{most}'} samples"
     axis.set_title(f"{above}{title(name)}: {problems} problems{per_problem}")
 
 

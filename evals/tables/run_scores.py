@@ -22,6 +22,7 @@ from evals.cli import run
 from evals.estimates.cells import Counts, CountsOf, averaged, check_ks, need_samples
 from evals.estimates.outcomes import AT, Lost
 from evals.estimates.passk import pass_at_k
+from evals.estimates.selection import BASE
 from evals.io import DataError, check_table, derived, read_table, write_table
 from evals.tables.counts import Counted, Graded, Problems, Selection, study_counts
 from evals.tables.score import AVERAGE, metrics_of
@@ -96,7 +97,9 @@ def run_scores(counts: CountsOf, ks: Sequence[int]) -> Iterator[dict[str, Any]]:
 def diverged_runs(rows: Sequence[dict[str, Any]], lost: Lost) -> Iterator[dict[str, Any]]:
     """Rows without a value for every run that diverged: one for each cell that the rows of its model have."""
     for (model, arm), seeds in lost.items():
-        cells = dict.fromkeys((row["benchmark"], row["metric"], row["k"]) for row in rows if row["model"] == model)
+        mine = [row for row in rows if row["model"] == model]
+        trained = [row for row in mine if row["arm"] != BASE] or mine  # the base model may have more k
+        cells = dict.fromkeys((row["benchmark"], row["metric"], row["k"]) for row in trained)
         for seed, step in seeds.items():
             for benchmark, metric, k in cells:
                 where = {"model": model, "arm": arm, "benchmark": benchmark, "train_seed": seed}

@@ -33,8 +33,8 @@ from evals.estimates.cells import (
     read_graded,
 )
 from evals.estimates.outcomes import AT, STEPS, Lost
+from evals.estimates.selection import BASE, lost_of, read_selection, select
 from evals.estimates.selection import by_rule as selection_by_rule
-from evals.estimates.selection import lost_of, read_selection, select
 from evals.estimates.stats import mean_intervals, own_seed_variance, pooled_seed_variance
 from evals.io import DataError, check_table, derived, inputs_metadata, read_table, write_table
 from evals.tables.counts import Counted, Graded, Problems, Selection, StudyCounts, study_counts
@@ -88,7 +88,7 @@ def metrics_of(counts: Sequence[Counts], ks: Sequence[int], maj_ks: Sequence[int
 
 def seed_variances(cells: Mapping[str, list[np.ndarray]], rule: SeedVarianceRule) -> dict[str, SeedVariance | None]:
     """arm -> seed variance of its mean; None for the base model, which is not trained."""
-    trained = {arm: blocks for arm, blocks in cells.items() if arm != "base"}
+    trained = {arm: blocks for arm, blocks in cells.items() if arm != BASE}
     if rule is SeedVarianceRule.pooled:
         pooled = pooled_seed_variance(list(trained.values()))
         return {arm: pooled if arm in trained else None for arm in cells}
@@ -180,7 +180,8 @@ def with_diverged(rows: Iterable[dict[str, Any]], lost: Lost, *also: str) -> lis
             raise DataError(f"{model}: every run diverged, and there is no base model to score; add its graded samples")
         if not any(row["arm"] == arm for row in mine):
             columns = ("benchmark", "metric", *also)
-            cells = {(*(row[name] for name in columns), _k(row)): row["k"] for row in mine}
+            trained = [row for row in mine if row["arm"] != BASE] or mine  # the base model may have more k
+            cells = {(*(row[name] for name in columns), _k(row)): row["k"] for row in trained}
             zeros = {"n_samples": 0, "n_seeds": 0, "seed_degrees": 0}
             for (*values, _), k in cells.items():
                 where = {"model": model, "arm": arm, **dict(zip(columns, values, strict=True)), "k": k}
