@@ -11,7 +11,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 endif
 
-.PHONY: reproduce test lint docs lock peers peer-packages bench vllm validators accept gpu-wheels gpu-sources gpu-desk clean
+.PHONY: reproduce test lint docs pages lock peers peer-packages bench vllm validators accept gpu-wheels gpu-sources gpu-desk clean
 
 reproduce: .venv/.complete
 	@ASYMGRPO_PROGRESS=1 .venv/bin/snakemake all probe report
@@ -34,6 +34,22 @@ docs: .venv/.complete
 	$(PY) -m asymgrpo.study --write
 	$(PY) -m asymgrpo --markdown > docs/commands.md
 	$(PY) tests/method/doc_tables.py
+
+# The pages that are written from the committed bundles: docs/results.md, docs/standard.md and docs/pretrained.md, with their pictures.
+REBUILT ?= results-pages
+PAGES ?= docs
+SETTINGS := $(foreach name,base2 lcm lcm2 rate2,$(name)=artifacts/settings/$(name).zip)
+comma := ,
+space := $() $()
+pages:
+	$(PY) -m snakemake $(FLAGS) tables figures standard --config artifacts=artifacts/study.zip results=$(REBUILT)/study
+	$(PY) -m snakemake $(FLAGS) pool --config results=$(REBUILT)/settings 'bundles=[study=artifacts/study.zip,$(subst $(space),$(comma),$(SETTINGS))]' \
+	  'differ=[models.tiny.spec,data.train,evaluation.benchmarks,train.learning_rate]'
+	$(PY) -m snakemake $(FLAGS) tables figures --config artifacts=artifacts/smollm2.zip results=$(REBUILT)/smollm2
+	$(PY) -m evals.report.results_page --results $(REBUILT)/study --out $(PAGES)/results.md --images $(PAGES)/images/study \
+	  --pool $(REBUILT)/settings --earlier artifacts/exploratory.parquet artifacts/first_declared.parquet
+	cp $(REBUILT)/study/standard.md $(PAGES)/standard.md
+	$(PY) -m evals.report.pretrained_page --results $(REBUILT)/smollm2 --out $(PAGES)/pretrained.md --images $(PAGES)/images/smollm2
 
 # torch first and with its own dependencies: they differ between its CPU and its CUDA wheel, the rest does not.
 # Last, the command `asymgrpo`, by the setuptools of the lock; the checkout stays what is imported.

@@ -1,6 +1,5 @@
 """docs/pretrained.md: what GRPO and AsymGRPO do to a pretrained model, written from the results of config/smollm2-words.yaml.
 
-snakemake tables figures --config artifacts=artifacts/smollm2.zip results=rebuilt
 python -m evals.report.pretrained_page --results rebuilt --out docs/pretrained.md --images docs/images/smollm2
 """
 
@@ -23,10 +22,9 @@ from evals.report.sections import overview
 
 HEAD = """# A pretrained model
 
-Written by `python -m evals.report.pretrained_page` from `artifacts/smollm2.zip`. Rebuild it in seconds:
+Written from `artifacts/smollm2.zip` by `make pages`. The tables and figures alone:
 
     snakemake tables figures --config artifacts=artifacts/smollm2.zip results=rebuilt
-    python -m evals.report.pretrained_page --results rebuilt --out docs/pretrained.md --images docs/images/smollm2
 
 SmolLM2-135M-Instruct learns one addition, subtraction or multiplication in words (`config/smollm2-words.yaml` says how the task
 was chosen). The page shows whether everything here works on real weights, text and tokenizer, and whether reward rises; two seeds

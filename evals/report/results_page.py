@@ -1,9 +1,4 @@
-"""docs/results.md: what the study found, written from its results; no number in it is typed.
-
-snakemake tables figures standard --config artifacts=artifacts/study.zip results=rebuilt
-python -m evals.report.results_page --results rebuilt --out docs/results.md --images docs/images/study \\
-    --earlier artifacts/exploratory.parquet artifacts/first_declared.parquet
-"""
+"""docs/results.md: what the study found, written from its results; no number in it is typed. Its head has the commands."""
 
 import os
 import shutil
@@ -36,11 +31,9 @@ from evals.tables.table1 import render_markdown
 
 HEAD = """# Results
 
-Written by `python -m evals.report.results_page` from `artifacts/study.zip`; a test compares the two. Rebuild it all in seconds:
+Written from the bundles in `artifacts/` by `make pages`, in a minute or two; a test compares the two. The tables and figures alone:
 
     snakemake tables figures standard --config artifacts=artifacts/study.zip results=rebuilt
-    python -m evals.report.results_page --results rebuilt --out docs/results.md --images docs/images/study \\
-        --earlier artifacts/exploratory.parquet artifacts/first_declared.parquet
 
 This is a study of a very small model on sums of small numbers (`config/study.yaml` says how its regime was chosen). It tests the
 mechanism and the direction of the paper's claims where they can be repeated often enough for intervals; it does not test the

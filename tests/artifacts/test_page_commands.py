@@ -23,6 +23,7 @@ PAGES = sorted((name for name in project_files(ROOT) if name.endswith(".md")), k
 """These first: other pages use the files that their commands make."""
 COMMANDS = list(dict.fromkeys(command for page in PAGES for command in written(page)))
 MARKS = {
+    r"make pages": "tests/figures/test_results_page.py",
     r"make (test|lint|reproduce|vllm|docs|gpu-sources|validators)\b.*": "CI's own steps (.ci/run), or the whole default study",
     r"make (lock|peers|peer-packages|accept|gpu-\w+)": "the network, gigabytes of packages or a GPU",
     r"make \.venv/\.complete|python3\.11 -m venv .*|pytest .*": "makes an environment, or runs these tests",
