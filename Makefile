@@ -29,11 +29,12 @@ lint: .venv/.complete
 	.venv/bin/mypy
 	$(PY) -m workflow.lint
 
-# What is made from the code and committed: docs/keys.md and config/schema.json, docs/commands.md, the tables of docs/method.md.
+# What is made from the code and committed: docs/keys.md and config/schema.json, docs/commands.md, docs/metrics.md, tables of docs/method.md.
 docs: .venv/.complete
 	$(PY) -m asymgrpo.study --write
 	$(PY) -m asymgrpo --markdown > docs/commands.md
 	$(PY) tests/method/doc_tables.py
+	$(PY) -m asymgrpo.training.metrics > docs/metrics.md
 
 # The pages that are written from the committed bundles: docs/results.md, docs/standard.md and docs/pretrained.md, with their pictures.
 REBUILT ?= results-pages
