@@ -50,10 +50,10 @@ def passk_curves(scores: pd.DataFrame) -> Figure:
         for axis in axes[: len(shown) : columns]:
             axis.set_ylabel("pass@k (%)")
         seeds = scores.groupby("arm")["n_seeds"].max()
-        rule = describe_rule(scores["selection"].iloc[0])
+        rule, more = describe_rule(scores["selection"].iloc[0]), more_samples(scores)
         figure.legend(
             [axes[0].containers[i][0] for i in range(len(arms))],
-            [f"{title(arm)} (n = {seeds[arm]})" for arm in arms],
+            [f"{title(arm)} (n = {seeds[arm]}{more.get(arm, '')})" for arm in arms],
             loc="outside lower center",
             ncols=3,
             title=f"bars: 95 % intervals over problems, samples and the n training seeds; checkpoint: {rule}",
@@ -80,13 +80,19 @@ def axis_of_k(axis: Axes, ks: Sequence[int]) -> None:
     axis.set_xlabel("k (samples)")
 
 
+def more_samples(scores: pd.DataFrame) -> dict[str, str]:
+    """What the legend adds for an arm with more samples per problem than the others, as the base model may have."""
+    cells = scores["n_problems"] * scores["n_seeds"]
+    most = (scores["n_samples"] / cells.where(cells > 0)).groupby(scores["arm"]).max()
+    return {str(arm): f"; {n:.0f} samples" for arm, n in most.items() if n > most.min()}
+
+
 def _label(axis: Axes, name: str, rows: pd.DataFrame, above: str) -> None:
     axis_of_k(axis, sorted(set(rows["k"])))
     rows = rows[rows["estimate"].notna()]
     problems, samples = int(rows["n_problems"].max()), rows["n_samples"] / (rows["n_problems"] * rows["n_seeds"])
     # The average weighs benchmarks equally, so its samples per problem mean nothing.
-    least, most = round(samples.min()), round(samples.max())  # the base model may have more
-    per_problem = "" if name == "average" else f" × {least if least == most else f'{least}–{most}'} samples"
+    per_problem = "" if name == "average" else f" × {samples.min():.0f} samples"
     axis.set_title(f"{above}{title(name)}: {problems} problems{per_problem}")
 
 
