@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import numpy as np
@@ -59,7 +60,7 @@ were changed after the runs had been seen, to fix what a review found. Nothing b
 """
 
 
-def page(results: Results, images: str, earlier: Earlier, settings: Path | None = None) -> str:
+def page(results: Results, images: str, earlier: Earlier = MappingProxyType({}), settings: Path | None = None) -> str:
     """The whole page; pictures are linked below `images`, the claims of earlier studies stand beside those of this one, and a
     folder of pooled settings (evals.report.of_settings) has a section.
 
