@@ -43,6 +43,7 @@ MARKS = {
     r"snakemake .*protocol=protocol\.json": "a protocol of the study: tests/workflow/test_declared_study.py",
     r"asymgrpo prereg .*--runs .*": "a pilot with the study's own group size: tests/claims/test_dose.py",
     r"(asymgrpo|python -m evals\.)?\s?pool .*|snakemake pool( .*)?": "bundles of two laboratories: tests/pool/test_pool.py",
+    r"snakemake results-lcm-study/.*": "two configuration files: tests/workflow/test_settings_of_study.py",
     r"snakemake .*artifacts=pooled\.zip": "what `asymgrpo pool join` writes: tests/pool/test_pool.py",
     r"python -m evals\.artifacts\.crate": "named beside the target of the workflow that calls it",
 }
