@@ -1,4 +1,4 @@
-"""docs/results.md: what the study found, written from its results; no number in it is typed. Its head has the commands."""
+"""docs/results.md: what the study found, written from its results; no number in it is typed. `make pages` writes it."""
 
 import os
 import shutil
@@ -51,9 +51,10 @@ DECIDES = """How many seeds decide what is open, and for how many CPU hours: `as
 """
 EARLIER = """The exploratory study came first: 121 runs, eight and five seeds, its claims written down after the runs, and its endpoint one
 checkpoint, sampled at temperature 1. The first declared study had 150 runs, ten and four seeds, in the regime and with the endpoint of
-this one; it said how many seeds this one needs. No two of the three share a run. The first two called Dr.GRPO's step another step size,
-by a norm that depends on the size of the gradients, which Adam's step does not; this study looks at the length of the step. The last
-column was not declared; it weighs each declared study by its precision.
+this one, and said how many seeds this one needs; no two of the three share a run. It called Dr.GRPO's step another step size, by a
+norm that depends on the size of the gradients, which Adam's step does not; this study looks at the length of the step. The last
+column was not declared; it weighs each declared study by its precision, with normal intervals, which are too short for the smallest of
+several differences and for a control with few seeds.
 """
 EXPLORATORY = """**These rows are exploratory.** Claims, contrasts, margins, checks and analyses as they stand here are younger than the runs: they
 were changed after the runs had been seen, to fix what a review found. Nothing below was declared before its data.
