@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from asymgrpo.provenance import COMMIT_VARIABLE, commit_of_code
@@ -26,13 +27,19 @@ def of_project(name: str) -> str:
     return name if in_checkout() else str(ROOT / name)
 
 
+@cache
+def _commit() -> str | None:
+    """The commit that all jobs of a call are told: git is asked once."""
+    return commit_of_code()
+
+
 def variables(offline: bool) -> dict[str, str]:
     """What every job's Python is told: nothing of the user's own site or locale, one hash seed, the commit, quiet libraries.
 
     Snakemake sets OMP_NUM_THREADS to the threads that the rule declares. Two OpenMP threads next to another job are slower than
     one; the cores are filled by running jobs side by side.
     """
-    told = {"PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", COMMIT_VARIABLE: commit_of_code() or ""}
+    told = {"PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", COMMIT_VARIABLE: _commit() or ""}
     told |= {} if in_checkout() else {"PYTHONPATH": str(ROOT)}
     told |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
     return told | ({"HF_HUB_OFFLINE": "1"} if offline else {})

@@ -46,6 +46,8 @@ def changes(stated: Any, asked: Any, key: str = "") -> list[tuple[str, Any, Any]
 
 def _changes(stated: Any, asked: Any, key: str, section: str | None, whole: bool) -> Iterator[tuple[str, Any, Any]]:
     """`section`: the growing section whose keys these are; `whole`: outside of any such section."""
+    if stated == asked:  # nearly always, and found in one look
+        return
     if isinstance(stated, Mapping) and isinstance(asked, Mapping):
         for name in dict.fromkeys([*stated, *asked]):
             inner = f"{key}.{name}" if key else str(name)
@@ -54,7 +56,7 @@ def _changes(stated: Any, asked: Any, key: str, section: str | None, whole: bool
                 yield from _changes(stated[name], asked[name], inner, growing, whole and not growing)
             elif name in stated or whole or (section and not _is_default(section, name, asked[name])):
                 yield inner, stated.get(name), asked.get(name)
-    elif stated != asked:
+    else:
         yield key, stated, asked
 
 

@@ -6,7 +6,7 @@
 Scores are avg@n by run and benchmark; the average over benchmarks is none of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,11 +66,59 @@ def robust_rows(arms: Arms, against: str, seed: int, draws: int) -> Iterator[dic
         about = {"arm": arm, "n_seeds": len(mine), "n_benchmarks": mine.shape[1]}
         yield about | {"quantity": IQM, **_estimated(interquartile_mean, [mine], bootstrap)}
         for threshold in THRESHOLDS:
-            point = _estimated(partial(profile, threshold=threshold), [mine], bootstrap)
+            point = _estimated(share_of_runs(mine, threshold), [numbers(mine)], bootstrap)
             yield about | {"quantity": PROFILE, "threshold": threshold, **point}
         if against in arms and arm != against and arms[against].shape[1] == mine.shape[1]:
-            above = _estimated(probability_above, [mine, arms[against]], bootstrap)
+            other = arms[against]
+            above = _estimated(wins_of_runs(mine, other), [numbers(mine), numbers(other)], bootstrap)
             yield about | {"quantity": ABOVE, "against": against, **above}
+
+
+def numbers(scores: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The runs of an arm by number, [runs, 1], to be resampled by statistics that have looked at every run before."""
+    return np.arange(len(scores))[:, None]
+
+
+def share_of_runs(scores: NDArray[np.float64], threshold: float) -> Callable[..., NDArray[np.float64]]:
+    """`profile` of resampled runs, given by number: how many scores of a run are above a threshold is the same in every draw.
+
+    >>> float(share_of_runs(np.array([[0.0, 0.4], [0.6, 1.0]]), 0.5)(np.array([[0], [1]])))
+    0.5
+    """
+    benchmarks = scores.shape[1]
+    above = np.rint(benchmarks * profile(scores[:, None], threshold))  # whole numbers, whose sums are exact
+
+    def statistic(drawn: NDArray[np.intp]) -> NDArray[np.float64]:
+        return above[drawn[..., 0]].sum(axis=-1) / (drawn.shape[-2] * benchmarks)
+
+    return statistic
+
+
+def wins_of_runs(a: NDArray[np.float64], b: NDArray[np.float64]) -> Callable[..., NDArray[np.float64]]:
+    """`probability_above` of resampled runs, given by number: two runs compare alike in every draw that has both.
+
+    >>> float(wins_of_runs(np.array([[0.5], [0.9]]), np.array([[0.5], [0.1]]))(np.array([[0], [1]]), np.array([[0], [1]])))
+    0.875
+    """
+    benchmarks = a.shape[1]
+    wins = np.rint(2 * benchmarks * probability_above(a[:, None, None], b[None, :, None]))  # [runs, runs], a tie is 1, a win 2
+
+    def statistic(first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.float64]:
+        pairs = 2 * first.shape[-2] * second.shape[-2] * benchmarks
+        return ((how_often(first, len(a)) @ wins) * how_often(second, len(b))).sum(axis=-1) / pairs
+
+    return statistic
+
+
+def how_often(drawn: NDArray[np.intp], runs: int) -> NDArray[np.intp]:
+    """How often each run is drawn, [..., runs], from the numbers of those drawn, [..., drawn, 1].
+
+    >>> how_often(np.array([[0], [2], [2]]), 3).tolist()
+    [1, 0, 2]
+    """
+    draws = drawn.reshape(-1, drawn.shape[-2])
+    places = draws + runs * np.arange(len(draws))[:, None]
+    return np.bincount(places.ravel(), minlength=runs * len(draws)).reshape(*drawn.shape[:-2], runs)
 
 
 def _estimated(statistic: Any, arms: Sequence[NDArray[np.float64]], bootstrap: Any) -> dict[str, float | None]:

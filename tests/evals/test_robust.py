@@ -111,3 +111,19 @@ def test_an_arm_of_which_every_run_diverged_is_named(written: Path, tmp_path: Pa
     (row,) = (row for row in read_table(tmp_path / "r.parquet").to_pylist() if row["arm"] == "asymgrpo")
     assert (row["estimate"], row["n_seeds"], row["n_diverged"]) == (None, 0, 3)
     assert "| AsymGRPO | 0; diverged (3 of 3 seeds, step 2) | – | – |  |" in (tmp_path / "r.md").read_text()
+
+
+@pytest.mark.parametrize(("runs", "others", "benchmarks"), [(2, 5, 1), (7, 7, 3), (22, 4, 7)])
+def test_looking_at_each_run_once_gives_the_same_digits(runs: int, others: int, benchmarks: int) -> None:
+    """The statistics of runs by number are those of evals.estimates.robust, ties and every digit of an interval included."""
+    rng = np.random.default_rng(benchmarks)
+    a, b = (rng.integers(0, 9, size=(number, benchmarks)) / 8 for number in (runs, others))
+    for threshold in (0.3, 0.5):
+        share = robust.share_of_runs(a, threshold)
+        assert _both(share, [robust.numbers(a)]) == _both(lambda x, t=threshold: profile(x, t), [a])
+    wins = robust.wins_of_runs(a, b)
+    assert _both(wins, [robust.numbers(a), robust.numbers(b)]) == _both(probability_above, [a, b])
+
+
+def _both(statistic, arms):
+    return float(statistic(*arms)), stratified_interval(statistic, arms, seed=3, draws=200)
