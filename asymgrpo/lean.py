@@ -42,6 +42,14 @@ def arrow_alone() -> None:
         pa.array([None])
 
 
+def frames_alone() -> None:
+    """Have pandas, in this process, keep texts as Python's own: our frames have few rows, and are taken apart a thousand times,
+    where texts of pyarrow take twice as long."""
+    import pandas as pd
+
+    pd.set_option("mode.string_storage", "python")
+
+
 BETWEEN_COLLECTIONS = 200_000
 """New objects after which Python looks for garbage that refers to itself; its own default is 700."""
 

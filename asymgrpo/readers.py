@@ -7,6 +7,7 @@ A line of JSON Lines ends at a line feed and nowhere else: U+2028, U+2029 and U+
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -159,11 +160,14 @@ def read_table(
 
     def read() -> pa.Table:
         # One file and nothing of its path: `read_table` of pyarrow makes a column out of a folder named KEY=VALUE.
-        with pq.ParquetFile(path) as file:
-            missing = [name for name in columns or () if name not in file.schema_arrow.names]
+        # Files are small and many: reading ahead, or by several threads, costs more than it spares.
+        state = _state(path)
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            names = _remembered(path, state, file.schema_arrow).names
+            missing = [name for name in columns or () if name not in names]
             if missing:
                 raise DataError(f"{path}: column(s) {', '.join(missing)} missing; rewrite it with this version's tools")
-            return file.read(columns=None if columns is None else list(columns))
+            return file.read(columns=None if columns is None else list(columns), use_threads=False)
 
     return _of_parquet(path, read, remedy)
 
@@ -176,7 +180,33 @@ def read_schema(path: str | Path) -> pa.Schema:
     """
     import pyarrow.parquet as pq
 
-    return _of_parquet(path, lambda: pq.read_schema(path), "delete it and rerun its step")
+    def read() -> pa.Schema:
+        state, known = _state(path), _SCHEMAS.get(os.fspath(path))
+        return known.schema if known and known.state == state else _remembered(path, state, pq.read_schema(path))
+
+    return _of_parquet(path, read, "delete it and rerun its step")
+
+
+class _Known(NamedTuple):
+    """A schema that this process has read, and the state of the file then."""
+
+    state: tuple[int, ...]
+    schema: pa.Schema
+
+
+_SCHEMAS: dict[str, _Known] = {}
+"""Most tables read the rows of a run, and then once more what its file says of itself."""
+
+
+def _state(path: str | Path) -> tuple[int, ...]:
+    """What changes when a file is written again."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _remembered(path: str | Path, state: tuple[int, ...], schema: pa.Schema) -> pa.Schema:
+    _SCHEMAS[os.fspath(path)] = _Known(state, schema)
+    return schema
 
 
 def _of_parquet(path: str | Path, read: Callable[[], Any], remedy: str) -> Any:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from asymgrpo import console
 from asymgrpo.errors import EXIT_WRONG_INPUT
-from asymgrpo.lean import arrow_alone, seldom_collected
+from asymgrpo.lean import arrow_alone, frames_alone, seldom_collected
 
 SEPARATOR = "+"
 NO_FRAMES = "--no-frames"
@@ -60,7 +60,7 @@ def main() -> int:
         arrow_alone()
         arguments = arguments[1:]
     else:
-        import pandas  # noqa: F401  # before a program that makes no frames has pyarrow take it for absent
+        frames_alone()  # before a program that makes no frames has pyarrow take pandas for absent
     programs = split(arguments)
     if any(not words for words in programs):
         console.say_error(

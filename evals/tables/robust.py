@@ -101,7 +101,8 @@ def wins_of_runs(a: NDArray[np.float64], b: NDArray[np.float64]) -> Callable[...
     0.875
     """
     benchmarks = a.shape[1]
-    wins = np.rint(2 * benchmarks * probability_above(a[:, None, None], b[None, :, None]))  # [runs, runs], a tie is 1, a win 2
+    halves = 2 * benchmarks * probability_above(a[:, None, None], b[None, :, None])  # [runs, runs]: a win is 2, a tie 1
+    wins = np.rint(halves)
 
     def statistic(first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.float64]:
         pairs = 2 * first.shape[-2] * second.shape[-2] * benchmarks
@@ -121,7 +122,7 @@ def how_often(drawn: NDArray[np.intp], runs: int) -> NDArray[np.intp]:
     return np.bincount(places.ravel(), minlength=runs * len(draws)).reshape(*drawn.shape[:-2], runs)
 
 
-def _estimated(statistic: Any, arms: Sequence[NDArray[np.float64]], bootstrap: Any) -> dict[str, float | None]:
+def _estimated(statistic: Any, arms: Sequence[NDArray[Any]], bootstrap: Any) -> dict[str, float | None]:
     low, high = bootstrap(statistic, arms) or (None, None)
     values = {"estimate": float(statistic(*arms)), "ci_low": low, "ci_high": high}
     return {name: None if value is None else round(value, DIGITS) for name, value in values.items()}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asymgrpo.errors import DataError
-from asymgrpo.readers import read_json_lines, read_records, read_table, records
+from asymgrpo.readers import read_json_lines, read_records, read_schema, read_table, records
 from asymgrpo.tasks import sources, spec, table
 from evals import io
 
@@ -247,3 +247,17 @@ def test_a_problem_table_of_numbers_or_without_answers_is_named(tmp_path):
     pq.write_table(pa.table({"problem_id": ["1"], "problem": ["x"]}), path)
     with pytest.raises(DataError, match=r"column\(s\) answer missing"):
         table.read_problems(path)
+
+
+def test_the_schema_of_a_file_that_was_written_again_is_the_new_one(tmp_path):
+    """A process remembers the schemas of tables that it has read."""
+    path = tmp_path / "table.parquet"
+    for name in ("a", "b"):
+        io.write_table(pa.table({name: [1]}), path, {"name": name})
+        assert read_table(path, [name]).column_names == read_schema(path).names == [name]
+        assert io.read_metadata(path) == {"name": name}
+    with pytest.raises(DataError, match=r"column\(s\) a missing"):
+        read_table(path, ["a"])
+    path.unlink()
+    with pytest.raises(DataError, match="no such file"):
+        read_schema(path)
