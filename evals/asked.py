@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asymgrpo.errors import DataError
-from asymgrpo.study.agreement import require_for_table, selection_differences
-from asymgrpo.study.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from asymgrpo.study.settings import Settings
 
 _asked: Settings | None = None
 
@@ -31,6 +32,9 @@ def check(path: str | Path, metadata: Mapping[str, Any]) -> None:
     """
     if _asked is None:
         return
+    from asymgrpo.study.agreement import require_for_table
+    from asymgrpo.study.settings import SettingsError
+
     try:
         require_for_table(metadata.get("settings"), _asked, path)
     except SettingsError as error:
@@ -39,7 +43,11 @@ def check(path: str | Path, metadata: Mapping[str, Any]) -> None:
 
 def check_selection(path: str | Path, rows: Any) -> None:
     """Refuse selected checkpoints of other rules than those asked for. Raises DataError."""
-    if _asked is not None and (found := selection_differences(rows, _asked["plan"]["selection"])):
+    if _asked is None:
+        return
+    from asymgrpo.study.agreement import selection_differences
+
+    if found := selection_differences(rows, _asked["plan"]["selection"]):
         raise DataError(f"{path}: {'; '.join(found)}; select again: delete it and run snakemake")
 
 

@@ -12,7 +12,6 @@ from asymgrpo.errors import DataError
 from asymgrpo.files import write_text
 from asymgrpo.lean import arrow_alone
 from asymgrpo.readers import read_text
-from asymgrpo.study import agreement, settings
 from evals import asked
 
 
@@ -65,6 +64,9 @@ def without_settings(arguments: Sequence[str]) -> list[str]:
     left = list(arguments)
     asked.ask(None)
     if "--settings" in left and (at := left.index("--settings")) + 1 < len(left):
+        # These know every arm; a command without settings need not wait for them.
+        from asymgrpo.study import agreement, settings
+
         found = settings.loads(left[at + 1])
         if found.get("of") in agreement.DERIVED:
             asked.ask(found)

@@ -8,9 +8,11 @@ place the change is seen again, and so is a change that is taken back.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from snakemake.jobs import Job
+from snakemake.persistence import PersistenceBase
 
 WRAPPED = "_asymgrpo_keeps_records"
 
@@ -47,3 +49,37 @@ def _restore(job: Any, records: list[tuple[Any, Any]]) -> None:
         persistence.cleanup_metadata(output)
         if record is not None:
             persistence._write_record(persistence._get_key(output), record)
+
+
+class _OneOutput:
+    """A job as if it had a single output."""
+
+    def __init__(self, job: Any, output: Any):
+        self._job, self.output = job, [output]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._job, name)
+
+    def __hash__(self) -> int:
+        return hash(self._job)
+
+
+def share(outputs: Collection[str]) -> None:
+    """From now on these outputs of one job, which come and go together, have one record, that of the first: Snakemake writes
+    four small files for each output of a job, which takes seconds for the files of a bundle."""
+    shared, first = frozenset(outputs), next(iter(outputs))
+    key, started, finished = PersistenceBase._get_key, PersistenceBase.started, PersistenceBase.finished
+
+    def key_of(self: Any, file: Any) -> str:
+        return first if str(file) in shared else str(key(self, file))
+
+    def told(job: Any) -> Any:
+        return _OneOutput(job, job.output[0]) if job.output and str(job.output[0]) in shared else job
+
+    def starting(self: Any, job: Any, *arguments: Any, **options: Any) -> None:
+        started(self, told(job), *arguments, **options)
+
+    async def finishing(self: Any, job: Any) -> None:
+        await finished(self, told(job))
+
+    PersistenceBase._get_key, PersistenceBase.started, PersistenceBase.finished = key_of, starting, finishing

@@ -29,6 +29,7 @@ from asymgrpo.study.layout import CONFIGURATION
 from evals.artifacts.agreement import refuse_other_settings
 from evals.artifacts.bundle_files import SCHEMA, open_bundle, write_bundle
 from evals.artifacts.reading import without_other_texts
+from evals.artifacts.unpack import unpack
 from evals.artifacts.withheld import without_texts
 from evals.cli import run
 from evals.cost import jobs
@@ -180,14 +181,6 @@ def check(bundle: Annotated[str, typer.Option(help="zip file, folder or URL")]) 
     opened = open_bundle(bundle)
     opened.check()
     typer.echo(f"{bundle}: {len(opened.files)} files of study {opened.manifest['study']}, all as the manifest says")
-
-
-def unpack(
-    bundle: Annotated[str, typer.Option(help="zip file, folder or URL")],
-    out: Annotated[Path, typer.Option(help="folder of results to write into")],
-) -> None:
-    """Check a bundle and write its files."""
-    open_bundle(bundle).unpack(out)
 
 
 def content_hashes(results: Path) -> dict[str, str]:

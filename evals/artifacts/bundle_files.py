@@ -14,20 +14,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from asymgrpo.files import replace_atomically, sha256_file
-from evals.io import DataError
+from asymgrpo.errors import DataError
+from asymgrpo.files import PARTIAL, replace_atomically, sha256_file
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -64,9 +65,10 @@ class Bundle:
             BundleError: it is missing, damaged or another file than the manifest says.
         """
         with _Store(self.path) as store:
-            if wrong := _fault(store, name, self.files.get(name)):
-                raise BundleError(f"{self.path}: {wrong}; fetch the bundle again")
-            return store.read(name)
+            content, fault = _compared(store, name, self.files.get(name))
+        if fault:
+            raise BundleError(f"{self.path}: {fault}; fetch the bundle again")
+        return content
 
     def json(self, name: str) -> Any:
         return json.loads(self.read(name))
@@ -77,23 +79,42 @@ class Bundle:
         Raises:
             BundleError: naming the files that are missing, truncated, changed or not in the manifest.
         """
+        for _ in self._checked():
+            pass
+
+    def unpack(self, out: Path) -> None:
+        """Write the manifest and every file below `out`, once all were checked. Raises BundleError as `check`."""
+        with TemporaryDirectory(prefix=PARTIAL, dir=_nearest(out)) as folder:
+            written: dict[str, Path] = {}
+            for name, content in self._checked():
+                written[name] = Path(folder) / str(len(written))
+                written[name].write_bytes(content)
+            for place in {(out / name).parent for name in written}:
+                place.mkdir(parents=True, exist_ok=True)
+            for name, path in written.items():
+                os.replace(path, out / name)
+
+    def _checked(self) -> Iterator[tuple[str, bytes]]:
+        """The manifest and every file, name and bytes, each read once. Raises BundleError as `check`, at the end."""
+        faults = []
         with _Store(self.path) as store:
-            faults = [fault for name, entry in self.files.items() if (fault := _fault(store, name, entry))]
-            faults += [
-                f"{name} is not in the manifest" for name in store.names() if name not in {*self.files, MANIFEST}
-            ]
+            yield MANIFEST, store.read(MANIFEST)
+            for name, entry in self.files.items():
+                content, fault = _compared(store, name, entry)
+                faults += [fault] if fault else []
+                yield name, content
+            known = {*self.files, MANIFEST}
+            faults += [f"{name} is not in the manifest" for name in store.names() if name not in known]
         if faults:
             more = f" and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
             raise BundleError(
                 f"{self.path}: {'; '.join(faults[:MAX_NAMED])}{more}; fetch the bundle again or make a new one"
             )
 
-    def unpack(self, out: Path) -> None:
-        """Write the manifest and every file below `out`, after all were checked. Raises BundleError as `check`."""
-        self.check()
-        with _Store(self.path) as store:
-            for name in (MANIFEST, *self.files):
-                replace_atomically(out / name, partial(_write, store.read(name)))
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the lowest one above it that exists, as a place for files that will be moved there."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
 
 
 def open_bundle(source: str | Path, downloads: Path = Path("artifacts/downloads")) -> Bundle:
@@ -147,10 +168,6 @@ def write_bundle(path: Path, contents: Iterable[tuple[str, bytes]], manifest: Ma
     replace_atomically(path, write)
 
 
-def _write(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
-
-
 class _Store:
     """The files of a zip or of a folder under one face."""
 
@@ -179,21 +196,21 @@ class _Store:
         return self.archive.read(name) if self.archive else (self.path / name).read_bytes()
 
 
-def _fault(store: _Store, name: str, entry: Mapping[str, Any] | None) -> str | None:
-    """What is wrong with a file, as a phrase; None if nothing is."""
+def _compared(store: _Store, name: str, entry: Mapping[str, Any] | None) -> tuple[bytes, str | None]:
+    """The bytes of a file, and what is wrong with them, as a phrase; None if nothing is."""
     if entry is None:
-        return f"{name} is not in the manifest"
+        return b"", f"{name} is not in the manifest"
     try:
         content = store.read(name)
     except (KeyError, FileNotFoundError):
-        return f"{name} is missing"
+        return b"", f"{name} is missing"
     except (zipfile.BadZipFile, zlib.error, EOFError):
-        return f"{name} is damaged"
+        return b"", f"{name} is damaged"
     if len(content) < entry["bytes"]:
-        return f"{name} is truncated ({len(content)} of {entry['bytes']} bytes)"
+        return content, f"{name} is truncated ({len(content)} of {entry['bytes']} bytes)"
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-        return f"{name} is changed (its sha256 is not that of the manifest)"
-    return None
+        return content, f"{name} is changed (its sha256 is not that of the manifest)"
+    return content, None
 
 
 def _download(url: str, downloads: Path, wanted: str) -> Path:

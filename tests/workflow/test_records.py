@@ -86,3 +86,45 @@ def test_without_it_snakemake_forgets(tmp_path):
     assert study.run().returncode == 0
     assert study.run(setting="bad").returncode == 1
     assert not study.plans(setting="bad")
+
+
+SHARED = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from workflow import records
+
+FILES = ["manifest.txt", "a.txt", "b.txt"]
+records.share(FILES)
+
+rule table:
+    input: "b.txt"
+    output: "table.txt"
+    shell: "cp {{input}} {{output}}"
+
+rule unpack:
+    output: FILES
+    params: steps=config["steps"]
+    shell: "for file in {{output}}; do echo {{params.steps}} > $file; done; {{config[then]}}"
+"""
+
+
+def test_files_that_share_a_record_are_watched_as_if_each_had_its_own(tmp_path):
+    study = Study(tmp_path, kept=True)
+    (tmp_path / "Snakefile").write_text(SHARED)
+
+    def planned(**settings) -> bool:
+        done = study.run("--dry-run", "--rerun-incomplete", **settings)
+        assert done.returncode == 0, done.stderr
+        return "rule unpack" in done.stderr + done.stdout
+
+    killed = {"then": "kill -9 $PPID"}
+    assert study.run(**killed).returncode != 0
+    assert (tmp_path / "b.txt").exists()
+    assert planned()  # what a killed call wrote is not taken
+    assert study.run("--rerun-incomplete", "--nolock").returncode == 0
+    assert len([path for path in (tmp_path / ".snakemake" / "metadata").rglob("*") if path.is_file()]) == 2
+    assert not planned()
+    assert planned(steps=2)
+    (tmp_path / "b.txt").unlink()
+    (tmp_path / "table.txt").unlink()
+    assert planned()

@@ -1,5 +1,9 @@
 # The leaves of the graph out of a bundle, in the place of data, training, sampling and grading.
+from workflow import records
 from workflow.slurm.resources import growing
+
+UNPACKED = [f"{PATHS.root}/{name}" for name in bundle.unpacked(BUNDLE)]
+records.share(UNPACKED)
 
 
 # No input: Snakemake takes a checksum of each input for each output, here of megabytes for a thousand files. A bundle is known by its
@@ -11,7 +15,7 @@ rule unpack:
             bundle.manifest(PATHS.root), BUNDLE.manifest_text
         ),
     output:
-        [f"{PATHS.root}/{name}" for name in bundle.unpacked(BUNDLE)],
+        UNPACKED,
     log:
         PATHS.log("unpack"),
     benchmark:
@@ -27,4 +31,4 @@ rule unpack:
     message:
         f"Unpacking {len(BUNDLE.files)} files of {BUNDLE.path}."
     shell:
-        "{PYTHON} evals.artifacts.bundle unpack --bundle {params.bundle:q} --out {params.out:q} > {log:q} 2>&1"
+        "{PYTHON} evals.artifacts.unpack --bundle {params.bundle:q} --out {params.out:q} > {log:q} 2>&1"
