@@ -28,16 +28,19 @@ class Made:
     lists: list[str] = field(default_factory=list)
 
 
-def together(several: Sequence[Made], frames: bool) -> Made:
-    """All of these by one process, in this order.
+def together(stages: Sequence[Sequence[Sequence[Made]]], frames: bool) -> Made:
+    """All of these by one call of evals.together: the chains of a stage side by side, the links of a chain one after the other.
 
-    `frames`: whether one of them makes frames of pandas (evals.together).
+    `frames`: whether one of them makes frames of pandas.
 
-    >>> together([Made("a --out x", ["x"], ["s"]), Made("b", ["y"], [], ["l"])], frames=True)
-    Made(command='evals.together a --out x + b', outputs=['x', 'y'], settings=['s'], lists=['l'])
+    >>> together([[[Made("a --out x", ["x"], ["s"]), Made("b", ["y"], [], ["l"])], [Made("c", ["z"], ["s"])]]], frames=True)
+    Made(command='a --out x + b // c', outputs=['x', 'y', 'z'], settings=['s'], lists=['l'])
     """
+    chains = [[" + ".join(made.command for made in chain) for chain in stage] for stage in stages]
+    command = " ++ ".join(" // ".join(stage) for stage in chains)
+    several = [made for stage in stages for chain in stage for made in chain]
     return Made(
-        f"evals.together {'' if frames else '--no-frames '}{' + '.join(made.command for made in several)}",
+        command if frames else f"--no-frames {command}",
         [path for made in several for path in made.outputs],
         list(dict.fromkeys(path for made in several for path in made.settings)),
         list(dict.fromkeys(path for made in several for path in made.lists)),
@@ -123,24 +126,29 @@ class Tables:
         words += ["--protocol", self.layout.protocol] if self.study.protocol else []
         return self._read("dose_response", f"{shlex.join(words)} {self.draws}", lists)
 
-    def for_figures(self) -> list[Made]:
-        """Those that figures are drawn from, and what they are made of."""
-        counted = [self.counts(part) for part in common.parts(self.study)]
-        return [*counted, self.run_scores(), self.scores("scores"), self.coverage(), self.differences("differences")]
+    def stages(self, doses: bool) -> list[list[list[Made]]]:
+        """All tables as `together` takes them, those that take longest first in their stage.
 
-    def others(self) -> list[Made]:
-        """All others, made of those."""
+        `doses`: with dose_response, which is made of the measures of the claims.
+        """
         more = {"analyses": self.scores, "analysis_differences": self.differences}
-        of_analyses = [make(table) for table, make in more.items() if table in self.made_of]
-        return [self.claims(), self.robust(), self.table1(), self.contamination(), *of_analyses]
+        of_analyses = [[make(table)] for table, make in more.items() if table in self.made_of]
+        return [
+            [*([self.counts(part)] for part in common.parts(self.study)), [self.contamination()]],
+            [[self.differences("differences")], [self.run_scores()], [self.scores("scores"), self.table1()]],
+            [
+                [self.claims(), *([self.dose_response()] if doses else [])],
+                [self.coverage()],
+                *of_analyses,
+                [self.robust()],
+            ],
+        ]
 
     def files(self) -> list[str]:
-        """Every table, but for the counts."""
-        return [
-            path
-            for made in [*self.for_figures()[len(common.parts(self.study)) :], *self.others()]
-            for path in made.outputs
-        ]
+        """Every table, but for the counts and doses."""
+        every = [made for stage in self.stages(doses=False) for chain in stage for made in chain]
+        counted = {self.layout.counts.format(part=part) for part in common.parts(self.study)}
+        return [path for made in every for path in made.outputs if path not in counted]
 
     def _counts(self, table: str) -> str:
         return f"--counts {shlex.join(self.layout.counts.format(part=part) for part in self.made_of[table])}"

@@ -41,7 +41,9 @@ def test_each_program_has_its_own_arguments_and_the_first_that_fails_ends_the_ca
 
 
 def test_a_separator_beside_nothing_is_refused_before_any_program(programs, monkeypatch, capsys) -> None:
-    for words in (["says", programs / "1", "+"], ["+", "says", programs / "1"]):
+    for words in (["says", programs / "1", "+"], ["+", "says", programs / "1"], ["++", "says", programs / "1", "//"]):
+        assert run(monkeypatch, *words) == 2
+    for words in (["--processes", "says", "x"], ["--processes", "0", "says", "x"]):
         assert run(monkeypatch, *words) == 2
     assert not (programs / "1").exists()
     assert "a program's module is missing beside a +" in capsys.readouterr().err

@@ -1,6 +1,6 @@
-# Out of a bundle all tables and figures are made by four processes, since starting Python takes longer than most of them. Two are at
-# work at a time: tables that figures are drawn from beside figures that need no table, then the other tables beside the other figures.
-# The bundle's manifest stands for all of its files, as in unpack.smk. (Snakemake takes a checksum of each input for each output.)
+# Out of a bundle one job makes all tables and one draws all figures, each on two cores: starting Python takes longer than most of
+# them (evals.together). The bundle's manifest stands for all of its files, as in unpack.smk. (Snakemake takes a checksum of each
+# input for each output.)
 from workflow.slurm.resources import growing
 
 DRAWN = {
@@ -9,8 +9,6 @@ DRAWN = {
     )
     for name in FIGURES
 }
-OF_TRAINING = [name for name in FIGURES if set(FIGURES[name]) <= {"metrics", "probes"}]
-OF_THEORY = [name for name in FIGURES if set(FIGURES[name]) == {"theory"}]
 OF_DOSES = figures.made(
     "dose_response",
     {"doses": DOSE_TABLES[:1]},
@@ -18,53 +16,64 @@ OF_DOSES = figures.made(
     PATHS.figures,
     GIVEN_SETTINGS,
 )
-TOGETHER = {
-    "tables_for_figures": tables.together(MADE.for_figures(), frames=False),
-    # With figures of the theory, so that both halves take as long.
-    "other_tables": tables.together(
-        [
-            *MADE.others(),
-            *([DOSE_RESPONSE, OF_DOSES] if DOSES_DECLARED else []),
-            *(DRAWN[name] for name in OF_THEORY),
-        ],
-        frames=True,
-    ),
-    "draw_training": tables.together(
-        [DRAWN[name] for name in OF_TRAINING], frames=True
-    ),
-    "draw_scores": tables.together(
-        [DRAWN[name] for name in FIGURES if name not in [*OF_TRAINING, *OF_THEORY]],
-        frames=True,
-    ),
-}
-FIRST = ("tables_for_figures", "draw_training")
+ALL_TABLES = tables.together(MADE.stages(doses=DOSES_DECLARED), frames=True)
+ALL_FIGURES = tables.together(
+    [[[made] for made in [*DRAWN.values(), *([OF_DOSES] if DOSES_DECLARED else [])]]],
+    frames=True,
+)
 
-for part, made in TOGETHER.items():
-    if not made.outputs:
-        continue
 
-    rule:
-        name:
-            part
+rule all_tables:
+    input:
+        again=lambda w: STALE.check_tables(TABLES, ALL_TABLES.outputs),
+        image_content=IMAGE_CONTENT["report"],
+        bundle=bundle.manifest(PATHS.root),
+    output:
+        ALL_TABLES.outputs,
+    log:
+        PATHS.log("all_tables"),
+    benchmark:
+        PATHS.benchmark("all_tables")
+    threads: 2
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+    params:
+        settings=ALL_TABLES.settings,
+        lists=ALL_TABLES.lists,
+        command=ALL_TABLES.command,
+    shell:
+        "{PYTHON_IN[report]} evals.together --processes {threads} {params.command} > {log:q} 2>&1"
+
+
+if ALL_FIGURES.outputs:
+
+    rule all_figures:
         input:
-            again=lambda w, made=made: STALE.check_tables(TABLES, made.outputs),
             image_content=IMAGE_CONTENT["report"],
             bundle=bundle.manifest(PATHS.root),
-            tables=([] if part in FIRST else TOGETHER["tables_for_figures"].outputs),
+            tables=sorted(
+                {
+                    path
+                    for name in FIGURES
+                    for path in figures.tables(FIGURES[name])
+                    if path in ALL_TABLES.outputs
+                }
+                | set(DOSE_TABLES[:1] if DOSES_DECLARED else [])
+            ),
         output:
-            made.outputs,
+            ALL_FIGURES.outputs,
         log:
-            PATHS.log(part),
+            PATHS.log("all_figures"),
         benchmark:
-            PATHS.benchmark(part)
-        priority: 30 - list(TOGETHER).index(part)
-        threads: 1
+            PATHS.benchmark("all_figures")
+        threads: 2
         resources:
             mem_mb=growing(4000),
             runtime=growing(30),
         params:
-            settings=made.settings,
-            lists=made.lists,
-            command=made.command,
+            settings=ALL_FIGURES.settings,
+            lists=ALL_FIGURES.lists,
+            command=ALL_FIGURES.command,
         shell:
-            "{PYTHON_IN[report]} {params.command} > {log:q} 2>&1"
+            "{PYTHON_IN[report]} evals.together --processes {threads} {params.command} > {log:q} 2>&1"
