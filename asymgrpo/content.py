@@ -32,10 +32,20 @@ def data_hash(table: pa.Table) -> str:
 
 def _value_bytes(column: pa.Array) -> bytes:
     if pa.types.is_string(column.type):
-        values = [value.encode() for value in column.fill_null("").to_pylist()]
-        return np.array([len(value) for value in values], np.int64).tobytes() + b"".join(values)
+        return _text_bytes(column.fill_null(""))
     if pa.types.is_boolean(column.type):
         return np.packbits(column.fill_null(False).to_numpy(zero_copy_only=False)).tobytes()
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return np.ascontiguousarray(column.fill_null(0).to_numpy(zero_copy_only=False)).tobytes()
     return repr(column.to_pylist()).encode()
+
+
+def _text_bytes(column: pa.StringArray) -> bytes:
+    """The lengths of all texts as bytes of UTF-8, then the texts: as they lie in memory."""
+    if not len(column):
+        return b""
+    _, places, text = column.buffers()
+    ends = np.frombuffer(places, np.int32)[column.offset : column.offset + len(column) + 1]
+    return np.diff(ends).astype(np.int64).tobytes() + (
+        text.slice(ends[0], ends[-1] - ends[0]).to_pybytes() if text else b""
+    )

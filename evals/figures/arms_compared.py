@@ -31,7 +31,7 @@ def compared(runs: pd.DataFrame, accuracy: pd.DataFrame, arms: Sequence[str], ba
         band: what shading and bars show.
         smooth: odd window of the curves' moving average.
     """
-    models, looks = sorted(set(runs["model"])), {arm: look(arm, arms) for arm in arms}
+    models, looks = sorted(runs["model"].unique()), {arm: look(arm, arms) for arm in arms}
     with mpl.rc_context(RC):
         figure, axes = panels(len(models), COLUMNS, height=2.4)
         for row, model in enumerate(models):

@@ -29,7 +29,7 @@ def displacement(runs: pd.DataFrame, band: Band) -> Figure:
         runs: rows of model, arm, train_seed, logp_change_correct, logp_change_wrong (nats per token, null where not measured).
         band: what the bars show.
     """
-    models, found = sorted(set(runs["model"])), means(runs)
+    models, found = sorted(runs["model"].unique()), means(runs)
     with mpl.rc_context(RC):
         figure, axes = panels(len(models), len(PANELS), height=2.6)
         for row, model in enumerate(models):

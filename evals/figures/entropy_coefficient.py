@@ -41,7 +41,7 @@ def entropy_coefficient(runs: pd.DataFrame, accuracy: pd.DataFrame, band: Band) 
         accuracy: rows of model, arm, train_seed, value (fraction): avg@n of the selected checkpoint.
         band: what bars and shading show.
     """
-    models, levels, seeds = sorted(set(runs["model"])), coefficients(runs), series.counted(runs)
+    models, levels, seeds = sorted(runs["model"].unique()), coefficients(runs), series.counted(runs)
     with mpl.rc_context(RC):
         figure, axes = panels(len(models), len(PANELS), height=2.4)
         for row, model in enumerate(models):

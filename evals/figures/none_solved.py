@@ -25,7 +25,7 @@ def none_solved(runs: pd.DataFrame, band: Band, smooth: int) -> Figure:
         band: what shading and bars show.
         smooth: odd window of the curves' moving average.
     """
-    models, looks = sorted(set(runs["model"])), dict(zip(BETA_POS, sweep(len(BETA_POS)), strict=True))
+    models, looks = sorted(runs["model"].unique()), dict(zip(BETA_POS, sweep(len(BETA_POS)), strict=True))
     late, seeds = series.late_means(runs, COLUMN), series.counted(runs)
     with mpl.rc_context(RC):
         figure, axes = panels(len(models), 2, height=2.7)

@@ -78,7 +78,7 @@ def found(runs: pd.DataFrame, scores: pd.DataFrame, rule: str, band: Band) -> di
 
     return {
         str(model): {label: arms(model, frame, column, factor) for label, frame, column, factor in parts}
-        for model in sorted(set(runs["model"]))
+        for model in sorted(runs["model"].unique())
     }
 
 

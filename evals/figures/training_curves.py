@@ -30,7 +30,7 @@ def training_curves(runs: pd.DataFrame, band: Band, smooth: int) -> Figure:
         band: what the shading shows.
         smooth: odd window of the moving average, 1 for none.
     """
-    arms, models = in_order(runs["arm"], TABLE_1), sorted(set(runs["model"]))
+    arms, models = in_order(runs["arm"].unique(), TABLE_1), sorted(runs["model"].unique())
     looks = {arm: look(arm, arms) for arm in arms}
     with mpl.rc_context(RC):
         figure, axes = panels(len(models), len(PANELS), height=3.0)
@@ -49,7 +49,7 @@ def finding(runs: pd.DataFrame, band: Band) -> str:
     """What the figure shows, as one sentence."""
     late = {column: series.late_means(runs, column) for column in ("entropy", "reward_mean")}
     parts = []
-    for arm in in_order(runs["arm"], TABLE_1):
+    for arm in in_order(runs["arm"].unique(), TABLE_1):
         entropy, reward = (values.loc[values["arm"] == arm, column] for column, values in late.items())
         accuracy = series.summary(100 * reward, band).text(".1f")
         parts.append(f"{title(arm)} {series.summary(entropy, band).text('.3f')} nats and {accuracy} %")

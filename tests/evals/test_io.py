@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymgrpo.content import data_hash
+from asymgrpo.content import _value_bytes, data_hash
 from evals import io
 from evals.io import DataError
 
@@ -55,6 +56,14 @@ def test_data_hash_tells_exactly_the_values(one: list[dict], two: list[dict]) ->
     first, second = (pa.Table.from_pylist(item, schema=SCHEMA) for item in (one, two))
     assert (data_hash(first) == data_hash(second)) == (one == two)
     assert data_hash(first) == data_hash(first.replace_schema_metadata({b"x": b"y"}))
+
+
+@given(st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"]))), st.integers(0, 5))
+def test_texts_enter_the_hash_as_their_lengths_and_utf8(texts: list[str | None], start: int) -> None:
+    """Wherever the texts begin in the memory of their column."""
+    encoded = [(text or "").encode() for text in texts[start:]]
+    expected = np.array([len(text) for text in encoded], np.int64).tobytes() + b"".join(encoded)
+    assert _value_bytes(pa.array(texts, pa.string()).slice(start)) == expected
 
 
 def test_data_hash_sees_names_types_and_the_border_between_strings() -> None:
