@@ -8,7 +8,7 @@ place the change is seen again, and so is a change that is taken back.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
 
 from snakemake.jobs import Job
@@ -64,17 +64,26 @@ class _OneOutput:
         return hash(self._job)
 
 
-def share(outputs: Collection[str]) -> None:
-    """From now on these outputs of one job, which come and go together, have one record, that of the first: Snakemake writes
-    four small files for each output of a job, which takes seconds for the files of a bundle."""
-    shared, first = frozenset(outputs), next(iter(outputs))
+_first: dict[str, str] = {}
+"""Output -> the first output of its job, which has the record of all."""
+
+
+def share(outputs: Sequence[str]) -> None:
+    """From now on these outputs of one job, which come and go together, have one record: Snakemake writes four small files for
+    each output of a job, and takes a checksum of each input for each, which makes seconds for the files of a bundle."""
+    if not _first:
+        _wrap()
+    _first.update(dict.fromkeys(outputs, outputs[0]))
+
+
+def _wrap() -> None:
     key, started, finished = PersistenceBase._get_key, PersistenceBase.started, PersistenceBase.finished
 
     def key_of(self: Any, file: Any) -> str:
-        return first if str(file) in shared else str(key(self, file))
+        return _first.get(str(file)) or str(key(self, file))
 
     def told(job: Any) -> Any:
-        return _OneOutput(job, job.output[0]) if job.output and str(job.output[0]) in shared else job
+        return _OneOutput(job, job.output[0]) if job.output and str(job.output[0]) in _first else job
 
     def starting(self: Any, job: Any, *arguments: Any, **options: Any) -> None:
         started(self, told(job), *arguments, **options)

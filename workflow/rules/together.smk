@@ -1,6 +1,6 @@
 # Out of a bundle one job makes all tables and one draws all figures, each on two cores: starting Python takes longer than most of
-# them (evals.together). The bundle's manifest stands for all of its files, as in unpack.smk. (Snakemake takes a checksum of each
-# input for each output.)
+# them (evals.together). The bundle's manifest stands for all of its files, as in unpack.smk.
+from workflow import records
 from workflow.slurm.resources import growing
 
 DRAWN = {
@@ -21,6 +21,7 @@ ALL_FIGURES = tables.together(
     [[[made] for made in [*DRAWN.values(), *([OF_DOSES] if DOSES_DECLARED else [])]]],
     frames=True,
 )
+records.share(ALL_TABLES.outputs)
 
 
 rule all_tables:
@@ -47,6 +48,7 @@ rule all_tables:
 
 
 if ALL_FIGURES.outputs:
+    records.share(ALL_FIGURES.outputs)
 
     rule all_figures:
         input:
