@@ -10,6 +10,7 @@ fails ends the call, with its exit code. With --no-frames no program here makes 
 (asymgrpo.lean).
 """
 
+import gc
 import importlib
 import os
 import runpy
@@ -86,6 +87,7 @@ def import_all(modules: Iterable[str]) -> None:
     for module in dict.fromkeys(modules):
         if module.startswith("evals."):
             importlib.import_module(inside.get(module, module))
+    gc.freeze()  # all of it lives on, and is not to be looked through for garbage
 
 
 def main() -> int:
