@@ -56,6 +56,10 @@ PROOF = enter.Proof(PYTHON_IN)
 IMAGE_CONTENT = {image: IMAGES.inputs(image) for image in enter.NAMES}
 LAUNCH = launch.prefix(STUDY)
 
+# Where no cluster gives each job its own GPU, jobs that need some run one after another.
+if STUDY.machine.has_gpus and workflow.resource_settings.nodes is None:
+    workflow.global_resources.setdefault("gpu", 1)
+
 # Nothing is written while this file is read: a dry run, or a call that finds the folder locked, leaves every result as it is.
 shell.prefix(enter.shell_prelude(IMAGES))
 

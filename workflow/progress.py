@@ -19,8 +19,8 @@ from snakemake_interface_logger_plugins.common import LogEvent
 VARIABLE = "ASYMGRPO_PROGRESS"
 WORDS = {"train": "trained", "sample": "sampled", "grade": "graded"}
 """Rule -> what its jobs, one for each run, have done."""
-SECONDS = {"base_model": 60.0, "train": 30.0, "sample": 10.0, "grade": 4.0}
-"""How long jobs take beside each other (the default study on two cores); 3 for every other rule. Only their ratios count."""
+SECONDS = {"base_model": 80.0, "train": 26.0, "sample": 10.0, "grade": 3.0, "theory": 50.0, "probe_states": 60.0}
+"""How long jobs take beside each other (the default study on two cores); 2 for every other rule. Only their ratios count."""
 SILENT = {
     LogEvent.WORKFLOW_STARTED,
     LogEvent.RUN_INFO,
@@ -42,7 +42,7 @@ BETWEEN_LINES = 15.0
 
 
 class Line(logging.Handler):
-    """Counts finished jobs and says how far the study is."""
+    """Counts finished jobs and says how far the study is. A job at work is taken for half done in what it foresees."""
 
     def __init__(
         self,
@@ -54,12 +54,14 @@ class Line(logging.Handler):
         """`rules`: number of each job that will run -> its rule."""
         super().__init__()
         self.rules, self.say, self.clock, self.pause = rules, say, clock, pause
-        self.finished: set[int] = set()
+        self.started, self.finished = set[int](), set[int]()
         self.began, self.said = clock(), -pause
 
     def emit(self, record: logging.LogRecord) -> None:
-        number = getattr(record, "job_id", None)
-        if getattr(record, "event", None) != LogEvent.JOB_FINISHED or number not in self.rules:
+        event, number = getattr(record, "event", None), getattr(record, "job_id", None)
+        if event == LogEvent.JOB_STARTED:
+            self.started |= self.rules.keys() & set(getattr(record, "jobs", ()))
+        if event != LogEvent.JOB_FINISHED or number not in self.rules:
             return
         self.finished.add(number)
         if self.clock() - self.began - self.said >= self.pause or len(self.finished) == len(self.rules):
@@ -80,13 +82,15 @@ class Line(logging.Handler):
             parts.append(f"{finished} of {others} other jobs")
         gone = self.clock() - self.began
         told = f"{minutes(gone)} gone"
-        if done and (left := cost(every) - cost(done)):
-            told += f", about {minutes(gone * left / cost(done))} left"
+        at_work = Counter(self.rules[number] for number in self.started - self.finished)
+        worked = cost(done) + cost(at_work) / 2
+        if done and (left := cost(every) - worked):
+            told += f", about {minutes(gone * left / worked)} left"
         return f"{', '.join(parts)}; {told}"
 
 
 def cost(jobs: Counter[str]) -> float:
-    return sum(SECONDS.get(rule, 3.0) * n for rule, n in jobs.items())
+    return sum(SECONDS.get(rule, 2.0) * n for rule, n in jobs.items())
 
 
 def minutes(seconds: float) -> str:

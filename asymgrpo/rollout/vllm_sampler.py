@@ -4,7 +4,8 @@ What holds, and what does not (docs/rollout.md): a call of `generate` is a funct
 gives the same bytes on a CPU. A sample's random numbers depend on its seed alone, but its logits are those of a batch, whose
 composition moves their last bits: the same seed in another batch gives the same text but for near-ties.
 
-The paths for CUDA (sleep, graphs, memory fraction) have run on one H200 (docs/gpu.md); tests/gpu/accept.py tries them on a card.
+The paths for CUDA (sleep, graphs, memory fraction) have run on an H200 and an H100 (docs/gpu.md); tests/gpu/accept.py tries
+them on a card.
 """
 
 from __future__ import annotations

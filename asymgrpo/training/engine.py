@@ -271,7 +271,8 @@ class Engine:
 
     def barrier(self) -> None:
         if self.world_size > 1:
-            torch.distributed.barrier()
+            # Left to itself, NCCL takes the rank's number for that of its GPU.
+            torch.distributed.barrier(device_ids=[self.device.index] if self.device.type == "cuda" else None)
 
 
 def deepspeed_config(train: Train, micro_batches_per_update: int, world_size: int, numbers: int) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from evals.cli import run
 from evals.estimates.cells import check_ks
 from evals.io import DataError, derived, inputs_metadata, read_json, read_metadata, write_table, write_text
 from evals.tables.compare import SCHEMA, Settings, compare_sets, render
+from evals.tables.options import SeedVarianceRule
 from evals.tables.result_set import ResultSet, read_result_set
-from evals.tables.score import SeedVarianceRule
 
 SHOWN = 40
 """Differences listed per topic; the rest are counted."""

@@ -16,6 +16,7 @@ from evals.cli import run
 from evals.io import DataError, check_table, derived, inputs_metadata, read_table, write_table, write_text
 from evals.names import in_order, title
 from evals.repeatability import compare
+from evals.tables.options import Markdown
 from evals.tables.paper_values import BENCHMARKS
 
 VARIANT, ENGINE, BATCH = "variant", "engine", "batch"
@@ -111,7 +112,7 @@ def read_repeatability(path: Path) -> pa.Table:
 def main(
     repeats: Annotated[list[Path], typer.Option(help="responses of evals.repeatability.measure (Parquet)")],
     out: Annotated[Path, typer.Option(help="comparisons to write (Parquet)")],
-    markdown: Annotated[Path, typer.Option(help="the same to write, to read (Markdown)")],
+    markdown: Markdown,
 ) -> None:
     """Compare repeated evaluations with the first one."""
     rows = [row for path in repeats for row in repeatability_rows(read_table(path))]

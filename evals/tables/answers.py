@@ -9,11 +9,10 @@ for. So each share stands beside its difference from the base model's, paired by
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import typer
 from numpy.typing import NDArray
 
 from asymgrpo.content import data_hash
@@ -25,8 +24,9 @@ from evals.estimates.stats import mean_intervals, paired_differences
 from evals.io import check_table, derived, read_table, write_table, write_text
 from evals.names import TABLE_1, describe_rule, in_order, percent, title
 from evals.tables.counts import Counted, Graded, Problems, Selection, study_counts
+from evals.tables.options import Draws, Markdown, Out, Seed, SeedVarianceFrom, SeedVarianceRule
 from evals.tables.paper_values import BENCHMARKS
-from evals.tables.score import SeedVarianceRule, groups, seed_variances, with_diverged
+from evals.tables.score import groups, seed_variances, with_diverged
 
 SCHEMA = pa.schema(
     [
@@ -137,11 +137,11 @@ def main(
     graded: Graded = None,
     selection: Selection = None,
     problems: Problems = None,
-    seed_variance: Annotated[SeedVarianceRule, typer.Option(help="whose seeds the seed variance is taken from")],
-    draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
-    seed: Annotated[int, typer.Option(help="names the random streams of the bootstrap")],
-    out: Annotated[Path, typer.Option(help="table to write (Parquet)")],
-    markdown: Annotated[Path, typer.Option(help="the same to write, to read (Markdown)")],
+    seed_variance: SeedVarianceFrom,
+    draws: Draws,
+    seed: Seed,
+    out: Out,
+    markdown: Markdown,
 ) -> None:
     """Tell wrong answers from missing ones."""
     study = study_counts(counts, graded, selection, problems)

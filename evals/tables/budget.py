@@ -39,7 +39,8 @@ from evals.io import (
     write_text,
 )
 from evals.names import TABLE_1, describe_rule, in_order, percent, title
-from evals.tables.score import AVERAGE, SeedVarianceRule, groups, metrics_of, seed_variances, with_diverged, with_votes
+from evals.tables.options import Draws, Markdown, Out, Seed, SeedVarianceFrom, SeedVarianceRule
+from evals.tables.score import AVERAGE, groups, metrics_of, seed_variances, with_diverged, with_votes
 
 SCHEMA = pa.schema(
     [
@@ -348,11 +349,11 @@ def main(
     ] = None,
     evaluations: Annotated[list[Path] | None, typer.Option(help="eval.parquet of the same runs")] = None,
     k: Annotated[list[int], typer.Option(help="numbers of votes, and k of pass@k")],
-    seed_variance: Annotated[SeedVarianceRule, typer.Option(help="whose seeds the seed variance is taken from")],
-    draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
-    seed: Annotated[int, typer.Option(help="names the random streams of the bootstrap")],
-    out: Annotated[Path, typer.Option(help="table to write (Parquet)")],
-    markdown: Annotated[Path, typer.Option(help="the same to write, to read (Markdown)")],
+    seed_variance: SeedVarianceFrom,
+    draws: Draws,
+    seed: Seed,
+    out: Out,
+    markdown: Markdown,
 ) -> None:
     """Put scores beside the tokens that they cost."""
     check_ks(k)

@@ -28,8 +28,9 @@ from evals.estimates.stats import holm, paired_differences
 from evals.io import DataError, derived, write_table
 from evals.names import TABLE_1, in_order, percent, title
 from evals.tables.counts import Counted, Graded, Problems, Selection, study_counts
+from evals.tables.options import Draws, Seed, SeedVarianceFrom, SeedVarianceRule
 from evals.tables.result_set import read_result_set, with_lost
-from evals.tables.score import AVERAGE, SeedVarianceRule, metrics_of, seed_variances
+from evals.tables.score import AVERAGE, metrics_of, seed_variances
 
 SCHEMA = pa.schema(
     [
@@ -217,9 +218,9 @@ def _known_arms(by_rule: Mapping[str, CountsOf]) -> list[str]:
 def main(
     results: Annotated[Path | None, typer.Argument(help="directory of results")] = None,
     *,
-    draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
-    seed: Annotated[int, typer.Option(help="names the random streams of the bootstrap")],
-    seed_variance: Annotated[SeedVarianceRule, typer.Option(help="whose seeds the seed variance is from")],
+    draws: Draws,
+    seed: Seed,
+    seed_variance: SeedVarianceFrom,
     counts: Counted = None,
     graded: Graded = None,
     selection: Selection = None,

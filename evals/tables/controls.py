@@ -23,7 +23,8 @@ from evals.estimates.cells import Counts, check_ks, count_cells, need_samples, r
 from evals.io import DataError, derived, inputs_metadata, read_metadata, read_table, write_table
 from evals.names import percent
 from evals.tables.compare import Settings, compare_arms
-from evals.tables.score import SeedVarianceRule, score_selection
+from evals.tables.options import Draws, Out, Seed, SeedVarianceRule
+from evals.tables.score import score_selection
 
 BASE, MARK = "base", "base@"
 SCHEMA = pa.schema(
@@ -127,9 +128,9 @@ def render(table: pa.Table) -> str:
 def main(
     graded: Annotated[list[Path], typer.Option(help="graded tables (Parquet) of base and base@TEMPLATE")],
     k: Annotated[list[int], typer.Option(help="k of pass@k")],
-    draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
-    seed: Annotated[int, typer.Option(help="names the random streams of the bootstrap")],
-    out: Annotated[Path, typer.Option(help="table to write (Parquet)")],
+    draws: Draws,
+    seed: Seed,
+    out: Out,
     markdown: Annotated[Path | None, typer.Option(help="table to write (Markdown)")] = None,
 ) -> None:
     """Compare prompt templates on the base model."""

@@ -40,7 +40,8 @@ from evals.estimates.stats import DIGITS, mean_intervals
 from evals.io import check_table, derived, read_table, write_table, write_text
 from evals.names import TABLE_1, describe_rule, in_order, percent, title
 from evals.tables.counts import Counted, Graded, Problems, Selection, study_counts
-from evals.tables.score import AVERAGE, SeedVarianceRule, groups, seed_variances, with_diverged
+from evals.tables.options import Draws, Markdown, Out, Seed, SeedVarianceFrom, SeedVarianceRule
+from evals.tables.score import AVERAGE, groups, seed_variances, with_diverged
 
 SCHEMA = pa.schema(
     [
@@ -220,11 +221,11 @@ def main(
     selection: Selection = None,
     problems: Problems = None,
     k: Annotated[list[int], typer.Option(help="k of G-Pass@k, pass^k and the means of Cover")],
-    seed_variance: Annotated[SeedVarianceRule, typer.Option(help="whose seeds the seed variance is taken from")],
-    draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
-    seed: Annotated[int, typer.Option(help="names the random streams of the bootstrap")],
-    out: Annotated[Path, typer.Option(help="table to write (Parquet)")],
-    markdown: Annotated[Path, typer.Option(help="the same to write, to read (Markdown)")],
+    seed_variance: SeedVarianceFrom,
+    draws: Draws,
+    seed: Seed,
+    out: Out,
+    markdown: Markdown,
 ) -> None:
     """Estimate how reliably problems are solved, with intervals."""
     check_ks(k)

@@ -33,6 +33,7 @@ from evals.tables import dose_fit
 from evals.tables.dose_fit import Estimate
 from evals.tables.dose_words import render
 from evals.tables.doses import Doses, afterwards, declared
+from evals.tables.options import Draws, Markdown, Out, Seed
 
 SCHEMA = pa.schema(
     [
@@ -100,10 +101,10 @@ def _numbers(found: Estimate) -> dict[str, float | None]:
 def main(
     measures: Annotated[Path, typer.Option(help="measures of each run, of evals.claims (Parquet)")],
     metrics: Annotated[list[Path], typer.Option(help="metrics.parquet of the runs")],
-    draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
-    seed: Annotated[int, typer.Option(help="names the random stream of the bootstrap")],
-    out: Annotated[Path, typer.Option(help="table to write (Parquet)")],
-    markdown: Annotated[Path, typer.Option(help="the same to write, to read (Markdown)")],
+    draws: Draws,
+    seed: Seed,
+    out: Out,
+    markdown: Markdown,
     protocol: Annotated[
         Path | None, typer.Option(help="protocol that declares the doses (asymgrpo prereg --runs); default: none does")
     ] = None,

@@ -19,6 +19,7 @@ from evals.cli import run
 from evals.estimates.stats import DIGITS, holm
 from evals.io import check_table, derived, inputs_metadata, read_table, write_table, write_text
 from evals.names import in_order, title
+from evals.tables.options import Markdown, Out
 from evals.tables.paper_values import BENCHMARKS
 
 LEVEL = 0.05
@@ -122,8 +123,8 @@ def main(
     probes: Annotated[
         list[Path], typer.Option(help="continuations of evals.memorise, a file for each model (Parquet)")
     ],
-    out: Annotated[Path, typer.Option(help="table to write (Parquet)")],
-    markdown: Annotated[Path, typer.Option(help="the same to write, to read (Markdown)")],
+    out: Out,
+    markdown: Markdown,
 ) -> None:
     """Decide which benchmarks a base model knows by heart."""
     rows = []

@@ -24,6 +24,7 @@ from evals.estimates.robust import interquartile_mean, probability_above, profil
 from evals.estimates.stats import DIGITS
 from evals.io import derived, read_metadata, write_table, write_text
 from evals.names import EVERY_ARM, describe_rule, in_order, percent, title
+from evals.tables.options import Draws, Markdown, Out, Seed
 from evals.tables.run_scores import read_run_scores
 from evals.tables.score import AVERAGE
 
@@ -169,10 +170,10 @@ def _text(row: Mapping[str, Any]) -> str:
 def main(
     runs: Annotated[Path, typer.Option(help="scores of each run, of evals.tables.run_scores (Parquet)")],
     against: Annotated[str, typer.Option(help="arm that every other is compared with")],
-    draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
-    seed: Annotated[int, typer.Option(help="names the random stream of the bootstrap")],
-    out: Annotated[Path, typer.Option(help="table to write (Parquet)")],
-    markdown: Annotated[Path, typer.Option(help="the same to write, to read (Markdown)")],
+    draws: Draws,
+    seed: Seed,
+    out: Out,
+    markdown: Markdown,
 ) -> None:
     """Aggregate runs so that one far run does not decide."""
     rows = []

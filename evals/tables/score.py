@@ -11,7 +11,6 @@ For avg_at_n, k is the number of samples per problem (null where that differs).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,6 +37,7 @@ from evals.estimates.selection import by_rule as selection_by_rule
 from evals.estimates.stats import mean_intervals, own_seed_variance, pooled_seed_variance
 from evals.io import DataError, check_table, derived, inputs_metadata, read_table, write_table
 from evals.tables.counts import Counted, Graded, Problems, Selection, StudyCounts, study_counts
+from evals.tables.options import Draws, Seed, SeedVarianceFrom, SeedVarianceRule
 from evals.tables.shared import counted_elsewhere, keys_of
 
 AVERAGE = "average"
@@ -66,13 +66,6 @@ SCHEMA = pa.schema(
         (AT, STEPS),  # the step of each
     ]
 )
-
-
-class SeedVarianceRule(StrEnum):
-    """own: each arm's seed variance from its own seeds. pooled: one for all trained arms of a model."""
-
-    own = "own"
-    pooled = "pooled"
 
 
 Metric = tuple[str, int | None]
@@ -251,9 +244,9 @@ def main(
     selection: Selection = None,
     problems: Problems = None,
     k: Annotated[list[int], typer.Option(help="k of pass@k")],
-    seed_variance: Annotated[SeedVarianceRule, typer.Option(help="whose seeds the seed variance is taken from")],
-    draws: Annotated[int, typer.Option(min=1, help="bootstrap draws; 10000 for published numbers")],
-    seed: Annotated[int, typer.Option(help="names the random streams of the bootstrap")],
+    seed_variance: SeedVarianceFrom,
+    draws: Draws,
+    seed: Seed,
     out: Annotated[Path, typer.Option(help="scores to write (Parquet)")],
     maj_k: Annotated[list[int] | None, typer.Option(help="k of maj@k; none by default")] = None,
 ) -> None:

@@ -29,6 +29,7 @@ from evals.estimates.stats import DIGITS
 from evals.io import DataError, check_table, derived, inputs_metadata, read_table, write_table, write_text
 from evals.names import rule_to_show
 from evals.tables.counts import study_counts
+from evals.tables.options import Markdown, Out
 from evals.tables.run_scores import diverged_runs, run_scores
 
 NUMBERS = ("estimate", "ci_low", "ci_high")
@@ -116,8 +117,8 @@ def main(
     k: Annotated[list[int], typer.Option(help="k of pass@k")],
     measures: Annotated[Path, typer.Option(help="measures of each run, of evals.claims (Parquet)")],
     claims: Annotated[Path, typer.Option(help="claims with verdicts, of evals.claims (Parquet)")],
-    out: Annotated[Path, typer.Option(help="table to write (Parquet)")],
-    markdown: Annotated[Path, typer.Option(help="the same to write, to read (Markdown)")],
+    out: Out,
+    markdown: Markdown,
     selection: Annotated[
         str | None, typer.Option(help="checkpoint rule; default: one that never looks at a benchmark")
     ] = None,

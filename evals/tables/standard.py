@@ -25,6 +25,7 @@ from evals.repeatability.compare import ALL
 from evals.repeatability.table import AGAIN, FIRST
 from evals.tables.answers import TRUNCATED, UNPARSED, WRONG, read_answers
 from evals.tables.budget import GAIN, MAJORITY, read_budget
+from evals.tables.options import Markdown
 from evals.tables.score import AVERAGE, read_scores
 from evals.tables.second_grader import read_second_grader, tested
 
@@ -230,7 +231,7 @@ def main(
     second: Annotated[Path, typer.Option(help="table of evals.tables.second_grader")],
     contamination: Annotated[Path, typer.Option(help="table of evals.tables.contamination")],
     out: Annotated[Path, typer.Option(help="points to write (Parquet)")],
-    markdown: Annotated[Path, typer.Option(help="the same to write, to read (Markdown)")],
+    markdown: Markdown,
     memorisation: Annotated[Path | None, typer.Option(help="table of evals.tables.memorisation")] = None,
     repeatability: Annotated[Path | None, typer.Option(help="table of evals.repeatability.table")] = None,
 ) -> None:

@@ -9,7 +9,7 @@ from evals.estimates.cells import GRADED
 from evals.io import read_table, write_json, write_table
 from evals.tables import answers
 from evals.tables.answers import OF, WRONG
-from evals.tables.score import SeedVarianceRule
+from evals.tables.options import SeedVarianceRule
 
 BECAME = {
     ("base", 0): ["correct", "unparsed", "truncated", "timeout"],

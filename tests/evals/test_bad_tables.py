@@ -22,7 +22,7 @@ from evals.checkpoints import SCHEMA as SAMPLES
 from evals.estimates.cells import check_ks, count_cells, read_graded
 from evals.estimates.selection import read_selection
 from evals.io import DataError, read_metadata, read_table, read_tables, write_json, write_table
-from evals.tables.score import SeedVarianceRule
+from evals.tables.options import SeedVarianceRule
 
 OWN = SeedVarianceRule.own
 

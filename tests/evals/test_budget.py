@@ -14,7 +14,7 @@ from evals.figures import budget_curves, drawn
 from evals.io import DataError, write_json, write_table
 from evals.tables import budget
 from evals.tables.budget import ACCURACY, EQUAL, GAIN, MAJORITY, Trained, at_budget, spent, votes_needed
-from evals.tables.score import SeedVarianceRule
+from evals.tables.options import SeedVarianceRule
 
 LENGTHS = {"base": 10, "grpo": 20}
 """Tokens of every answer of an arm."""

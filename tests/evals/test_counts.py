@@ -24,7 +24,7 @@ from evals.cli import listed, understood
 from evals.estimates.cells import CELL, GRADED, cells_of
 from evals.io import DataError, check_table, read_metadata, read_table, write_json, write_table
 from evals.tables.counts import SCHEMA, counts_table
-from evals.tables.score import SeedVarianceRule
+from evals.tables.options import SeedVarianceRule
 
 RULES = ("last", "validation")
 BENCHMARKS = ("b1", "b2")

@@ -33,7 +33,7 @@ from evals.io import DataError, read_metadata, read_table, write_table
 from evals.tables import coverage, score
 from evals.tables.counts import SCHEMA, study_counts
 from evals.tables.coverage import TAUS, identity_gap, render
-from evals.tables.score import SeedVarianceRule
+from evals.tables.options import SeedVarianceRule
 
 # What scorio 0.2.3 (MIT) says of five problems with 8 samples each: it is no dependency, so its answers are written down.
 OF_SCORIO = np.array([0, 1, 5, 8, 3])

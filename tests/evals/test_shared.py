@@ -19,7 +19,7 @@ from evals.artifacts.reading import for_reading
 from evals.artifacts.withheld import WITHHELD, without_texts
 from evals.estimates.cells import GRADED
 from evals.io import read_metadata, read_table, write_json, write_table
-from evals.tables.score import SeedVarianceRule
+from evals.tables.options import SeedVarianceRule
 from evals.tables.shared import counted_elsewhere, keys_of
 
 RIGHT = {"aime26": [4, 0, 2], "math500": [1, 4, 3], "brumo25": [2, 2, 0]}

@@ -20,7 +20,8 @@ from evals.estimates.stats import (
     paired_difference,
     pooled_seed_variance,
 )
-from evals.tables.score import SeedVarianceRule, score
+from evals.tables.options import SeedVarianceRule
+from evals.tables.score import score
 
 TRUTH = 0.5
 

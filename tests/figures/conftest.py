@@ -9,7 +9,7 @@ from evals.claims import decided as claims
 from evals.tables import compare, coverage, robust, score
 from evals.tables import run_scores as table_runs
 from evals.tables import table1 as tables
-from evals.tables.score import SeedVarianceRule
+from evals.tables.options import SeedVarianceRule
 
 # The page is committed with the bundle that it is made of, when the full study has been run.
 collect_ignore = [] if (Path(__file__).parents[2] / "artifacts/study.zip").exists() else ["test_results_page.py"]

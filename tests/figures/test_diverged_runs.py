@@ -25,8 +25,8 @@ from evals.report.page import render as render_page
 from evals.report.results import read_results
 from evals.tables import score
 from evals.tables.compare import Settings, compare_arms
+from evals.tables.options import SeedVarianceRule
 from evals.tables.result_set import read_result_set
-from evals.tables.score import SeedVarianceRule
 from evals.tables.table1 import render_markdown
 
 

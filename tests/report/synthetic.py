@@ -22,7 +22,8 @@ from evals.claims.measures import MEASURES
 from evals.estimates.cells import count_cells
 from evals.estimates.selection import Chosen, select
 from evals.figures import drawn, training_curves
-from evals.tables.score import SeedVarianceRule, score
+from evals.tables.options import SeedVarianceRule
+from evals.tables.score import score
 from evals.tables.table1 import table_1
 from workflow.checks import load
 

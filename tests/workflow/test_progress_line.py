@@ -40,6 +40,18 @@ def test_the_line_counts_runs_and_foresees_the_end():
     assert cost(Counter(train=1)) > cost(Counter(sample=1)) > cost(Counter(figure=1)) > 0
 
 
+def test_a_job_at_work_is_half_done():
+    """A training and half of another in 99 seconds leave 33 for the other half."""
+    said, now = [], [0.0]
+    line = Line({0: "train", 1: "train"}, said.append, clock=lambda: now[0], pause=0)
+    line.emit(record(LogEvent.JOB_STARTED, jobs=[0, 1, 99]))
+    now[0] = 99.0
+    line.emit(record(LogEvent.JOB_FINISHED, job_id=0))
+    assert said == ["trained 1 of 2 runs; 1.6 min gone, about 33 s left"]
+    line.emit(record(LogEvent.JOB_FINISHED, job_id=1))
+    assert said[-1] == "trained 2 of 2 runs; 1.6 min gone"
+
+
 @pytest.mark.parametrize("event", [LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR, LogEvent.ERROR, None])
 def test_errors_and_other_messages_are_shown(event):
     assert is_shown(record(event, "Error in rule train"))
