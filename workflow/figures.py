@@ -92,7 +92,7 @@ def lists(inputs: Inputs, listed: Callable[[Sequence[str]], str]) -> list[str]:
     return [listed(paths) for paths in inputs.values() if len(paths) > 1]
 
 
-ENDINGS = ("pdf", "svg", "json", "png")
+ENDINGS = ("pdf", "json", "png")
 
 
 def made(name: str, inputs: Inputs, settings: Settings, folder: str, given: GivenSettings) -> Made:

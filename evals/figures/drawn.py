@@ -15,7 +15,6 @@ import matplotlib as mpl
 import pyarrow as pa
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from asymgrpo.content import data_hash
@@ -33,9 +32,8 @@ SHARED = ("table.py", "arms_compared.py", "series.py", "style.py", "drawn.py", "
 FORMATS: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
     "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
 }
-CANVASES: dict[str, Any] = {"pdf": FigureCanvasPdf, "png": FigureCanvasAgg, "svg": FigureCanvasSVG}
+CANVASES: dict[str, Any] = {"pdf": FigureCanvasPdf, "png": FigureCanvasAgg}
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def diverged(lost: Lost) -> str:
 
 
 def save(name: str, drawn: Drawn, module: ModuleType, prefix: Path) -> None:
-    """Write prefix.pdf, .png and .svg, and prefix.json with the hashes of data, code and pictures.
+    """Write prefix.pdf and .png, and prefix.json with the hashes of data, code and pictures.
 
     Args:
         name: of the figure.

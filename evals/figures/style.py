@@ -39,8 +39,6 @@ RC: Any = {
     "figure.dpi": 100,
     "savefig.dpi": 200,
     "pdf.fonttype": 42,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "asymgrpo",
 }
 
 

@@ -19,6 +19,7 @@ RESULTS = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+import matplotlib as mpl
 import pyarrow as pa
 from evals.figures import drawn, my_figure
 from evals.io import write_table
@@ -36,7 +37,10 @@ metrics = [folder / "mine.parquet", folder / "grpo.parquet"]
 for path in metrics:
     steps = pa.table({"step": [1, 2], "entropy": [0.5, 0.4], "reward_mean": [0.2, 0.3]})
     write_table(steps, path, {"model": "tiny", "arm": path.stem, "train_seed": 0})
-drawn.save("my_figure", my_figure.draw(metrics), my_figure, folder / "figures" / "my_figure")
+figure = my_figure.draw(metrics)
+with mpl.rc_context({"svg.fonttype": "none"}):  # its letters as text
+    figure.figure.savefig(folder / "my_figure.svg")
+drawn.save("my_figure", figure, my_figure, folder / "figures" / "my_figure")
 results = SimpleNamespace(folder=folder)
 (folder / "results.md").write_text("".join(figures(results, "images", drawn_of(results))))
 """
@@ -114,7 +118,7 @@ def test_their_titles_are_in_table_1_the_figure_and_the_page(project, tmp_path):
     assert lines[0] == "| arm | seeds | MATH-500 | My benchmark |"
     first = [line.split(" | ")[0].removeprefix("| ") for line in lines]
     assert first == ["arm", "---", "base model", "GRPO", "My arm", "AsymGRPO", "RLOO"]
-    drawn = (tmp_path / "figures/my_figure.svg").read_text(encoding="utf-8")
+    drawn = (tmp_path / "my_figure.svg").read_text(encoding="utf-8")
     assert drawn.index(">GRPO (n = 1)") < drawn.index(">My arm (n = 1)")
     assert "#f0e442" in drawn
     page = (tmp_path / "results.md").read_text(encoding="utf-8")

@@ -44,7 +44,7 @@ if not (BUNDLE and DOSES_DECLARED):
             image_content=IMAGE_CONTENT["report"],
             doses=DOSE_TABLES[0],
         output:
-            multiext(f"{PATHS.figures}/dose_response", ".pdf", ".svg", ".json"),
+            multiext(f"{PATHS.figures}/dose_response", ".pdf", ".json"),
             png=report(f"{PATHS.figures}/dose_response.png", category="figures"),
         log:
             PATHS.log("dose_figure"),

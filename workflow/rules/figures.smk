@@ -23,7 +23,7 @@ FIGURE_SETTINGS = {
     name: figures.settings_of(STUDY, PLAN, METRICS, FIGURES[name]) for name in FIGURES
 }
 FIGURE_FILES = [
-    f"{PATHS.figures}/{{figure}}.{ending}" for ending in ("pdf", "svg", "json", "png")
+    f"{PATHS.figures}/{{figure}}.{ending}" for ending in ("pdf", "json", "png")
 ]
 
 
@@ -38,7 +38,7 @@ if not BUNDLE:  # out of one, several are drawn by a process (together.smk)
             image_content=IMAGE_CONTENT["report"],
             data=lambda w: figures.files(FIGURES[w.figure]),
         output:
-            multiext(f"{PATHS.figures}/{{figure}}", ".pdf", ".svg", ".json"),
+            multiext(f"{PATHS.figures}/{{figure}}", ".pdf", ".json"),
             png=report(f"{PATHS.figures}/{{figure}}.png", category="figures"),
         log:
             PATHS.log("figure", "figure"),

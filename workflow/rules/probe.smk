@@ -70,7 +70,7 @@ rule probe_figure:
         image_content=IMAGE_CONTENT["report"],
         probes=PATHS.probes,
     output:
-        multiext(f"{PATHS.figures}/{{figure}}", ".pdf", ".svg", ".json"),
+        multiext(f"{PATHS.figures}/{{figure}}", ".pdf", ".json"),
         png=report(f"{PATHS.figures}/{{figure}}.png", category="figures"),
     log:
         PATHS.log("probe_figure", "figure"),

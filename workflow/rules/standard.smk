@@ -77,7 +77,7 @@ rule budget_figure:
         image_content=IMAGE_CONTENT["report"],
         budget=BUDGET,
     output:
-        multiext(f"{PATHS.figures}/budget_curves", ".pdf", ".svg", ".json"),
+        multiext(f"{PATHS.figures}/budget_curves", ".pdf", ".json"),
         png=report(f"{PATHS.figures}/budget_curves.png", category="figures"),
     log:
         PATHS.log("budget_figure"),
