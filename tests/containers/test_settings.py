@@ -133,7 +133,7 @@ def test_every_rule_says_where_it_runs():
         modules = {
             line.split("{PYTHON} ")[1].split()[0] for line in path.read_text().splitlines() if "{PYTHON} " in line
         }
-        assert modules <= on_host | {"evals.artifacts.bundle"}, path
+        assert modules <= on_host | {"evals.artifacts.bundle", "evals.artifacts.unpack"}, path
 
 
 def test_a_comment_changes_no_recipe(study, monkeypatch, tmp_path):
