@@ -1,5 +1,6 @@
 """The parts that run side by side are all tests, each once; a part that fails fails the whole."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,12 @@ def test_every_test_is_in_exactly_one_part() -> None:
         name = test.relative_to(ROOT).as_posix()
         if test.name not in ("conftest.py", "__init__.py"):
             assert sum(name == path or name.startswith(f"{path}/") for path in given) == 1, name
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest by itself imports a file of tests by its name alone, and stops at the second of that name."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert {name for name, times in names.items() if times > 1} == set()
 
 
 def test_testpaths_are_what_the_parts_are_below(pytestconfig: pytest.Config) -> None:
