@@ -82,7 +82,8 @@ def run_chain(programs: Sequence[Program]) -> int:
 
 
 def import_all(modules: Iterable[str]) -> None:
-    """Import programs of this project, and with them what they use. (They do nothing when they are imported.)"""
+    """Import programs of this project, and with them what they use. (They do nothing when they are imported; what a package runs
+    is its __main__, so that something it imports stands for it.)"""
     inside = {"evals.figures": "evals.figures.drawn", "evals.claims": "evals.claims.decided"}
     for module in dict.fromkeys(modules):
         if module.startswith("evals."):

@@ -28,19 +28,17 @@ class Made:
     lists: list[str] = field(default_factory=list)
 
 
-def together(stages: Sequence[Sequence[Sequence[Made]]], frames: bool) -> Made:
+def together(stages: Sequence[Sequence[Sequence[Made]]]) -> Made:
     """All of these by one call of evals.together: the chains of a stage side by side, the links of a chain one after the other.
 
-    `frames`: whether one of them makes frames of pandas.
-
-    >>> together([[[Made("a --out x", ["x"], ["s"]), Made("b", ["y"], [], ["l"])], [Made("c", ["z"], ["s"])]]], frames=True)
+    >>> together([[[Made("a --out x", ["x"], ["s"]), Made("b", ["y"], [], ["l"])], [Made("c", ["z"], ["s"])]]])
     Made(command='a --out x + b // c', outputs=['x', 'y', 'z'], settings=['s'], lists=['l'])
     """
     chains = [[" + ".join(made.command for made in chain) for chain in stage] for stage in stages]
     command = " ++ ".join(" // ".join(stage) for stage in chains)
     several = [made for stage in stages for chain in stage for made in chain]
     return Made(
-        command if frames else f"--no-frames {command}",
+        command,
         [path for made in several for path in made.outputs],
         list(dict.fromkeys(path for made in several for path in made.settings)),
         list(dict.fromkeys(path for made in several for path in made.lists)),

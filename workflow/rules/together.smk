@@ -16,10 +16,9 @@ OF_DOSES = figures.made(
     PATHS.figures,
     GIVEN_SETTINGS,
 )
-ALL_TABLES = tables.together(MADE.stages(doses=DOSES_DECLARED), frames=True)
+ALL_TABLES = tables.together(MADE.stages(doses=DOSES_DECLARED))
 ALL_FIGURES = tables.together(
-    [[[made] for made in [*DRAWN.values(), *([OF_DOSES] if DOSES_DECLARED else [])]]],
-    frames=True,
+    [[[made] for made in [*DRAWN.values(), *([OF_DOSES] if DOSES_DECLARED else [])]]]
 )
 records.share(ALL_TABLES.outputs)
 
