@@ -65,9 +65,12 @@ class Cluster:
 
     def run(self, *command: str) -> str:
         """Output of a SLURM command, which must succeed."""
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        done = self._done(*command)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
+
+    def _done(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
 
     def job(self, comment: str, after: str = "0") -> str:
         """Number of the queued job with this comment (rule and wildcards), and a later number; empty if there is none."""
@@ -94,7 +97,12 @@ class Cluster:
         for line in self.run("squeue", "--noheader", "--states=PENDING", "--format=%A|%r").splitlines():
             number, reason = line.split("|")
             if reason == "BeginTime":
-                self.run("scontrol", "update", f"jobid={number}", "StartTime=now")
+                self.start_now(number)
+
+    def start_now(self, number: str) -> None:
+        """Start a job that waits for its time. Another thread, or SLURM itself, may have started it since somebody looked."""
+        done = self._done("scontrol", "update", f"jobid={number}", "StartTime=now")
+        assert done.returncode == 0 or "no longer pending" in done.stderr, done.stderr
 
     def stall(self, number: str) -> None:
         """A job that hangs: its processes are stopped until something kills them; SLURM's keepers of its steps are well."""
