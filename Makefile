@@ -126,7 +126,7 @@ peers: .venv/.complete
 	$(PY) tests/method/peers/record.py
 
 # One table of all that is measured, in about five minutes; BENCH=--quick shows in two or three that it works. Keep the machine quiet.
-bench: .venv/.complete peers
+bench: .venv/.complete peer-packages
 	$(PY) -m benchmarks.table $(BENCH)
 
 clean:

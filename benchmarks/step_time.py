@@ -5,7 +5,7 @@
 Both trainers live in processes of their own and take turns, a few rollout batches each, so that a change of the machine's mood
 meets both; the one whose turn it is not waits. Work per batch: 16 prompts x 8 rollouts of at most 48 tokens, two updates of 64
 sequences. The ratio of each round is one measurement: printed are its median and its range, of CPU and of wall seconds. TRL comes
-with the optional peers (`make peers`).
+with the optional peers (`make peer-packages`).
 """
 
 from __future__ import annotations

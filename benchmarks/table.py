@@ -241,7 +241,7 @@ def seconds(value: float | None) -> str:
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="Less of everything, in two or three minutes.")] = False,
     part: Annotated[list[Part] | None, typer.Option(help="Only this part (repeat it for more); none: all.")] = None,
-    peers: Annotated[Path, typer.Option(help="Where TRL is installed (`make peers`).")] = Path(".venv-peers"),
+    peers: Annotated[Path, typer.Option(help="Where TRL is installed (`make peer-packages`).")] = Path(".venv-peers"),
     out: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
 ) -> None:
     """Measure everything and print one table."""
