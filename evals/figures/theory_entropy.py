@@ -24,9 +24,30 @@ NAMED = ("asymgrpo", "positive_only", "reinforce", "negative_only")
 """Of the sentence below the figure."""
 
 
-def at_success(rows: pd.DataFrame) -> pd.DataFrame:
-    """Entropies at the highest success rate, with a 95 % Student interval of the difference from GRPO."""
+def highest(rows: pd.DataFrame) -> pd.DataFrame:
+    """Entropies at the highest success rate; `whole`: as many seeds reach it as do with GRPO."""
     found = rows[(rows["quantity"] == "entropy") & (rows["at"] == rows["at"].max())].dropna(subset=["difference"])
+    group = ["gradient", "update"]
+    of_grpo = found[found["arm"] == "grpo"].set_index(group)["n_seeds"]
+    wanted = of_grpo.reindex(pd.MultiIndex.from_frame(found[group])).to_numpy()
+    return found.assign(wanted=wanted, whole=found["n_seeds"].to_numpy() >= wanted)
+
+
+def too_slow(rows: pd.DataFrame) -> str:
+    """A sentence on arms of which only the fastest seeds reach that rate, which do not stand for the arm; "" without any."""
+    found = highest(rows)
+    parts = [
+        f"{series.short(row.arm)} ({GRADIENTS[row.gradient]}, {MARKS[row.update][2]}: "
+        f"{row.n_seeds:.0f} of {row.wanted:.0f} seeds)"
+        for row in found[~found["whole"]].itertuples()
+    ]
+    return f"Not shown, since not all seeds reach it: {', '.join(parts)}." if parts else ""
+
+
+def at_success(rows: pd.DataFrame) -> pd.DataFrame:
+    """The entropies there of all other arms, with a 95 % Student interval of the difference from GRPO."""
+    found = highest(rows)
+    found = found[found["whole"]]
     half = stdtrit(np.maximum(found["n_seeds"].astype(float) - 1, 1), 0.975) * found["difference_se"]
     return found.assign(low=found["difference"] - half, high=found["difference"] + half)
 
@@ -39,7 +60,7 @@ def theory_entropy(found: pd.DataFrame) -> Figure:
         figure, axes = panels(1, len(GRADIENTS), height=1.2 + 0.16 * len(arms))
         for axis, (gradient, title) in zip(axes, GRADIENTS.items(), strict=True):
             _panel(axis, found[found["gradient"] == gradient], arms)
-            axis.set(title=title, xlabel="entropy less GRPO's (nats)")
+            axis.set(title=title, xlabel="entropy less GRPO's (nats)", ylim=(-1, len(arms)))
         axes[0].set_yticks(range(len(arms)), [series.short(arm) for arm in arms])
         axes[1].set_yticks(range(len(arms)), [])
         rate, seeds = found["at"].max(), int(found["n_seeds"].max())
@@ -80,8 +101,11 @@ def draw(theory: TheoryTable) -> Drawn:
     """Draw entropy at matched success."""
     table, rows = read_part(theory, "crossing")
     found = at_success(rows)
+    about = (
+        "Softmax policies of a few answers, one learning rate for all arms. Expected updates have no sampling noise."
+    )
     notes = {
-        "caption": "Softmax policies of a few answers, one learning rate for all arms. Expected updates have no sampling noise.",
+        "caption": " ".join(filter(None, [about, too_slow(rows)])),
         "finding": finding(found),
     }
     return Drawn(theory_entropy(found), {"theory": table}, notes)

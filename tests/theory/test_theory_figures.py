@@ -69,13 +69,26 @@ def test_error_of_the_equation_is_nothing_where_it_holds(table):
 def test_intervals_are_students_around_the_paired_difference():
     rows = pd.DataFrame(
         {
-            **{"quantity": ["entropy", "entropy", "success"], "at": [0.6, 0.4, 0.6], "n_seeds": [5, 5, 5]},
-            **{"difference": [0.1, 0.2, 0.3], "difference_se": [0.01, 0.01, 0.01]},
+            **{"arm": ["asymgrpo", "asymgrpo", "asymgrpo", "grpo"], "gradient": "plain", "update": "sampled"},
+            **{"quantity": ["entropy", "entropy", "success", "entropy"], "at": [0.6, 0.4, 0.6, 0.6], "n_seeds": 5},
+            **{"difference": [0.1, 0.2, 0.3, 0.0], "difference_se": [0.01, 0.01, 0.01, 0.0]},
         }
     )
-    (row,) = theory_entropy.at_success(rows).itertuples()
+    row, _ = theory_entropy.at_success(rows).itertuples()
     assert row.difference == 0.1
     assert (row.low, row.high) == pytest.approx((0.1 - 0.02776, 0.1 + 0.02776), abs=1e-5)
+
+
+def test_an_arm_that_reaches_the_rate_with_its_fastest_seeds_alone_is_named_and_not_shown():
+    rows = pd.DataFrame(
+        {
+            **{"arm": ["grpo", "asymgrpo", "pass_at_k"], "gradient": "natural", "update": "sampled"},
+            **{"quantity": "entropy", "at": 0.6, "n_seeds": [5.0, 5.0, 3.0], "difference": 0.1, "difference_se": 0.01},
+        }
+    )
+    assert theory_entropy.at_success(rows)["arm"].tolist() == ["grpo", "asymgrpo"]
+    assert "Pass@k training (natural gradient, sampled groups: 3 of 5 seeds)" in theory_entropy.too_slow(rows)
+    assert theory_entropy.too_slow(rows[:2]) == ""
 
 
 def test_share_of_hard_prompts_is_in_the_sentence():
