@@ -116,6 +116,7 @@ def _problems(study: Study, name: str) -> Settings:
     found: Settings = {"dataset": data.train if training else name, "source": data.source}
     if training:
         found |= {"split": name, "validation_size": data.validation_size}
+        found |= {} if data.split_by == "problem" else {"split_by": data.split_by}
     if data.source == "embedded":
         size = data.embedded.train_size if training else data.embedded.benchmark_size
         found |= {"embedded_n": size, "embedded_seed": data.embedded.seed}

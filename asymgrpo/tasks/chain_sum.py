@@ -79,11 +79,24 @@ def role(expression: str) -> Role:
 
 def role_of(numbers: Iterable[int]) -> Role:
     """The one set of these numbers in any order."""
-    key = ",".join(map(str, sorted(numbers)))
+    key = in_any_order(numbers)
     point = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") / 2**64
     if point < ROLE_SHARES["benchmark"]:
         return "benchmark"
     return "train" if point < ROLE_SHARES["benchmark"] + ROLE_SHARES["train"] else "sft"
+
+
+def in_any_order(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, sorted(numbers)))
+
+
+def key_of(problem: str) -> str:
+    """What a sum shares with its reorderings.
+
+    >>> key_of("3+17-4") == key_of("17-4+3") != key_of("3+4-17")
+    True
+    """
+    return in_any_order(terms_of(problem))
 
 
 def draws(wanted: Role, terms: tuple[int, int], seed: int) -> Iterator[Sum]:

@@ -1,4 +1,5 @@
-"""Generated tasks by name: modules of this folder that make rows (`rows`) and, for tiny models, texts (`sft_texts`, STYLES)."""
+"""Generated tasks by name: modules of this folder that make rows (`rows`), say which problems are one in another order or
+wording (`key_of`) and, for tiny models, make texts (`sft_texts`, STYLES)."""
 
 from __future__ import annotations
 

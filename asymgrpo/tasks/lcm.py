@@ -16,7 +16,7 @@ import numpy as np
 
 from asymgrpo.errors import InputError
 from asymgrpo.seeds import derive, generator
-from asymgrpo.tasks.chain_sum import Role, Steps, role_of
+from asymgrpo.tasks.chain_sum import Role, Steps, in_any_order, role_of
 
 MAX_NUMBER = 99
 MAX_MULTIPLES = 6
@@ -47,6 +47,15 @@ def fits(problem: Problem) -> bool:
     """
     distinct = len(set(problem.numbers)) == len(problem.numbers) and min(problem.numbers) > 1
     return distinct and problem.answer <= MAX_MULTIPLES * max(problem.numbers)
+
+
+def key_of(problem: str) -> str:
+    """What a problem shares with its reorderings.
+
+    >>> key_of("12,18") == key_of("18,12")
+    True
+    """
+    return in_any_order(map(int, problem.split(",")))
 
 
 def draws(wanted: Role, numbers: tuple[int, int], seed: int) -> Iterator[Problem]:

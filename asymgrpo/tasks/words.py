@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from asymgrpo.errors import InputError
@@ -86,6 +87,20 @@ def key(problem: Problem) -> tuple[str, int, int]:
     True
     """
     return problem.operation, min(problem.a, problem.b), max(problem.a, problem.b)
+
+
+def key_of(text: str) -> str:
+    """What a problem in words shares with the other wording and the other order.
+
+    >>> key_of("What is seven plus five?") == key_of("Add seven to five.")
+    True
+    """
+    return ",".join(map(str, _keys()[text]))
+
+
+@cache
+def _keys() -> dict[str, tuple[str, int, int]]:
+    return {problem.text: key(problem) for problem in every_problem()}
 
 
 def role(problem: Problem) -> Role:

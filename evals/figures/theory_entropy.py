@@ -36,10 +36,11 @@ def highest(rows: pd.DataFrame) -> pd.DataFrame:
 def too_slow(rows: pd.DataFrame) -> str:
     """A sentence on arms of which only the fastest seeds reach that rate, which do not stand for the arm; "" without any."""
     found = highest(rows)
+    few = found[~found["whole"]]
+    columns = (few[name].tolist() for name in ("arm", "gradient", "update", "n_seeds", "wanted"))
     parts = [
-        f"{series.short(row.arm)} ({GRADIENTS[row.gradient]}, {MARKS[row.update][2]}: "
-        f"{row.n_seeds:.0f} of {row.wanted:.0f} seeds)"
-        for row in found[~found["whole"]].itertuples()
+        f"{series.short(arm)} ({GRADIENTS[gradient]}, {MARKS[update][2]}: {n:.0f} of {wanted:.0f} seeds)"
+        for arm, gradient, update, n, wanted in zip(*columns, strict=True)
     ]
     return f"Not shown, since not all seeds reach it: {', '.join(parts)}." if parts else ""
 

@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 import asymgrpo.tasks.benchmarks
+from asymgrpo.errors import InputError
 from asymgrpo.files import METADATA_KEY
-from asymgrpo.tasks import cleaning, prepare, sources, spec, table
+from asymgrpo.tasks import cleaning, families, prepare, sources, spec, table
 from asymgrpo.tasks import lock as locks
-from asymgrpo.tasks.spec import DataError
+from asymgrpo.tasks.spec import DataError, dataset_spec
 
 ROWS = {
     "math_train": 7500,
@@ -226,6 +227,25 @@ def test_split_is_a_partition_that_does_not_depend_on_the_limit(data_dir, lock):
     assert {row["problem_id"] for row in train}.isdisjoint(row["problem_id"] for row in validation)
     fewer = prepare.split_rows(rows, prepare.Split.validation, 100)
     assert {row["problem_id"] for row in fewer} <= {row["problem_id"] for row in validation}
+
+
+@pytest.mark.parametrize(
+    ("name", "n"), [("chain_train", 2000), ("lcm_train", 500), ("words_train", 408)], ids=["sums", "lcm", "words"]
+)
+def test_no_problem_is_held_out_that_is_trained_on_in_another_order(name, n):
+    of = families.family(dataset_spec(name).family)
+    rows, key = of.rows(name, n, 2604), prepare.key_of(name, "numbers")
+    train, validation = (prepare.split_rows(rows, prepare.Split(part), 32, key) for part in ("train", "validation"))
+    assert (len(train), len(validation)) == (n - 32, 32)
+    assert not {key(row) for row in train} & {key(row) for row in validation}
+    alone = prepare.split_rows(rows, prepare.Split.validation, 32, prepare.key_of(name, "problem"))
+    assert {key(row) for row in rows if row not in alone} & {key(row) for row in alone}, "the other way, some are"
+
+
+def test_groups_of_problems_that_do_not_fit_are_refused():
+    rows = [{"problem_id": str(i), "problem": f"{i % 2}"} for i in range(4)]
+    with pytest.raises(InputError, match="validation size 1 cannot be met"):
+        prepare.split_rows(rows, prepare.Split.validation, 1, lambda row: row["problem"])
 
 
 def test_benchmarks_load_with_the_papers_sample_counts():
