@@ -4,8 +4,9 @@
 seeds on these problems. Every contrast takes every seed of each of its arms, also where arms have different seeds.
 
 - `pooled`, the primary analysis: arms are fixed effects with one variance between seeds, estimated from all arms of a pool
-  together (n - 1 degrees of freedom from each). Arms of one seed share their random numbers, but their scores are hardly
-  correlated (0.04 in the study of docs/results.md), so that pairing would cost degrees of freedom and give nothing back.
+  together (n - 1 degrees of freedom from each). Arms of one seed share their random numbers, but their scores were hardly
+  correlated in the exploratory study (0.04), so that pairing would cost degrees of freedom and give nothing back. (0.19 in the
+  declared one; docs/evaluation.md.)
 - `welch`: a variance for each arm.
 - `paired`: differences within each seed that all arms share; the other seeds are left out.
 - `trimmed`: Yuen's: interquartile means over seeds (a quarter of the runs left out at each end, rounded down) with winsorised

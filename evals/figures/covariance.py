@@ -3,7 +3,7 @@
 python -m evals.figures covariance --metrics M.parquet ... --out-prefix F
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -91,8 +91,22 @@ def correlations(found: pd.DataFrame, band: Band) -> dict[str, str]:
 def finding(found: pd.DataFrame, band: Band, arms: Sequence[str]) -> str:
     """What the figure shows, as one sentence."""
     label = correlations(found, band)
-    parts = [f"{title(arm)} {label[arm]}" for arm in arms]
+    parts = [
+        f"{title(arm)} {label[arm]}, largest at p = {peak(found[found['arm'] == arm]['covariance']):g}" for arm in arms
+    ]
     return f"Correlation of Cov(log π, A) with the share of correct rollouts: {'; '.join(parts)}."
+
+
+def peak(covariances: Iterable[NDArray[np.float64]]) -> float:
+    """The share of correct rollouts at which the mean of [G + 1] covariances is largest, among groups with some but not all; NaN
+    without such groups.
+
+    >>> peak([np.array([0.0, 1.0, 3.0, 2.0, 9.0])])
+    0.5
+    """
+    mean = np.mean(list(covariances), axis=0)
+    inside = mean[1:-1]
+    return float(np.nan if np.isnan(inside).all() else (1 + np.nanargmax(inside)) / (len(mean) - 1))
 
 
 def draw(metrics: Metrics) -> Drawn:

@@ -14,7 +14,7 @@ import typer
 
 from evals.claims.training import early
 from evals.claims.verdict import Conclusion
-from evals.claims.words import caption, multiverse, protocol_text, quotes, summary, table
+from evals.claims.words import multiverse, protocol_text, quotes, summary, table
 from evals.cli import run
 from evals.figures import series
 from evals.figures.table import FIGURES
@@ -23,6 +23,7 @@ from evals.estimates.outcomes import AT, finished, in_words
 from evals.report import of_settings
 from evals.report.cost import by_arm
 from evals.report.earlier import beside
+from evals.report.measured import how_to_read
 from evals.report.results import Results, read_results
 from evals.report.sections import Grid, noise, overview
 from evals.names import describe_rule, title, rule_to_show
@@ -128,7 +129,8 @@ def claims(results: Results) -> Iterator[str]:
         mine = [row for row in rows if row["model"] == model]
         yield from ([f"#### {model}\n"] if len(results.models) > 1 else [])
         beside = [row for row in others if row["model"] == model]
-        yield from (summary(mine), table(mine), caption(mine), multiverse(mine, beside), "#### To quote\n", quotes(mine))
+        how = f"{how_to_read(mine)}\n"
+        yield from (summary(mine), table(mine), how, multiverse(mine, beside), "#### To quote\n", quotes(mine))
 
 
 def compared(results: Results, earlier: Earlier) -> Iterator[str]:

@@ -228,13 +228,16 @@ def claims(results: Results) -> dict[str, tuple[str, list[ClaimRow], str]]:
     table = results.table("claims")
     if table is None:
         return {}
-    from evals.claims.words import caption, summary
+    from evals.claims.words import summary
+    from evals.report.measured import how_to_read
 
     rows = table.to_pylist()
     by_model = {
         model: [row for row in rows if row["model"] == model] for model in dict.fromkeys(r["model"] for r in rows)
     }
-    return {model: (summary(mine), [_claim(row) for row in mine], caption(mine)) for model, mine in by_model.items()}
+    return {
+        model: (summary(mine), [_claim(row) for row in mine], how_to_read(mine)) for model, mine in by_model.items()
+    }
 
 
 def _claim(row: Mapping[str, Any]) -> ClaimRow:

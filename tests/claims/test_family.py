@@ -1,7 +1,7 @@
 """Studies drawn at random: how often a study is wrong about any claim, how often intervals cover, how often effects are found.
 
-The variances are those measured in the runs of docs/results.md: accuracy of one checkpoint has a standard deviation of 1 to 4
-points between seeds, by arm, and arms of one seed have a correlation of 0.04. 1 is the root of the mean variance.
+The variances are those of an exploratory study of 19 arms: accuracy of one checkpoint has a standard deviation of 1 to 4 points
+between seeds, by arm, and arms of one seed have a correlation of 0.04. 1 is the root of the mean variance.
 """
 
 import math
@@ -17,7 +17,7 @@ from evals.claims.effects import BASE, Analysis, Effect, Measured, effect
 from evals.claims.table import POOL, TESTS
 from evals.claims.verdict import Conclusion
 
-CORRELATION = 0.04
+CORRELATION, OF_THE_DECLARED = 0.04, 0.19
 SPREADS = np.array(
     [2.85, 3.64, 2.79, 3.22, 1.19, 0.96, 2.73, 1.18, 2.52, 1.87, 3.40, 3.26, 2.89, 1.34, 1.22, 3.56, 4.13, 2.56, 3.62]
 )
@@ -49,14 +49,15 @@ def parts_of(claim: Claim, measures: Study, analysis: Analysis = Analysis.POOLED
     return [part for part in found if part is not None]
 
 
+@pytest.mark.parametrize("correlation", [CORRELATION, OF_THE_DECLARED])
 @pytest.mark.parametrize("equal", [True, False], ids=["one variance", "measured variances"])
-def test_at_most_one_study_of_twenty_is_wrong_on_either_side(equal: bool) -> None:
+def test_at_most_one_study_of_twenty_is_wrong_on_either_side(equal: bool, correlation: float) -> None:
     """No arm differs from another, so any claim supported or contradicted is wrong. At a true 5 % one seed of 1000 fails. With
     next to no margin no interval is inside it, and every upper end below 0 is seen."""
     rng, studies = np.random.default_rng(0), 150
     supported = contradicted = 0
     for _ in range(studies):
-        measures = {name: drawn(rng, CORRELATION, equal) for name in {claim.measure for claim in TESTS}}
+        measures = {name: drawn(rng, correlation, equal) for name in {claim.measure for claim in TESTS}}
         verdicts = {decide(parts_of(claim, measures), 1e-9, len(TESTS)).verdict for claim in TESTS}
         supported += Conclusion.SUPPORTED in verdicts
         contradicted += Conclusion.CONTRADICTED in verdicts

@@ -63,6 +63,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "data.dir": ({"data": {"dir": "docs"}}, NOTHING),  # where files lie decides nothing: their content is checked
     "data.train_limit": ({"data": {"train_limit": 20}}, {"problems": 1, **OVERLAP, **TRAINED}),
     "data.validation_size": ({"data": {"validation_size": 9}}, {"problems": 2, **OVERLAP, **TRAINED}),
+    "data.split_by": ({"data": {"split_by": "problem"}}, {"problems": 2, **OVERLAP, **TRAINED}),
     "data.embedded.train_size": ({"data": {"embedded": {"train_size": 65}}}, {"problems": 2, **OVERLAP, **TRAINED}),
     # training looks at chain4, because a rule selects on it
     "data.embedded.benchmark_size": (
