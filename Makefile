@@ -48,7 +48,8 @@ pages:
 	  'differ=[models.tiny.spec,data.train,evaluation.benchmarks,train.learning_rate]'
 	$(PY) -m snakemake $(FLAGS) tables figures --config artifacts=artifacts/smollm2.zip results=$(REBUILT)/smollm2
 	$(PY) -m evals.report.results_page --results $(REBUILT)/study --out $(PAGES)/results.md --images $(PAGES)/images/study \
-	  --pool $(REBUILT)/settings --earlier artifacts/exploratory.parquet artifacts/first_declared.parquet
+	  --pool $(REBUILT)/settings --earlier artifacts/exploratory.parquet artifacts/first_declared.parquet \
+	  --apart artifacts/held_out.parquet
 	cp $(REBUILT)/study/standard.md $(PAGES)/standard.md
 	$(PY) -m evals.report.pretrained_page --results $(REBUILT)/smollm2 --out $(PAGES)/pretrained.md --images $(PAGES)/images/smollm2
 

@@ -20,10 +20,10 @@ from evals.figures import series
 from evals.figures.table import FIGURES
 from evals.io import DataError, read_json, read_table, replace_atomically, write_text
 from evals.estimates.outcomes import AT, finished, in_words
-from evals.report import of_settings
+from evals.report import held_out, of_settings
 from evals.report.cost import by_arm
 from evals.report.earlier import beside
-from evals.report.measured import how_to_read
+from evals.report.claim_notes import how_to_read
 from evals.report.results import Results, read_results
 from evals.report.sections import Grid, noise, overview
 from evals.names import describe_rule, title, rule_to_show
@@ -62,14 +62,22 @@ were changed after the runs had been seen, to fix what a review found. Nothing b
 """
 
 
-def page(results: Results, images: str, earlier: Earlier = MappingProxyType({}), settings: Path | None = None) -> str:
-    """The whole page; pictures are linked below `images`, the claims of earlier studies stand beside those of this one, and a
-    folder of pooled settings (evals.report.of_settings) has a section.
+def page(
+    results: Results,
+    images: str,
+    earlier: Earlier = MappingProxyType({}),
+    settings: Path | None = None,
+    apart: Path | None = None,
+) -> str:
+    """The whole page; pictures are linked below `images`, the claims of earlier studies stand beside those of this one, and
+    a folder of pooled settings (evals.report.of_settings) and a table of parts of the held-out problems (evals.report.held_out)
+    have a section each.
 
     Raises:
         DataError: a table or figure that the page shows has not been made.
     """
-    trained = [*claims(results), *compared(results, earlier), *(of_settings.section(settings) if settings else [])]
+    trained = [*claims(results), *compared(results, earlier), *(held_out.section(apart) if apart else [])]
+    trained += of_settings.section(settings) if settings else []
     there = drawn(results)
     parts = [HEAD]
     for part, named in STORY.items():
@@ -270,11 +278,14 @@ def main(
     pool: Annotated[
         Path | None, typer.Option(help="folder of pooled settings (snakemake pool with differ); default: no section of them")
     ] = None,
+    apart: Annotated[
+        Path | None, typer.Option(help="table of accuracy on parts of the held-out problems; default: no section of them")
+    ] = None,
 ) -> None:
     """Write the page of results."""
     found = read_results(results)
     rows = {path.stem.replace("_", " "): read_table(path).to_pylist() for path in earlier or []}
-    text = page(found, Path(os.path.relpath(images, out.parent)).as_posix(), rows, pool)
+    text = page(found, Path(os.path.relpath(images, out.parent)).as_posix(), rows, pool, apart)
     for name in drawn(found):
         replace_atomically(images / f"{name}.png", partial(shutil.copyfile, results / "figures" / f"{name}.png"))
     write_text(text, out)

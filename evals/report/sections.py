@@ -229,7 +229,7 @@ def claims(results: Results) -> dict[str, tuple[str, list[ClaimRow], str]]:
     if table is None:
         return {}
     from evals.claims.words import summary
-    from evals.report.measured import how_to_read
+    from evals.report.claim_notes import how_to_read
 
     rows = table.to_pylist()
     by_model = {
