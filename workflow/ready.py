@@ -85,6 +85,8 @@ def write_operation(study: Study, pattern: str) -> None:
 def forget_accepted(dag: Any, runs: Iterable[Mapping[str, str]], done: str, checkpoints: Path) -> None:
     """Delete what training keeps until Snakemake has accepted its outputs, of runs whose outputs it took, now or before.
 
+    What other folders of results wait for stays (asymgrpo.training.checkpoint.forget).
+
     Args:
         dag: Snakemake's graph of jobs. runs: wildcards of the study's runs.
         done: pattern of their done.json. checkpoints: folder of everything unfinished.
@@ -94,10 +96,11 @@ def forget_accepted(dag: Any, runs: Iterable[Mapping[str, str]], done: str, chec
         if frozenset(run.items()) in pending:
             continue
         try:
-            sha256 = json.loads(Path(done.format(**run)).read_text(encoding="utf-8"))["sha256"]
+            out = Path(done.format(**run))
+            sha256 = json.loads(out.read_text(encoding="utf-8"))["sha256"]
         except (OSError, ValueError, KeyError):  # whoever reads it next says what is wrong
             continue
-        forget(workspace_of(checkpoints, run["model"], run["arm"], int(run["seed"]), sha256))
+        forget(workspace_of(checkpoints, run["model"], run["arm"], int(run["seed"]), sha256), out.parent)
 
 
 def forget_samples(forced: Iterable[Any]) -> None:

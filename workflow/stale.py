@@ -18,6 +18,7 @@ from asymgrpo.study.settings import Settings, samples
 
 OF_INPUTS = ("plan.", "source.", "base.", "problems.", "benchmarks.")
 """Keys of settings that an input states as well: of these the input is named."""
+WATCHED = "_asymgrpo_watches_outputs"
 
 
 class Stale:
@@ -84,6 +85,33 @@ class Stale:
             self._again(path, ["its image has changed"])
         return []
 
+    def check_outputs(self, path: str, where: str, faults: Callable[[], list[str]]) -> list[str]:
+        """Have the job that writes `path` run again if its outputs are not what it wrote, but only if another job reads them.
+
+        Jobs have `path` alone as input, in place of all its outputs, so that Snakemake misses none that is gone or changed.
+
+        Args:
+            where: what was unpacked, for the message.
+            faults: names, as phrases, the outputs that are wrong. It reads them all: it is not called if nothing is to be made,
+                nor if they are written again anyway.
+        """
+        dag = self.workflow.dag
+        if self.workflow.remote_exec or hasattr(dag, WATCHED):
+            return []
+        update = dag.update_needrun
+
+        async def updating(*arguments: Any, **options: Any) -> None:
+            await update(*arguments, **options)
+            if _only_read(dag, path) and (found := faults()):
+                more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+                self._force(path)
+                self._tell(found[0], f"{where}: {found[0]}{more}. All of it is unpacked again.")
+                await update(*arguments, **options)
+
+        dag.update_needrun = updating
+        setattr(dag, WATCHED, True)
+        return []
+
     def _again(self, path: str, why: list[str], table: str = "") -> None:
         """Have `path` made again, and say why; `table`: the file that states other settings, if it is not `path` itself."""
         self._force(path)
@@ -107,6 +135,12 @@ class Stale:
         dag = self.workflow.dag
         by_hand = dag.forcefiles - self.found
         return [job for job in jobs if job.rule in dag.forcerules or not by_hand.isdisjoint(job.output)]
+
+
+def _only_read(dag: Any, path: str) -> bool:
+    """Whether some job that will run is made, at whatever distance, of a file that stays as it is."""
+    writers = [job for job in dag.jobs if path in job.output]
+    return bool(writers) and not dag.needrun(writers[0]) and any(map(dag.needrun, dag.bfs(dag.depending, *writers)))
 
 
 def json_of(path: str) -> Any:

@@ -114,5 +114,4 @@ def probe_trajectory(
                 f"{out}: the trajectory diverged before its first state, so that there is nothing to probe."
             )
         states.join(done, states=asked["states"])
-        ck.forget(workspace)
     torch.distributed.destroy_process_group()

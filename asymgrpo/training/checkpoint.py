@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from asymgrpo.errors import FailedError
-from asymgrpo.files import sha256_file
+from asymgrpo.files import sha256_file, write_json
 
 MANIFEST = "manifest.json"
 HASHING_THREADS = 4
 """Files that a rank hashes at the same time."""
 CONCLUDED = "concluded.json"
 """In a run's workspace: no step is left to do, and what the results say, until they are accepted."""
+WAITING = "waiting"
+"""Key in it: the folders of results that got the outputs and may still lose them. Studies may share one folder of checkpoints."""
 
 
 class CheckpointError(FailedError):
@@ -205,9 +207,40 @@ def workspace_of(checkpoints: Path, model: str, arm: str, seed: int, identity_sh
     return checkpoints / model / arm / f"seed{seed}-{identity_sha256[:12]}"
 
 
-def forget(workspace: Path) -> None:
-    """Delete what a concluded run kept for the case that its outputs are refused. Curves (asymgrpo.training.live) stay."""
-    if (workspace / CONCLUDED).exists():
-        (workspace / CONCLUDED).unlink()  # first: without it nothing is published from what is left
+def waiting_for(workspace: Path) -> list[str]:
+    """The folders of results for which a concluded run keeps what it published; none if nothing tells."""
+    try:
+        return list(json.loads((workspace / CONCLUDED).read_text(encoding="utf-8"))[WAITING])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def place_of(out: Path) -> str:
+    """How a run's folder of results is written down: by its absolute path, without links."""
+    return str(out.resolve())
+
+
+def forget(workspace: Path, out: Path) -> None:
+    """The results in `out` are accepted: delete what a concluded run kept for them, unless another folder waits for it.
+
+    Nothing happens while a job holds the run. Curves (asymgrpo.training.live) stay.
+    """
+    if place_of(out) not in waiting_for(workspace):
+        return
+    try:
+        with exclusive(workspace, 0, warn=lambda text: None):
+            _accepted(workspace, place_of(out))
+    except CheckpointError:  # that job publishes to a folder of its own
+        return
+
+
+def _accepted(workspace: Path, place: str) -> None:
+    """The same, with the lock held."""
+    concluded = workspace / CONCLUDED
+    waiting = waiting_for(workspace)
+    if others := [other for other in waiting if other != place]:
+        write_json(json.loads(concluded.read_text(encoding="utf-8")) | {WAITING: others}, concluded)
+    elif waiting:
+        concluded.unlink()  # first: without it nothing is published from what is left
         for name in ("candidates", "rollouts"):
             shutil.rmtree(workspace / name, ignore_errors=True)

@@ -50,6 +50,7 @@ class Run:
         self.engine, self.history = trainer.engine, History()
         self.outcome: Diverged | None = None
         self.metadata: dict | None = None  # of the results, once the run is concluded
+        self.waiting: list[str] = []  # checkpoint.WAITING
         self.stop_requested = False
         self.time_limit: TimeLimit | None = None
         self.live: Callable[[History], None] | None = None  # asymgrpo.training.live
@@ -63,6 +64,7 @@ class Run:
             try:
                 told = json.loads(concluded.read_text(encoding="utf-8"))
                 self.history, self.outcome, self.metadata = History(**told["history"]), read(told), told["metadata"]
+                self.waiting = ck.waiting_for(self.workspace)
                 return self.train.steps
             except (OSError, ValueError, KeyError, TypeError) as error:
                 warn(
@@ -266,15 +268,17 @@ class Run:
         no_time = self.time_limit is not None and not self.time_limit.allows_another(seconds)
         return any(self.engine.gather_objects(self.stop_requested or no_time))
 
-    def conclude(self, metadata: dict) -> None:
+    def conclude(self, out: Path, metadata: dict) -> None:
         """Write down that no step is left, with all that the results say: a repeated job publishes them again and trains nothing.
 
-        `metadata` says which code trained; of a run that was concluded before it stays what it was then.
+        `out` waits for them until it has them for good. `metadata` says which code trained; of a run that was concluded before it
+        stays what it was then.
         """
-        if self.metadata is None:
-            self.metadata = metadata
-            told = {"history": vars(self.history), "metadata": metadata, **stated(self.outcome)}
-            write_json(told, self.workspace / ck.CONCLUDED)
+        if self.metadata is None or ck.place_of(out) not in self.waiting:
+            self.metadata = metadata if self.metadata is None else self.metadata
+            self.waiting = sorted({*self.waiting, ck.place_of(out)})
+            told = {"history": vars(self.history), "metadata": self.metadata, ck.WAITING: self.waiting}
+            write_json(told | stated(self.outcome), self.workspace / ck.CONCLUDED)
 
     def publish(self, out: Path, metadata: dict) -> None:
         """Turn the workspace into the declared outputs; done.json comes last, and then the checkpoints go.
@@ -282,7 +286,7 @@ class Run:
         What the outputs are made of stays, linked, until they are accepted (checkpoint.forget): Snakemake deletes outputs that it
         refuses, for a skewed clock or a slow file system. Of a diverged run the last good checkpoint stays too.
         """
-        self.conclude(metadata)
+        self.conclude(out, metadata)
         leave = [path.name for path in self.unselectable(until=self.train.steps)]
         write_results(self.workspace, out, self.history, self.outcome, self.metadata or metadata, leave)
         if not self.outcome:

@@ -2,12 +2,7 @@
 into one.
 
 A bundle is a zip file or the folder that it unpacks to: `manifest.json` and the files that it names, at the paths that they
-have in a study's folder of results. `manifest.json` holds
-
-    schema   version of this layout (SCHEMA)
-    study    name of the study
-    files    path -> sha256, bytes, rows and columns (of Parquet files), origin: which rule wrote it, at which commit, of which
-             configuration; `reduced_from`: sha256 of the file that a reduced one was made of
+have in a study's folder of results (evals.artifacts.manifest says what it holds).
 """
 
 from __future__ import annotations
@@ -21,24 +16,24 @@ import urllib.parse
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 
-from asymgrpo.errors import DataError
 from asymgrpo.files import PARTIAL, replace_atomically, sha256_file
+from evals.artifacts.manifest import MANIFEST, MOST_BYTES, SCHEMA, BundleError, parsed
 
-SCHEMA = 1
-MANIFEST = "manifest.json"
+__all__ = ["MANIFEST", "SCHEMA", "Bundle", "BundleError", "is_bundle", "open_bundle", "write_bundle"]
+
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every member, so that the same files give the same zip."""
 MAX_NAMED = 10
-
-
-class BundleError(DataError):
-    """A bundle that is not what its manifest says; the message names the files."""
+PIECE = 2**20
+"""Bytes of a file that are in memory at once."""
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Ways of packing a member that unpack as many bytes at once as one asks for, and no more."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ class Bundle:
     def manifest_text(self) -> str:
         """The manifest as it is written."""
         with _Store(self.path) as store:
-            return store.read(MANIFEST).decode()
+            return _manifest(store).decode()
 
     def read(self, name: str) -> bytes:
         """Bytes of one file, checked against the manifest.
@@ -64,11 +59,12 @@ class Bundle:
         Raises:
             BundleError: it is missing, damaged or another file than the manifest says.
         """
+        pieces: list[bytes] = []
         with _Store(self.path) as store:
-            content, fault = _compared(store, name, self.files.get(name))
+            fault = _fault(store, name, self.files.get(name), pieces.append)
         if fault:
             raise BundleError(f"{self.path}: {fault}; fetch the bundle again")
-        return content
+        return b"".join(pieces)
 
     def json(self, name: str) -> Any:
         return json.loads(self.read(name))
@@ -79,37 +75,44 @@ class Bundle:
         Raises:
             BundleError: naming the files that are missing, truncated, changed or not in the manifest.
         """
-        for _ in self._checked():
-            pass
+        with _Store(self.path) as store:
+            self._refuse(store, [fault for name in self.files if (fault := self._fault(store, name, _drop))])
 
     def unpack(self, out: Path) -> None:
         """Write the manifest and every file below `out`, once all were checked. Raises BundleError as `check`."""
-        with TemporaryDirectory(prefix=PARTIAL, dir=_nearest(out)) as folder:
-            written: dict[str, Path] = {}
-            for name, content in self._checked():
-                written[name] = Path(folder) / str(len(written))
-                written[name].write_bytes(content)
+        with TemporaryDirectory(prefix=PARTIAL, dir=_nearest(out)) as folder, _Store(self.path) as store:
+            written = {name: Path(folder) / str(i) for i, name in enumerate((MANIFEST, *self.files))}
+            written[MANIFEST].write_bytes(_manifest(store))
+            faults = []
+            for name in self.files:
+                with written[name].open("wb") as stream:
+                    faults += [fault] if (fault := self._fault(store, name, stream.write)) else []
+            self._refuse(store, faults)
             for place in {(out / name).parent for name in written}:
                 place.mkdir(parents=True, exist_ok=True)
             for name, path in written.items():
                 os.replace(path, out / name)
 
-    def _checked(self) -> Iterator[tuple[str, bytes]]:
-        """The manifest and every file, name and bytes, each read once. Raises BundleError as `check`, at the end."""
-        faults = []
-        with _Store(self.path) as store:
-            yield MANIFEST, store.read(MANIFEST)
-            for name, entry in self.files.items():
-                content, fault = _compared(store, name, entry)
-                faults += [fault] if fault else []
-                yield name, content
-            known = {*self.files, MANIFEST}
-            faults += [f"{name} is not in the manifest" for name in store.names() if name not in known]
+    def differing(self, folder: Path) -> list[str]:
+        """What is wrong, by now, with the files that were unpacked to `folder`, as phrases. Others there do not matter."""
+        with _Store(folder) as store:
+            return [fault for name in self.files if (fault := self._fault(store, name, _drop))]
+
+    def _fault(self, store: _Store, name: str, take: Callable[[bytes], object]) -> str | None:
+        return _fault(store, name, self.files.get(name), take)
+
+    def _refuse(self, store: _Store, faults: list[str]) -> None:
+        known = {*self.files, MANIFEST}
+        faults = faults + [f"{name} is not in the manifest" for name in store.names() if name not in known]
         if faults:
             more = f" and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
             raise BundleError(
                 f"{self.path}: {'; '.join(faults[:MAX_NAMED])}{more}; fetch the bundle again or make a new one"
             )
+
+
+def _drop(piece: bytes) -> None:
+    """For whoever only wants to know whether a file is right."""
 
 
 def _nearest(folder: Path) -> Path:
@@ -139,19 +142,7 @@ def open_bundle(source: str | Path, downloads: Path = Path("artifacts/downloads"
             raise BundleError(
                 f"{path}: it has no {MANIFEST}, so it is no bundle; make one with python -m evals.artifacts.bundle make"
             )
-        try:
-            manifest = json.loads(store.read(MANIFEST))
-            version, _ = manifest["schema"], manifest["files"]
-        except (ValueError, KeyError, TypeError):
-            raise BundleError(f"{path}: {MANIFEST} is damaged; fetch the bundle again") from None
-    if version != SCHEMA:
-        raise BundleError(
-            f"{path}: {MANIFEST} has schema {version}, this code reads {SCHEMA}; check out the commit that made it"
-        )
-    for name in manifest["files"]:
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise BundleError(f"{path}: {MANIFEST} names {name!r}, which lies outside of the bundle; do not use it")
-    return Bundle(path, manifest)
+        return Bundle(path, parsed(_manifest(store), path))
 
 
 def write_bundle(path: Path, contents: Iterable[tuple[str, bytes]], manifest: Mapping[str, Any]) -> None:
@@ -191,26 +182,57 @@ class _Store:
             return self.archive.namelist()
         return sorted(str(p.relative_to(self.path).as_posix()) for p in self.path.rglob("*") if p.is_file())
 
-    def read(self, name: str) -> bytes:
-        """Raises KeyError or FileNotFoundError when it is missing, BadZipFile or zlib.error when it is damaged."""
-        return self.archive.read(name) if self.archive else (self.path / name).read_bytes()
+    def size(self, name: str) -> int:
+        """Bytes of a file. Raises KeyError or FileNotFoundError when it is missing, BadZipFile when it is packed otherwise."""
+        if not self.archive:
+            if (path := self.path / name).is_file():
+                return path.stat().st_size
+            raise FileNotFoundError(path)
+        member = self.archive.getinfo(name)
+        if member.compress_type not in METHODS:
+            raise zipfile.BadZipFile(f"method {member.compress_type}")
+        return member.file_size
+
+    def open(self, name: str) -> IO[bytes]:
+        """Raises BadZipFile, zlib.error or RuntimeError, also while it is read, when it is damaged or encrypted."""
+        return self.archive.open(name) if self.archive else (self.path / name).open("rb")
 
 
-def _compared(store: _Store, name: str, entry: Mapping[str, Any] | None) -> tuple[bytes, str | None]:
-    """The bytes of a file, and what is wrong with them, as a phrase; None if nothing is."""
-    if entry is None:
-        return b"", f"{name} is not in the manifest"
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+
+
+def _manifest(store: _Store) -> bytes:
+    """The manifest as it is written. Raises BundleError when it is damaged, or larger than any can be."""
     try:
-        content = store.read(name)
+        if (size := store.size(MANIFEST)) > MOST_BYTES:
+            raise BundleError(f"{store.path}: {MANIFEST} has {size} bytes, more than {MOST_BYTES}; do not use it")
+        with store.open(MANIFEST) as stream:
+            return stream.read(size)
+    except DAMAGE:
+        raise BundleError(f"{store.path}: {MANIFEST} is damaged; fetch the bundle again") from None
+
+
+def _fault(store: _Store, name: str, entry: Mapping[str, Any] | None, take: Callable[[bytes], object]) -> str | None:
+    """What is wrong with a file, as a phrase; None if nothing is. Its bytes go to `take`, in pieces, if it has as many as it
+    should: a small zip can hold a file that is larger than any memory."""
+    if entry is None:
+        return f"{name} is not in the manifest"
+    digest = hashlib.sha256()
+    try:
+        if (size := store.size(name)) != entry["bytes"]:
+            found = f"{size} of {entry['bytes']} bytes"
+            return f"{name} is truncated ({found})" if size < entry["bytes"] else f"{name} is changed ({found})"
+        with store.open(name) as stream:
+            while piece := stream.read(PIECE):
+                digest.update(piece)
+                take(piece)
     except (KeyError, FileNotFoundError):
-        return b"", f"{name} is missing"
-    except (zipfile.BadZipFile, zlib.error, EOFError):
-        return b"", f"{name} is damaged"
-    if len(content) < entry["bytes"]:
-        return content, f"{name} is truncated ({len(content)} of {entry['bytes']} bytes)"
-    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-        return content, f"{name} is changed (its sha256 is not that of the manifest)"
-    return content, None
+        return f"{name} is missing"
+    except DAMAGE:
+        return f"{name} is damaged"
+    return (
+        None if digest.hexdigest() == entry["sha256"] else f"{name} is changed (its sha256 is not that of the manifest)"
+    )
 
 
 def _download(url: str, downloads: Path, wanted: str) -> Path:

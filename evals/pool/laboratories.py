@@ -78,6 +78,7 @@ class Laboratory:
             "arms": {arm: self._conventions(arm) for arm in arms},
             "data": {name: self._problems(name) for name in ("train", "validation", *study.evaluation.benchmarks)},
             "base_weights": base,
+            "verifier": self.metadata(f"graded/{self.runs[0]}.parquet").get("verifier_version"),
             "protocol": self.bundle.json(PROTOCOL) if PROTOCOL in self.bundle.files else None,
         }
 

@@ -91,7 +91,7 @@ def differences(settings: Sequence[Laboratory], differ: Sequence[str]) -> list[D
 
 
 def _made_of_the_same(settings: Sequence[Laboratory]) -> Iterator[Difference]:
-    """Where the same keys gave two settings other problems, base weights or conventions."""
+    """Where the same keys gave two settings other problems, base weights or conventions, or another verifier."""
     seen: dict[str, tuple[str, Any]] = {}
     for one in settings:
         plan, about = plan_of(one.study), one.described()
@@ -101,6 +101,7 @@ def _made_of_the_same(settings: Sequence[Laboratory]) -> Iterator[Difference]:
             for name in about["base_weights"]
         ]
         made += [(f"arms.{name}", plan["arms"][name], about["arms"][name]) for name in about["arms"]]
+        made += [("verifier", None, {"version": about["verifier"]})]
         for key, of, content in made:
             name, known = seen.setdefault(f"{key} {json.dumps(of, sort_keys=True)}", (one.name, content))
             for inner, value, other in between(known, content):

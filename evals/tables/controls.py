@@ -20,9 +20,10 @@ import typer
 from asymgrpo.content import data_hash
 from evals.cli import print_or_write, run
 from evals.estimates.cells import Counts, check_ks, count_cells, need_samples, read_graded
-from evals.io import DataError, derived, inputs_metadata, read_metadata, read_table, write_table
+from evals.io import DataError, derived, read_metadata, read_table, write_table
 from evals.names import percent
 from evals.tables.compare import Settings, compare_arms
+from evals.tables.counts import of_one_verifier
 from evals.tables.options import Draws, Out, Seed, SeedVarianceRule
 from evals.tables.score import score_selection
 
@@ -138,10 +139,11 @@ def main(
     templates = arm_templates(graded)
     if BASE not in templates or len(templates) < 2:
         raise DataError("pass the graded samples of arm base and of at least one arm base@TEMPLATE")
+    inputs = of_one_verifier(graded)
     counts = count_cells(read_graded(graded), votes=False)
     need_samples(k, counts.values())
     table = template_control(counts, templates, k, seed, draws)
-    origin = {"data_hash": data_hash(table), "draws": draws, "bootstrap_seed": seed, **derived(inputs_metadata(graded))}
+    origin = {"data_hash": data_hash(table), "draws": draws, "bootstrap_seed": seed, **derived(inputs)}
     write_table(table, out, origin)
     print_or_write(render(table), markdown)
 

@@ -9,7 +9,7 @@ problems, metadata say which of them averages leave out (evals.tables.shared).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,6 +51,8 @@ SCHEMA = pa.schema(
 ONLY_CHECKPOINT = "only checkpoint"
 ELSEWHERE = "counted_elsewhere"
 """Key of the metadata: benchmark -> ids of its problems that an average counts in another benchmark."""
+NAMED = 3
+"""Files of each version that a refusal names."""
 
 Counted = Annotated[list[Path] | None, typer.Option(help="counts of evals.tables.counts (Parquet)")]
 Graded = Annotated[list[Path] | None, typer.Option(help="graded tables (Parquet), in place of counts")]
@@ -152,11 +154,45 @@ def study_counts(
     if bool(counts) == bool(graded):
         raise DataError("give either --counts, or --graded with --selection")
     if counts:
-        about = {name: _without_inputs(told) for name, told in inputs_metadata(counts).items()}
-        told = [meta.get(ELSEWHERE, {}) for meta in inputs_metadata(counts).values()]
-        return _marked(by_rule(read_counts(counts)), about, {name: ids for one in told for name, ids in one.items()})
+        told = inputs_metadata(counts)
+        refuse_other_verifiers(
+            (f"{name} of {table}", about)
+            for table, one in told.items()
+            for name, about in one.get("inputs", {}).items()
+        )
+        about = {name: _without_inputs(one) for name, one in told.items()}
+        shared = {name: ids for one in told.values() for name, ids in one.get(ELSEWHERE, {}).items()}
+        return _marked(by_rule(read_counts(counts)), about, shared)
+    origin = of_one_verifier(graded or [])
     found = by_rule(counts_table(graded or [], selection or []))
-    return _marked(found, inputs_metadata(graded or []), counted_elsewhere(keys_of(problems or [])))
+    return _marked(found, origin, counted_elsewhere(keys_of(problems or [])))
+
+
+def of_one_verifier(graded: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """`evals.io.inputs_metadata` of graded tables. Raises DataError, also as `refuse_other_verifiers`."""
+    found = inputs_metadata(graded)
+    refuse_other_verifiers(found.items())
+    return found
+
+
+def refuse_other_verifiers(graded: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """Refuse graded tables, (name, metadata) of each, with verdicts of several versions of the verifier: an answer may be right
+    by one and wrong by another. Tables that state none are let through. Raises DataError."""
+    of: dict[str, list[str]] = {}
+    for name, about in graded:
+        if version := about.get("verifier_version"):
+            of.setdefault(str(version), []).append(name)
+    if len(of) > 1:
+        told = "; ".join(f"{version}: {_some(names)}" for version, names in sorted(of.items()))
+        raise DataError(
+            f"graded by several versions of the verifier ({told}), which cannot be compared; grade the study again: "
+            "snakemake --forcerun grade"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
 
 
 def _marked(
@@ -178,10 +214,11 @@ def main(
     problems: Problems = None,
 ) -> None:
     """Count correct, truncated and other samples of each run and problem."""
+    origin = of_one_verifier(graded)
     table = counts_table(graded, selection)
     elsewhere = counted_elsewhere(keys_of(problems or []))
     shared = {ELSEWHERE: elsewhere} if elsewhere else {}
-    write_table(table, out, {"data_hash": data_hash(table), **shared, **derived(inputs_metadata(graded))})
+    write_table(table, out, {"data_hash": data_hash(table), **shared, **derived(origin)})
 
 
 if __name__ == "__main__":

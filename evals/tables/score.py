@@ -35,8 +35,8 @@ from evals.estimates.outcomes import AT, STEPS, Lost
 from evals.estimates.selection import BASE, lost_of, read_selection, select
 from evals.estimates.selection import by_rule as selection_by_rule
 from evals.estimates.stats import mean_intervals, own_seed_variance, pooled_seed_variance
-from evals.io import DataError, check_table, derived, inputs_metadata, read_table, write_table
-from evals.tables.counts import Counted, Graded, Problems, Selection, StudyCounts, study_counts
+from evals.io import DataError, check_table, derived, read_table, write_table
+from evals.tables.counts import Counted, Graded, Problems, Selection, StudyCounts, of_one_verifier, study_counts
 from evals.tables.options import Draws, Seed, SeedVarianceFrom, SeedVarianceRule
 from evals.tables.shared import counted_elsewhere, keys_of
 
@@ -234,7 +234,7 @@ def with_votes(graded: Sequence[Path], selection: Sequence[Path], problems: Sequ
     found = {rule: count_cells(rows, votes=True) for rule, rows in select(samples, chosen).items()}
     counts = {rule: counting_elsewhere(mine, elsewhere) for rule, mine in found.items()}
     lost = {rule: lost_of(rows) for rule, rows in selection_by_rule(chosen).items()}
-    return StudyCounts(counts, lost, inputs_metadata(graded))
+    return StudyCounts(counts, lost, of_one_verifier(graded))
 
 
 def main(

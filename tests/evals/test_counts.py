@@ -176,6 +176,37 @@ def test_what_cannot_be_told_from_counts_is_refused(study, counted, tmp_path):
     assert not (tmp_path / "x.parquet").exists()
 
 
+VERSION = "verifier_version"
+
+
+def test_verdicts_of_two_versions_of_the_verifier_are_refused_by_file(study, tmp_path):
+    home = tmp_path / "of"
+    for arm, version in {"base": "2", "grpo": "2", "dr_grpo": "1"}.items():
+        for path in files(study, (arm,), "parquet"):
+            write_table(read_table(path), home / arm / path.name, {**read_metadata(path), VERSION: version})
+    graded = files(home, MAIN, "parquet")
+    given_files = {"graded": graded, "selection": files(study, MAIN, "json")}
+    words = r"verifier \(1: dr_grpo/seed0.parquet, .*; 2: base/seed0.parquet, .*forcerun grade"
+    for module, more in (
+        (evals.tables.counts, {}),
+        (evals.tables.run_scores, {"k": [1]}),
+        (evals.tables.score, {"k": [1], **BOOTSTRAP}),
+        (evals.tables.score, {"k": [1], "maj_k": [1], **BOOTSTRAP}),
+    ):
+        with pytest.raises(DataError, match=words):
+            module.main(out=tmp_path / "x.parquet", **given_files, **more)
+    assert not (tmp_path / "x.parquet").exists()
+    parts = {"one": MAIN[:2], "two": MAIN[2:]}
+    for name, arms in parts.items():
+        chosen = files(study, arms, "json")
+        evals.tables.counts.main(files(home, arms, "parquet"), chosen, tmp_path / f"{name}.parquet")
+    words = r"verifier \(1: seed0.parquet of two.parquet, .*; 2: base/seed0.parquet of one.parquet, .*forcerun grade"
+    with pytest.raises(DataError, match=words):
+        evals.tables.run_scores.main(
+            counts=[tmp_path / f"{name}.parquet" for name in parts], k=[1], out=tmp_path / "x.parquet"
+        )
+
+
 # --- settings -------------------------------------------------------------------------------------------------------------
 
 

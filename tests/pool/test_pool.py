@@ -122,6 +122,9 @@ DIFFERENT = {
     "arms.grpo.arm.clip_high is 0.2 in berlin and 0.28 in other": edited_json(
         f"grpo/seed{SEEDS[3]}/conventions.json", "arm", "fields", "clip_high", value=0.28
     ),
+    'verifier is "2" in berlin and "3" in other': edited_metadata(
+        f"grpo/seed{SEEDS[3]}.parquet", "verifier_version", "3"
+    ),
     "data.chain4.content_sha256 is": edited_metadata("data/chain4.parquet", "content_sha256", "ff"),
     "base_weights.tiny.model.safetensors is": edited_metadata(
         f"grpo/seed{SEEDS[3]}/metrics.parquet", "model_sha256", {"model.safetensors": "ff"}

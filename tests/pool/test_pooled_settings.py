@@ -95,6 +95,10 @@ UNDECLARED: Differences = {
         edited_json(f"grpo/seed{SEEDS[3]}/conventions.json", "arm", "fields", "clip_high", value=0.28),
         ["train"],
     ),
+    'verifier.version is "2" in study and "3" in other': (
+        edited_metadata(f"grpo/seed{SEEDS[3]}.parquet", "verifier_version", "3"),
+        ["train"],
+    ),
 }
 
 

@@ -19,7 +19,7 @@ def test_it_is_named_and_the_run_goes_on_from_its_last_checkpoint(tmp_path, text
     assert ck.CONCLUDED in said[0]
     assert weights == ["weights"]
     assert (run.metadata, run.outcome, run.history.metrics) == (None, None, [])
-    run.conclude({"sha256": "a"})
+    run.conclude(tmp_path / "out", {"sha256": "a"})
     again = Run(trainer, SimpleNamespace(steps=2), tmp_path, {}, str, None)
     assert again.resume(said.append) == 2
     assert again.metadata == {"sha256": "a"}

@@ -41,8 +41,8 @@ def test_killed_while_publishing(tmp_path, monkeypatch):
     assert sorted(p.name for p in (out / "candidates").iterdir()) == ["step000003", "step000006"]
     assert (out / "done.json").exists()
     assert (workspace / "candidates").exists(), "in case these outputs are refused"
-    forget(workspace)
-    assert not list(workspace.iterdir())
+    forget(workspace, out)
+    assert [path.name for path in workspace.iterdir()] == ["lock"]
 
 
 def test_what_a_killed_writer_left_is_not_published(tmp_path):

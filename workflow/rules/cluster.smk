@@ -30,9 +30,11 @@ onstart:
         )
 
 
-onsuccess:
-    ready.forget_accepted(workflow.dag, RUNS, PATHS.done, STUDY.checkpoints)
+# The runs of a bundle were trained elsewhere: whatever lies in the folder of checkpoints is of other calls.
+if not BUNDLE:
 
+    onsuccess:
+        ready.forget_accepted(workflow.dag, RUNS, PATHS.done, STUDY.checkpoints)
 
-onerror:
-    ready.forget_accepted(workflow.dag, RUNS, PATHS.done, STUDY.checkpoints)
+    onerror:
+        ready.forget_accepted(workflow.dag, RUNS, PATHS.done, STUDY.checkpoints)

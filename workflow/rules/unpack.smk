@@ -1,4 +1,6 @@
 # The leaves of the graph out of a bundle, in the place of data, training, sampling and grading.
+from pathlib import Path
+
 from workflow import records
 from workflow.slurm.resources import growing
 
@@ -13,6 +15,11 @@ rule unpack:
         one_study=lambda w: bundle.need_one_study(SETTINGS),
         again=lambda w: STALE.check_text(
             bundle.manifest(PATHS.root), BUNDLE.manifest_text
+        ),
+        whole=lambda w: STALE.check_outputs(
+            bundle.manifest(PATHS.root),
+            PATHS.root,
+            lambda: BUNDLE.differing(Path(PATHS.root)),
         ),
     output:
         UNPACKED,
