@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from asymgrpo.section import meant
 from asymgrpo.study.config import ConfigError
 from asymgrpo.study.layout import CONFIGURATION, LABORATORIES, PROTOCOL
-from asymgrpo.study.stored import document, updated
+from asymgrpo.study.stored import completed, document, updated
 
 if TYPE_CHECKING:
     from evals.artifacts.bundle_files import Bundle
@@ -151,7 +151,7 @@ def configuration(bundle: Bundle, defaults: Mapping[str, Any], given: Mapping[st
     stored = bundle.json(CONFIGURATION)["config"]
     kind = "settings" if DIFFER in given else "pooled" if is_pool(bundle) else "rebuilt"
     own = {"results": f"results-{stored['name']}-{kind}", "containers": "none"}
-    found = updated(updated(defaults, stored), own | dict(given))
+    found = updated(completed(stored, defaults), own | dict(given))
     return {key: value for key, value in found.items() if key not in (POOL, DIFFER, FACTOR)}
 
 

@@ -20,6 +20,8 @@ from asymgrpo.study.user_arms import with_sources
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = ROOT / "config" / "default.yaml"
+BEFORE: Mapping[str, Any] = {"data": {"split_by": "problem"}}
+"""Values of keys in studies that are older than the key, where default.yaml has another."""
 
 
 def updated(old: Any, new: Mapping[str, Any]) -> Any:
@@ -70,8 +72,18 @@ def study_of_results(results: Path) -> Study:
 
 
 def parse_stored(stored: Mapping[str, Any]) -> Study:
-    """A study that was written by this or an earlier version: keys that it did not have yet have their default values."""
-    return parse(updated(yaml.safe_load(DEFAULTS.read_text(encoding="utf-8")), stored))
+    """A study that was written by this or an earlier version."""
+    return parse(completed(stored, yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))))
+
+
+def completed(stored: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration of this or an earlier version: keys that it did not have yet mean what was done before (BEFORE), or have
+    their value in default.yaml.
+
+    >>> completed({"data": {"train": "a"}}, {"data": {"train": "b", "split_by": "numbers"}, "name": "c"})
+    {'data': {'train': 'a', 'split_by': 'problem'}, 'name': 'c'}
+    """
+    return updated(updated(defaults, BEFORE), stored)
 
 
 def configuration(study: Study) -> dict[str, Any]:
