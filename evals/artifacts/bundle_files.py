@@ -2,7 +2,9 @@
 into one.
 
 A bundle is a zip file or the folder that it unpacks to: `manifest.json` and the files that it names, at the paths that they
-have in a study's folder of results. `manifest.json` holds
+have in a study's folder of results. Tables and figures that were made from them may lie beside them in a folder, and what
+Snakemake writes of its jobs (`Bundle.strange`): a folder of results that was rebuilt is the bundle that it was rebuilt from.
+`manifest.json` holds
 
     schema   version of this layout (SCHEMA)
     study    name of the study
@@ -35,6 +37,8 @@ MANIFEST = "manifest.json"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every member, so that the same files give the same zip."""
 MAX_NAMED = 10
+WRITTEN = {"config", "proofs"}
+"""Folders of a bundle into which a rebuild writes too: settings of its jobs, proofs of its images."""
 
 
 class BundleError(DataError):
@@ -77,7 +81,7 @@ class Bundle:
         """Compare every file with the manifest.
 
         Raises:
-            BundleError: naming the files that are missing, truncated, changed or not in the manifest.
+            BundleError: naming the files that are missing, truncated, changed or not in the manifest (`strange`).
         """
         for _ in self._checked():
             pass
@@ -94,6 +98,15 @@ class Bundle:
             for name, path in written.items():
                 os.replace(path, out / name)
 
+    def strange(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that may not be beside the bundle's files. In a zip file nothing may; in a folder nothing where the
+        files of runs, data and samples are, and all of them are the bundle's."""
+        beside = [name for name in names if name not in self.files and name != MANIFEST]
+        if self.path.is_file():
+            return beside
+        own = {name.split("/")[0] for name in self.files if "/" in name} - WRITTEN
+        return [name for name in beside if name.split("/")[0] in own]
+
     def _checked(self) -> Iterator[tuple[str, bytes]]:
         """The manifest and every file, name and bytes, each read once. Raises BundleError as `check`, at the end."""
         faults = []
@@ -103,8 +116,7 @@ class Bundle:
                 content, fault = _compared(store, name, entry)
                 faults += [fault] if fault else []
                 yield name, content
-            known = {*self.files, MANIFEST}
-            faults += [f"{name} is not in the manifest" for name in store.names() if name not in known]
+            faults += [f"{name} is not in the manifest" for name in self.strange(store.names())]
         if faults:
             more = f" and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
             raise BundleError(
