@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from evals.io import read_json
-from evals.names import TABLE_1, describe_rule, in_order, marked, title
+from evals.names import TABLE_1, about, describe_rule, in_order, marked, title
 from evals.repeatability.table import footnote
 from evals.report.results import Results
 from evals.tables import paper_values
@@ -98,7 +98,7 @@ def conventions(results: Results) -> list[Grid]:
     rows = []
     for arm, what in said.items():
         differs = "; ".join(f"{key}: {short(d['arm'])}" for key, d in what["differs_from_grpo"].items())
-        rows.append([title(arm), what["about"], differs or "–"])
+        rows.append([title(arm), about(what) or "–", differs or "–"])
     meanings = {arm: what["meaning"] for arm, what in said.items()}
     keys = list(dict.fromkeys(key for meaning in meanings.values() for key in meaning))
     shared = [key for key in keys if len({short(m.get(key, "–")) for m in meanings.values()}) == 1]

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from synthetic import ANALYSES, ARMS, HOSTILE, SEEDS
 
 from asymgrpo.files import write_table
+from asymgrpo.method.arms import ARMS as ARM_TABLE
 from evals.artifacts.bundle import make
 from evals.artifacts.bundle_files import open_bundle
 from evals.io import read_table
@@ -88,6 +89,20 @@ def test_table_1_is_table_1(study, page):
     for row in read_table(study / "table1.parquet").to_pylist():
         assert percent(row["estimate"], row["ci_low"], row["ci_high"]) in page.text
         assert title(row["arm"]) in page.text
+
+
+def test_every_arm_is_said_to_be_something(study, page):
+    for arm in (*ARMS, *ANALYSES):
+        told = json.loads((study / f"runs/tiny/{arm}/seed0/conventions.json").read_text())["arm"]
+        assert told["about"] == "", "as a run writes it"
+        assert f"{title(arm)} {ARM_TABLE[arm].about} " in page.text
+
+
+def test_an_arm_that_nothing_is_known_of_has_a_dash(copied):
+    for path in copied.glob("runs/tiny/asymgrpo/*/conventions.json"):
+        told = json.loads(path.read_text())
+        path.write_text(json.dumps(told | {"arm": told["arm"] | {"arm": "mine"}}))
+    assert f"{title('asymgrpo')} – advantage: " in page_of(copied).text
 
 
 def test_arms_of_the_analyses_have_their_scores_too(study, page):
