@@ -30,7 +30,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from asymgrpo.errors import DataError
-from asymgrpo.files import PARTIAL, replace_atomically, sha256_file
+from asymgrpo.files import PARTIAL, errors_of, replace_atomically, sha256_file
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -88,15 +88,18 @@ class Bundle:
 
     def unpack(self, out: Path) -> None:
         """Write the manifest and every file below `out`, once all were checked. Raises BundleError as `check`."""
-        with TemporaryDirectory(prefix=PARTIAL, dir=_nearest(out)) as folder:
+        with errors_of(out):
+            place = TemporaryDirectory(prefix=PARTIAL, dir=_nearest(out))
+        with place as folder:
             written: dict[str, Path] = {}
             for name, content in self._checked():
                 written[name] = Path(folder) / str(len(written))
                 written[name].write_bytes(content)
-            for place in {(out / name).parent for name in written}:
-                place.mkdir(parents=True, exist_ok=True)
-            for name, path in written.items():
-                os.replace(path, out / name)
+            with errors_of(out):
+                for parent in {(out / name).parent for name in written}:
+                    parent.mkdir(parents=True, exist_ok=True)
+                for name, path in written.items():
+                    os.replace(path, out / name)
 
     def strange(self, names: Iterable[str]) -> list[str]:
         """Those of the names that may not be beside the bundle's files. In a zip file nothing may; in a folder nothing where the
