@@ -262,7 +262,7 @@ def test_an_unknown_checkpoint_rule_is_answered_with_the_known_ones(study, tmp_p
     }
     with pytest.raises(DataError, match="no selection 'best'; choose from last"):
         evals.claims.decided.main(runs=tmp_path / "r.parquet", metrics=[], selection="best", **outs)
-    with pytest.raises(DataError, match=r"no arm 'drgrpo' in them; choose --against from base, grpo"):
+    with pytest.raises(DataError, match=r"no arm 'drgrpo' in it; choose --against from base, grpo"):
         evals.tables.compare.main(
             None, draws=9, seed=0, seed_variance=OWN, graded=files, selection=[chosen], against="drgrpo"
         )
