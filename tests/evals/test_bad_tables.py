@@ -322,6 +322,18 @@ def test_trace_names_a_table_that_is_none(study):
         trace(study[0], path, WANTED)
 
 
+def test_trace_of_a_page_says_that_it_traces_tables(tmp_path):
+    words = {"arm": "grpo", "benchmark": "b1", "metric": "avg_at_n"}
+    (tmp_path / "claims.md").write_text("# Claims\n")
+    with pytest.raises(
+        DataError, match=r"claims\.md: no Parquet table and no bundle; a number is traced from table1\.parquet"
+    ):
+        evals.artifacts.trace.main(str(tmp_path / "claims.md"), **words)
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(DataError, match=r"cut\.zip: not a whole zip file"):
+        evals.artifacts.trace.main(str(tmp_path / "cut.zip"), **words)
+
+
 def test_a_full_disk_is_a_sentence_and_no_half_of_a_file(tmp_path):
     evaluations = {"step": [1], "set": ["validation"], "accuracy": [0.5]}
     write_table(pa.table(evaluations), tmp_path / "eval.parquet", {})
