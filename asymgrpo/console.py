@@ -19,6 +19,11 @@ from asymgrpo.errors import EXIT_FAILED, EXIT_PREEMPTED, EXIT_WRONG_INPUT, Faile
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The disk, a quota or a limit of file sizes is full."""
+NO_PLACE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),
+)
+"""What the user named may not be used, or cannot be a file, or a folder, of that name."""
 started_as: str | None = None
 """What the user typed in place of `python -m MODULE`, for usage lines; set by asymgrpo.cli."""
 
@@ -69,14 +74,22 @@ def exit_code(program: Callable[[], object]) -> int:
     except Abort:
         say_error("interrupted")
     except OSError as error:
-        if error.errno == errno.EPIPE:  # the reader, `head` for example, has seen enough
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-            )  # or the interpreter complains when it flushes
-        elif error.errno in NO_ROOM:
-            say_error(f"nothing was written: {error}; make room on that disk and run it again")
-        else:
-            raise
+        return _of_system(error)
     else:
         return found if isinstance(found, int) else 0
+    return EXIT_FAILED
+
+
+def _of_system(error: OSError) -> int:
+    """The exit code after an error of the system, which was said. Raises it again where it is not the user's."""
+    if error.errno == errno.EPIPE:  # the reader, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes
+    elif error.errno in NO_ROOM:
+        say_error(f"nothing was written: {error}; make room on that disk and run it again")
+    elif error.errno in NO_PLACE and error.filename is not None:
+        place = error.filename if error.filename2 is None else error.filename2
+        say_error(f"{place}: cannot be used ({error.strerror}); name another path, or change what is there")
+        return EXIT_WRONG_INPUT
+    else:
+        raise error
     return EXIT_FAILED

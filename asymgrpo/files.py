@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -22,17 +23,33 @@ PARTIAL = ".partial-"
 """Prefix of names that are not finished; a killed writer leaves them behind (`remove_partial`)."""
 
 
+@contextmanager
+def errors_of(path: Path) -> Iterator[None]:
+    """An error of the system within the block names `path`, as the user did, and no partial file or folder on the way to it."""
+    try:
+        yield
+    except OSError as error:
+        code = (
+            errno.ENOTDIR if error.errno == errno.EEXIST else error.errno
+        )  # where a folder is made, a file is in its place
+        if code is None:
+            raise
+        raise OSError(code, os.strerror(code), str(path)) from error
+
+
 def replace_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
     """Call `write(temporary_path)`, then move the result to `path` in one step."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{path.stem}.", suffix=path.suffix)
+    with errors_of(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{path.stem}.", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
         write(temporary)
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private; results are not
-        os.replace(temporary, path)
+        with errors_of(path):
+            temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private; results are not
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -56,14 +73,16 @@ def write_json(value: Any, path: str | Path) -> None:
 @contextmanager
 def whole_directory(out: Path) -> Iterator[Path]:
     """A temporary directory beside `out` that becomes `out` when the block succeeds, and vanishes when it does not."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{out.name}.", dir=out.parent))
+    with errors_of(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{out.name}.", dir=out.parent))
     try:
         yield work
-        work.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(work, out)
+        with errors_of(out):
+            work.chmod(0o755)
+            if out.exists():
+                shutil.rmtree(out)
+            os.replace(work, out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

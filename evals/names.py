@@ -1,9 +1,10 @@
 """What tables, figures and the report call things, and in which order: titles, selection rules in words, numbers in per cent."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
-from asymgrpo.method.arms import ARMS, MAIN
+from asymgrpo.method.arms import ARMS, MAIN, differences
 from asymgrpo.study.settings import BASE
 from asymgrpo.tasks.benchmarks import BENCHMARKS, load, younger
 
@@ -24,6 +25,25 @@ def title(name: str) -> str:
         return BASE_TITLE
     found = ARMS[name].title if name in ARMS else load(name).title if name in BENCHMARKS else ""
     return found or name
+
+
+def about(told: Mapping[str, Any]) -> str:
+    """What an arm is, in a few words: those of its conventions (`conventions.json`, `arm`), else those of the table of arms.
+
+    The words of a run's conventions are empty, because no result depends on them; an arm that the table does not have goes
+    without. Where the study has changed the arm, its own words may not fit, and the others say so.
+
+    >>> about({"arm": "mine", "about": "", "differs_from_grpo": {}}), about({"arm": "mine", "about": "Ours"})
+    ('', 'Ours')
+    >>> about({"arm": "grpo_entropy", "about": "", "differs_from_grpo": {"entropy_coef": {"grpo": 0.0, "arm": 0.01}}})
+    "Entropy bonus, with the study's changes"
+    """
+    if told["about"] or told["arm"] not in ARMS:
+        return str(told["about"])
+    arm = ARMS[told["arm"]]
+    trained = {key: one["arm"] for key, one in told["differs_from_grpo"].items()}
+    changed = trained != {key: value for key, (_, value) in differences(arm).items()}
+    return f"{arm.about}, with the study's changes" if changed else arm.about
 
 
 YOUNGER = "†"

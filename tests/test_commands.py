@@ -1,5 +1,6 @@
 """The command `asymgrpo`: what it lists, how it starts programs, how they end, and what `pip install .` installs."""
 
+import errno
 import json
 import os
 import re
@@ -17,6 +18,8 @@ from asymgrpo.cli import OURS, ROOT, document, listing
 from asymgrpo.commands import COMMANDS
 from asymgrpo.console import run
 from asymgrpo.errors import EXIT_FAILED, EXIT_PREEMPTED, EXIT_WRONG_INPUT, FailedError, InputError, Preempted
+from asymgrpo.files import whole_directory, write_text
+from evals.artifacts.bundle_files import open_bundle
 from tests.helpers.project_files import project_files
 from tests.helpers.started import started
 
@@ -187,6 +190,74 @@ def test_how_a_program_ends(error, code, said):
 
     ended = started(main)
     assert (ended.code, ended.stderr) == (code, said)
+
+
+def written(out: Path) -> None:
+    """Write a file."""
+    write_text("x", out)
+
+
+def made(out: Path) -> None:
+    """Make a folder."""
+    with whole_directory(out) as folder:
+        (folder / "x").touch()
+
+
+def unpacked(out: Path) -> None:
+    """Unpack a bundle."""
+    open_bundle(ROOT / "artifacts/smollm2.zip").unpack(out)
+
+
+@pytest.mark.parametrize(
+    ("program", "out", "reason"),
+    [
+        (written, "folder", errno.EISDIR),
+        (written, "file/below", errno.ENOTDIR),
+        (written, "file/below/that", errno.ENOTDIR),
+        (written, "n" * 300, errno.ENAMETOOLONG),
+        (made, "file", errno.ENOTDIR),
+        (made, "file/below", errno.ENOTDIR),
+        (unpacked, "file", errno.ENOTDIR),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_sentence_with_its_name(tmp_path, monkeypatch, program, out, reason):
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    ended = started(program, out)
+    assert ended.code == EXIT_WRONG_INPUT
+    assert (
+        ended.stderr
+        == f"error: {out}: cannot be used ({os.strerror(reason)}); name another path, or change what is there\n"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_folder_that_may_not_be_written_to_is_said_too(tmp_path, monkeypatch, reason):
+    """root may write everywhere, so that the refusal is made here."""
+
+    def refuse(dir: Path, **_: object) -> None:
+        raise OSError(reason, os.strerror(reason), f"{dir}/.partial-x")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    ended = started(written, tmp_path / "x.md")
+    assert ended.code == EXIT_WRONG_INPUT
+    assert ended.stderr.startswith(f"error: {tmp_path}/x.md: cannot be used ({os.strerror(reason)}); ")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "Input/output error", "x"), OSError(errno.EPERM, "not permitted")]
+)
+def test_an_error_of_the_system_that_names_no_place_keeps_its_traceback(error):
+    def main() -> None:
+        """Fail."""
+        raise error
+
+    with pytest.raises(OSError, match=str(error.strerror)):
+        started(main)
 
 
 def test_a_wrong_option_is_said_as_every_error():

@@ -92,7 +92,8 @@ class Tables:
         return self._read("table1", " ".join([f"--scores {shlex.quote(self.layout.scores)}", *stated]))
 
     def robust(self) -> Made:
-        return self._read("robust", f"--runs {shlex.quote(self.layout.run_scores)} --against grpo {self.draws}")
+        against = "--against grpo " * ("grpo" in (*self.study.study.arms, *self.study.study.analyses))
+        return self._read("robust", f"--runs {shlex.quote(self.layout.run_scores)} {against}{self.draws}")
 
     def contamination(self) -> Made:
         train, *benchmarks = (

@@ -2,7 +2,9 @@
 into one.
 
 A bundle is a zip file or the folder that it unpacks to: `manifest.json` and the files that it names, at the paths that they
-have in a study's folder of results (evals.artifacts.manifest says what it holds).
+have in a study's folder of results (evals.artifacts.manifest says what it holds). Tables and figures that were made from them may
+lie beside them in a folder, and what Snakemake writes of its jobs (`Bundle.strange`): a folder of results that was rebuilt is the
+bundle that it was rebuilt from.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from asymgrpo.files import PARTIAL, replace_atomically, sha256_file
+from asymgrpo.files import PARTIAL, errors_of, replace_atomically, sha256_file
 from evals.artifacts.manifest import MANIFEST, MOST_BYTES, SCHEMA, BundleError, parsed
 
 __all__ = ["MANIFEST", "SCHEMA", "Bundle", "BundleError", "is_bundle", "open_bundle", "write_bundle"]
@@ -34,6 +36,8 @@ PIECE = 2**20
 """Bytes of a file that are in memory at once."""
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Ways of packing a member that unpack as many bytes at once as one asks for, and no more."""
+WRITTEN = {"config", "proofs"}
+"""Folders of a bundle into which a rebuild writes too: settings of its jobs, proofs of its images."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,16 @@ class Bundle:
         """Compare every file with the manifest.
 
         Raises:
-            BundleError: naming the files that are missing, truncated, changed or not in the manifest.
+            BundleError: naming the files that are missing, truncated, changed or not in the manifest (`strange`).
         """
         with _Store(self.path) as store:
             self._refuse(store, [fault for name in self.files if (fault := self._fault(store, name, _drop))])
 
     def unpack(self, out: Path) -> None:
         """Write the manifest and every file below `out`, once all were checked. Raises BundleError as `check`."""
-        with TemporaryDirectory(prefix=PARTIAL, dir=_nearest(out)) as folder, _Store(self.path) as store:
+        with errors_of(out):
+            place = TemporaryDirectory(prefix=PARTIAL, dir=_nearest(out))
+        with place as folder, _Store(self.path) as store:
             written = {name: Path(folder) / str(i) for i, name in enumerate((MANIFEST, *self.files))}
             written[MANIFEST].write_bytes(_manifest(store))
             faults = []
@@ -88,22 +94,31 @@ class Bundle:
                 with written[name].open("wb") as stream:
                     faults += [fault] if (fault := self._fault(store, name, stream.write)) else []
             self._refuse(store, faults)
-            for place in {(out / name).parent for name in written}:
-                place.mkdir(parents=True, exist_ok=True)
-            for name, path in written.items():
-                os.replace(path, out / name)
+            with errors_of(out):
+                for parent in {(out / name).parent for name in written}:
+                    parent.mkdir(parents=True, exist_ok=True)
+                for name, path in written.items():
+                    os.replace(path, out / name)
 
     def differing(self, folder: Path) -> list[str]:
         """What is wrong, by now, with the files that were unpacked to `folder`, as phrases. Others there do not matter."""
         with _Store(folder) as store:
             return [fault for name in self.files if (fault := self._fault(store, name, _drop))]
 
+    def strange(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that may not be beside the bundle's files. In a zip file nothing may; in a folder nothing where the
+        files of runs, data and samples are, and all of them are the bundle's."""
+        beside = [name for name in names if name not in self.files and name != MANIFEST]
+        if self.path.is_file():
+            return beside
+        own = {name.split("/")[0] for name in self.files if "/" in name} - WRITTEN
+        return [name for name in beside if name.split("/")[0] in own]
+
     def _fault(self, store: _Store, name: str, take: Callable[[bytes], object]) -> str | None:
         return _fault(store, name, self.files.get(name), take)
 
     def _refuse(self, store: _Store, faults: list[str]) -> None:
-        known = {*self.files, MANIFEST}
-        faults = faults + [f"{name} is not in the manifest" for name in store.names() if name not in known]
+        faults = faults + [f"{name} is not in the manifest" for name in self.strange(store.names())]
         if faults:
             more = f" and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
             raise BundleError(

@@ -39,6 +39,8 @@ from evals.tables.shared import Elsewhere, counted_elsewhere, keys_of
 METRICS = ("avg_at_n", "pass_at_k", "maj_at_k")
 COLUMNS = ("arm", "benchmark", "metric", "k", "selection", "model")
 FIELDS = ("estimate", "ci_low", "ci_high", "n_problems", "n_samples", "n_seeds")
+ZIP = b"PK"
+"""The first bytes of a zip file, whole or cut."""
 TOLERANCE = 1e-12
 """Between a stored estimate and the one computed again: sums in another order."""
 
@@ -263,6 +265,18 @@ def counts_of(samples: pa.Table, row: Mapping[str, Any], place: Path, elsewhere:
     return averaged(chosen)
 
 
+def need_table_or_bundle(source: str) -> None:
+    """Raises DataError for a file that is neither: a page with the same numbers, for one."""
+    path = Path(source.partition("#sha256=")[0])
+    if path.is_file() and path.suffix != ".parquet":
+        with path.open("rb") as file:
+            if file.read(len(ZIP)) != ZIP:
+                raise DataError(
+                    f"{path}: no Parquet table and no bundle; a number is traced from table1.parquet in a folder of results, or "
+                    "from a bundle (zip file or folder)"
+                )
+
+
 def main(
     source: Annotated[str, typer.Argument(help="table1.parquet in a study's folder of results, or a bundle")],
     arm: Annotated[str, typer.Option(help="arm of the number, or base")],
@@ -274,6 +288,7 @@ def main(
 ) -> None:
     """Trace a number of Table 1 to its origin."""
     wanted = {"arm": arm, "benchmark": benchmark, "metric": metric, "k": k, "selection": selection, "model": model}
+    need_table_or_bundle(source)
     with ExitStack() as stack:
         if is_bundle(source) and not source.endswith(".parquet"):
             findings = trace(stack.enter_context(opened(source)), None, wanted)

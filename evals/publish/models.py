@@ -16,7 +16,7 @@ import yaml
 
 from asymgrpo.files import sha256_file, write_text
 from evals.io import DataError, read_metadata
-from evals.names import describe_rule, percent, title
+from evals.names import about, describe_rule, percent, title
 from evals.publish.source import PAPER, Source, card, markdown_table, rows_of
 from evals.report.results import RunResults
 
@@ -88,10 +88,11 @@ def front(source: Source, run: RunResults) -> dict[str, Any]:
 def text(source: Source, run: RunResults, step: int | None, scores: pd.DataFrame, weights: bool) -> Iterator[str]:
     """The card below its head."""
     meaning: Mapping[str, Any] = run.conventions["arm"]["meaning"]
+    words = about(run.conventions["arm"])
     yield f"# {title(run.arm)}, seed {run.seed}, of study {source.name}\n"
     yield (
         f"One run of a reproduction of [arXiv:{PAPER}](https://arxiv.org/abs/{PAPER}): {run.model}, trained by "
-        f"{title(run.arm)} ({run.conventions['arm']['about']})."
+        f"{title(run.arm)}{f' ({words})' if words else ''}."
     )
     if not source.of_paper(run.model):
         yield "\nThis is a **toy**: a model far smaller than the paper's, made to test a mechanism; its answers are of no use."

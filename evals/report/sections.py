@@ -2,14 +2,16 @@
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
+from evals.figures.table import FIGURES
 from evals.io import read_json
-from evals.names import TABLE_1, describe_rule, in_order, marked, title
+from evals.names import TABLE_1, about, describe_rule, in_order, marked, title
 from evals.repeatability.table import footnote
 from evals.report.results import Results
 from evals.tables import paper_values
@@ -98,7 +100,7 @@ def conventions(results: Results) -> list[Grid]:
     rows = []
     for arm, what in said.items():
         differs = "; ".join(f"{key}: {short(d['arm'])}" for key, d in what["differs_from_grpo"].items())
-        rows.append([title(arm), what["about"], differs or "–"])
+        rows.append([title(arm), about(what) or "–", differs or "–"])
     meanings = {arm: what["meaning"] for arm, what in said.items()}
     keys = list(dict.fromkeys(key for meaning in meanings.values() for key in meaning))
     shared = [key for key in keys if len({short(m.get(key, "–")) for m in meanings.values()}) == 1]
@@ -210,6 +212,7 @@ class ClaimRow:
     claim: str
     section: str
     test: str
+    """How it was tested, where that is not what the note below the table says."""
     estimate: str
     margin: str
     n_seeds: str
@@ -228,25 +231,43 @@ def claims(results: Results) -> dict[str, tuple[str, list[ClaimRow], str]]:
     table = results.table("claims")
     if table is None:
         return {}
-    from evals.claims.words import summary
-    from evals.report.claim_notes import how_to_read
-
     rows = table.to_pylist()
     by_model = {
         model: [row for row in rows if row["model"] == model] for model in dict.fromkeys(r["model"] for r in rows)
     }
-    return {
-        model: (summary(mine), [_claim(row) for row in mine], how_to_read(mine)) for model, mine in by_model.items()
-    }
+    return {model: _of_model(mine) for model, mine in by_model.items()}
 
 
-def _claim(row: Mapping[str, Any]) -> ClaimRow:
+def _of_model(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[ClaimRow], str]:
+    from evals.claims.words import summary
+    from evals.report.claim_notes import how_to_read
+
+    usual, told = _tests(rows)
+    return summary(rows), [_claim(row, usual) for row in rows], f"{how_to_read(rows)} {told}".rstrip()
+
+
+def _tests(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """The test that most claims have, and a sentence that says so once for all of them.
+
+    >>> _tests([{"test": "t test"}, {"test": "t test"}, {"test": None}, {"test": "t test, paired"}])
+    ('t test', 'Test, unless a claim says another: t test.')
+    >>> _tests([{"test": "t test"}, {"test": None}]), _tests([{"test": None}])
+    (('t test', 'Test: t test.'), ('', ''))
+    """
+    counts = Counter(row["test"] for row in rows if row["test"])
+    if not counts:
+        return "", ""
+    usual = counts.most_common(1)[0][0]
+    return usual, f"Test{', unless a claim says another' if len(counts) > 1 else ''}: {usual}."
+
+
+def _claim(row: Mapping[str, Any], usual: str) -> ClaimRow:
     from evals.claims.words import estimate_text, margin_text, protocol_text, verdict_text
 
     return ClaimRow(
         claim=f"{row['claim']} ({row['reading']})" if row.get("reading") else row["claim"],
         section=", ".join(filter(None, [row["version"], row["section"]])),
-        test=row["test"] or "–",
+        test="" if row["test"] == usual else row["test"] or "",
         estimate=estimate_text(row) or row["why_not"] or "–",
         margin=margin_text(row) or "–",
         n_seeds=str(row["n_seeds"] or "–"),
@@ -276,7 +297,7 @@ def figures(results: Results) -> list[Figure]:
     for path in sorted((results.folder / "figures").glob("*.png")):
         sidecar = path.with_suffix(".json")
         notes = read_json(sidecar) if sidecar.exists() else {}
-        title = notes.get("title") or path.stem.replace("_", " ").capitalize()
+        title = FIGURES[path.stem].heading if path.stem in FIGURES else path.stem.replace("_", " ").capitalize()
         picture = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
         caption = " ".join(notes[key] for key in ("finding", "caption", "diverged") if notes.get(key))
         found.append(Figure(title, picture, caption, f"Figure: {title}. {caption}".strip()))

@@ -28,7 +28,7 @@ from evals.estimates.stats import holm, paired_differences
 from evals.io import DataError, derived, write_table
 from evals.names import TABLE_1, in_order, percent, title
 from evals.tables.counts import Counted, Graded, Problems, Selection, study_counts
-from evals.tables.options import Draws, Seed, SeedVarianceFrom, SeedVarianceRule
+from evals.tables.options import Against, Draws, Seed, SeedVarianceFrom, SeedVarianceRule, require_against
 from evals.tables.result_set import read_result_set, with_lost
 from evals.tables.score import AVERAGE, metrics_of, seed_variances
 
@@ -211,10 +211,6 @@ def render(rows: list[dict[str, Any]], metric: str) -> str:
     return "\n".join(lines)
 
 
-def _known_arms(by_rule: Mapping[str, CountsOf]) -> list[str]:
-    return in_order((key[1] for counts in by_rule.values() for key in counts), TABLE_1)
-
-
 def main(
     results: Annotated[Path | None, typer.Argument(help="directory of results")] = None,
     *,
@@ -225,7 +221,7 @@ def main(
     graded: Graded = None,
     selection: Selection = None,
     problems: Problems = None,
-    against: Annotated[str | None, typer.Option(help="compare every arm with this one only")] = None,
+    against: Against = None,
     k: Annotated[list[int] | None, typer.Option(help="k of pass@k; avg@n only by default")] = None,
     out: Annotated[Path | None, typer.Option(help="differences to write (Parquet)")] = None,
 ) -> None:
@@ -237,10 +233,7 @@ def main(
     found = read_result_set(results).found if results else study_counts(counts, graded, selection, problems)
     by_rule, lost = found.counts, found.lost
     there = {key[1] for rule, mine in by_rule.items() for key in with_lost(mine, lost[rule])}
-    if against and against not in there:
-        raise DataError(
-            f"{files[0]} and others: no arm {against!r} in them; choose --against from {', '.join(_known_arms(by_rule))}"
-        )
+    require_against(against, there, f"{files[0]}{' and others' if len(files) > 1 else ''}")
     need_samples(k or [], [item for mine in by_rule.values() for item in mine.values()])
     settings = Settings(tuple(k or ()), seed_variance, seed, draws)
     rows: list[dict[str, Any]] = []

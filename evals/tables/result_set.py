@@ -1,5 +1,6 @@
 """A result set: a directory with graded tables (Parquet files with verdicts, at any depth), selections (`selection*.json`,
-optional where every run has one checkpoint) and `conventions.json` files (optional)."""
+optional where every run has one checkpoint) and `conventions.json` files (optional). What evals.repeatability measured again of
+the same samples has verdicts too, and is none of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from evals.estimates.cells import COLUMNS as GRADED
 from evals.estimates.cells import CountsOf
 from evals.estimates.outcomes import Lost
 from evals.io import DataError, read_json, read_schema
+from evals.repeatability.table import VARIANT
 from evals.tables.counts import StudyCounts, study_counts
 
 
@@ -47,8 +49,7 @@ def read_result_set(directory: Path) -> ResultSet:
             f"{directory} holds another result set, {inner[0]}; name one of them, or move that one out: a study's folder holds "
             "its own results only"
         )
-    tables = sorted(directory.rglob("*.parquet"))
-    graded_files = [path for path in tables if {*GRADED} <= set(read_schema(path).names)]
+    graded_files = [path for path in sorted(directory.rglob("*.parquet")) if is_graded(path)]
     if not graded_files:
         raise DataError(f"{directory}: no graded table in it; name a directory of results")
     drawn = directory / "figures"  # whose descriptions may be named after selections too
@@ -58,6 +59,12 @@ def read_result_set(directory: Path) -> ResultSet:
     }
     found = study_counts(None, graded_files, selections, problems_of(directory))
     return ResultSet(found, graded_files, conventions)
+
+
+def is_graded(path: Path) -> bool:
+    """Whether a Parquet file holds the verdicts of an evaluation, and not of its repetitions. Raises DataError: it is damaged."""
+    names = set(read_schema(path).names)
+    return {*GRADED} <= names and VARIANT not in names
 
 
 def problems_of(directory: Path) -> list[Path]:

@@ -24,7 +24,7 @@ from evals.estimates.robust import interquartile_mean, probability_above, profil
 from evals.estimates.stats import DIGITS
 from evals.io import derived, read_metadata, write_table, write_text
 from evals.names import EVERY_ARM, describe_rule, in_order, percent, title
-from evals.tables.options import Draws, Markdown, Out, Seed
+from evals.tables.options import Against, Draws, Markdown, Out, Seed, require_against
 from evals.tables.run_scores import read_run_scores
 from evals.tables.score import AVERAGE
 
@@ -59,7 +59,7 @@ def scores_of(frame: pd.DataFrame) -> Arms:
     return found
 
 
-def robust_rows(arms: Arms, against: str, seed: int, draws: int) -> Iterator[dict[str, Any]]:
+def robust_rows(arms: Arms, against: str | None, seed: int, draws: int) -> Iterator[dict[str, Any]]:
     """Rows of SCHEMA without model and selection."""
     bootstrap = partial(stratified_interval, seed=seed, draws=draws)
     for arm in in_order(arms, EVERY_ARM):
@@ -69,7 +69,7 @@ def robust_rows(arms: Arms, against: str, seed: int, draws: int) -> Iterator[dic
         for threshold in THRESHOLDS:
             point = _estimated(share_of_runs(mine, threshold), [numbers(mine)], bootstrap)
             yield about | {"quantity": PROFILE, "threshold": threshold, **point}
-        if against in arms and arm != against and arms[against].shape[1] == mine.shape[1]:
+        if against is not None and against in arms and arm != against and arms[against].shape[1] == mine.shape[1]:
             other = arms[against]
             above = _estimated(wins_of_runs(mine, other), [numbers(mine), numbers(other)], bootstrap)
             yield about | {"quantity": ABOVE, "against": against, **above}
@@ -169,15 +169,17 @@ def _text(row: Mapping[str, Any]) -> str:
 
 def main(
     runs: Annotated[Path, typer.Option(help="scores of each run, of evals.tables.run_scores (Parquet)")],
-    against: Annotated[str, typer.Option(help="arm that every other is compared with")],
     draws: Draws,
     seed: Seed,
     out: Out,
     markdown: Markdown,
+    against: Against = None,
 ) -> None:
     """Aggregate runs so that one far run does not decide."""
+    scores = read_run_scores(runs).to_pandas()
+    require_against(against, scores["arm"], str(runs))
     rows = []
-    for (model, rule), frame in read_run_scores(runs).to_pandas().groupby(["model", "selection"], sort=True):
+    for (model, rule), frame in scores.groupby(["model", "selection"], sort=True):
         about = {"model": model, "selection": rule}
         lost = {arm: sorted(seeds.values()) for (_, arm), seeds in of_frame(frame).items()}
         found = list(robust_rows(scores_of(frame), against, seed, draws))

@@ -262,7 +262,7 @@ def test_an_unknown_checkpoint_rule_is_answered_with_the_known_ones(study, tmp_p
     }
     with pytest.raises(DataError, match="no selection 'best'; choose from last"):
         evals.claims.decided.main(runs=tmp_path / "r.parquet", metrics=[], selection="best", **outs)
-    with pytest.raises(DataError, match=r"no arm 'drgrpo' in them; choose --against from base, grpo"):
+    with pytest.raises(DataError, match=r"no arm 'drgrpo' in it; choose --against from base, grpo"):
         evals.tables.compare.main(
             None, draws=9, seed=0, seed_variance=OWN, graded=files, selection=[chosen], against="drgrpo"
         )
@@ -320,6 +320,18 @@ def test_trace_names_a_table_that_is_none(study):
     write_table(pa.table({"arm": ["grpo"]}), path, {})
     with pytest.raises(DataError, match=rf"{path}: column\(s\) benchmark, metric, k, .* missing"):
         trace(study[0], path, WANTED)
+
+
+def test_trace_of_a_page_says_that_it_traces_tables(tmp_path):
+    words = {"arm": "grpo", "benchmark": "b1", "metric": "avg_at_n"}
+    (tmp_path / "claims.md").write_text("# Claims\n")
+    with pytest.raises(
+        DataError, match=r"claims\.md: no Parquet table and no bundle; a number is traced from table1\.parquet"
+    ):
+        evals.artifacts.trace.main(str(tmp_path / "claims.md"), **words)
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(DataError, match=r"cut\.zip: not a whole zip file"):
+        evals.artifacts.trace.main(str(tmp_path / "cut.zip"), **words)
 
 
 def test_a_full_disk_is_a_sentence_and_no_half_of_a_file(tmp_path):

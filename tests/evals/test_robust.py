@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom, mannwhitneyu, trim_mean
 
 from evals.estimates.robust import interquartile_mean, probability_above, profile, stratified_interval
-from evals.io import read_table, write_table
+from evals.io import DataError, read_table, write_table
 from evals.tables import robust
 from evals.tables.run_scores import SCHEMA
 
@@ -87,7 +87,7 @@ def written(tmp_path: Path) -> Path:
 
 def test_the_table_has_every_arm_and_leaves_out_averages_and_diverged_runs(written: Path, tmp_path: Path) -> None:
     out, markdown = tmp_path / "robust.parquet", tmp_path / "robust.md"
-    robust.main(written, "grpo", 200, 0, out, markdown)
+    robust.main(written, 200, 0, out, markdown, "grpo")
     rows = read_table(out).to_pylist()
     iqm = {row["arm"]: row for row in rows if row["quantity"] == "iqm"}
     assert {arm: row["n_seeds"] for arm, row in iqm.items()} == {"base": 1, "grpo": 3, "asymgrpo": 2}
@@ -102,12 +102,25 @@ def test_the_table_has_every_arm_and_leaves_out_averages_and_diverged_runs(writt
     assert "P(above GRPO)" in text
 
 
+def test_an_unknown_arm_to_compare_with_is_answered_with_the_known_ones(written: Path, tmp_path: Path) -> None:
+    out, markdown = tmp_path / "r.parquet", tmp_path / "r.md"
+    with pytest.raises(
+        DataError, match=rf"^{written}: no arm 'grpoo' in it; choose --against from base, grpo, asymgrpo$"
+    ):
+        robust.main(written, 50, 0, out, markdown, "grpoo")
+    assert not out.exists()
+    assert not markdown.exists()
+    robust.main(written, 50, 0, out, markdown)
+    assert {row["quantity"] for row in read_table(out).to_pylist()} == {"iqm", "profile"}
+    assert "P(above" not in markdown.read_text().split("Of avg@n")[0]
+
+
 def test_an_arm_of_which_every_run_diverged_is_named(written: Path, tmp_path: Path) -> None:
     frame = read_table(written).to_pandas()
     lost = frame["arm"] == "asymgrpo"
     frame.loc[lost, "value"], frame.loc[lost, "diverged_at"] = None, 2
     write_table(pa.Table.from_pandas(frame, SCHEMA, preserve_index=False), written, {})
-    robust.main(written, "grpo", 50, 0, tmp_path / "r.parquet", tmp_path / "r.md")
+    robust.main(written, 50, 0, tmp_path / "r.parquet", tmp_path / "r.md", "grpo")
     (row,) = (row for row in read_table(tmp_path / "r.parquet").to_pylist() if row["arm"] == "asymgrpo")
     assert (row["estimate"], row["n_seeds"], row["n_diverged"]) == (None, 0, 3)
     assert "| AsymGRPO | 0; diverged (3 of 3 seeds, step 2) | – | – |  |" in (tmp_path / "r.md").read_text()

@@ -69,4 +69,4 @@ def derive(home: Path) -> None:
         markdown=home / "coverage.md",
         **draws,
     )
-    robust.main(home / "run_scores.parquet", "grpo", 50, 0, home / "robust.parquet", home / "robust.md")
+    robust.main(home / "run_scores.parquet", 50, 0, home / "robust.parquet", home / "robust.md", "grpo")

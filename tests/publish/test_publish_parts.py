@@ -13,6 +13,7 @@ import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml, parse_eval_result_entries
 
 from asymgrpo.files import write_table
+from asymgrpo.method.arms import ARMS
 from asymgrpo.study.stored import load_study
 from evals.artifacts.reading import VERDICTS
 from evals.claims.decided import SCHEMA as CLAIM
@@ -107,6 +108,21 @@ def test_results_of_registered_benchmarks_are_as_the_hub_reads_them(source):
     assert (entry.dataset_id, entry.task_id, entry.value) == ("MathArena/aime_2026", "MathArena/aime_2026", 41.23)
     assert (entry.date, "avg@2 at temperature 0.6" in entry.notes, "2.00" in entry.notes) == ("2026-11-26", True, True)
     assert eval_result_entries_to_yaml([entry]) == written
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("grpo", f"by GRPO ({ARMS['grpo'].about})."), ("mine", "by mine.")],
+)
+def test_the_card_says_what_the_arm_is_or_nothing(source, name, said):
+    run = source.results.runs[0]
+    run.arm = name
+    told = {"arm": name, "about": "", "differs_from_grpo": {}, "meaning": {}}
+    run.conventions = {"arm": told, "train": {}}
+    run.done |= {"model_sha256": {}, "sha256": "d" * 64}
+    page = "\n".join(models.text(source, run, 5, pd.DataFrame(), weights=False))
+    assert said in page
+    assert "()" not in page
 
 
 def test_a_job_names_the_image_that_it_ran_in(source, tmp_path):

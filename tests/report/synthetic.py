@@ -10,6 +10,7 @@ import pyarrow as pa
 import yaml
 
 from asymgrpo.files import write_json, write_table, write_text
+from asymgrpo.method.arm import Arm
 from asymgrpo.method.arms import get_arm
 from asymgrpo.method.conventions import describe
 from asymgrpo.study import layout, stored
@@ -101,7 +102,10 @@ def _write_run(rng: np.random.Generator, folder: Path, run: dict[str, str]) -> N
     write_table(pa.Table.from_pylist(metrics, SCHEMA), folder / "metrics.parquet", identity)
     write_table(pa.Table.from_pylist(timings), folder / "timings.parquet", {"machine": {"cores": 2}})
     write_table(pa.Table.from_pylist(checks), folder / "eval.parquet", identity)
-    write_json({"arm": describe(get_arm(run["arm"], None)), "train": {}}, folder / "conventions.json")
+    trained = Arm.model_validate(
+        get_arm(run["arm"]).settings()
+    )  # as a run's settings say it: without words for readers
+    write_json({"arm": describe(trained), "train": {}}, folder / "conventions.json")
     write_json([identity | {"selection": "validation", "step": 60}], folder / "selection.json")
     write_json(identity | made_by, folder / "done.json")
 

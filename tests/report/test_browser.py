@@ -74,6 +74,18 @@ def test_it_loads_alone_and_without_complaint(browser, address, width, scheme):
         assert (brightness > 600) == (scheme == LIGHT)
 
 
+def test_claims_are_seen_whole(opened):
+    table = opened.page.locator("table.claims")
+    hidden = "e => e.parentElement.scrollWidth - e.parentElement.clientWidth"
+    assert table.evaluate(hidden) == 0, "columns are hidden behind the edge"
+    last = table.locator("thead th").last
+    assert last.inner_text() == "protocol"
+    estimate, margin, seeds = (
+        table.locator("tbody tr").first.locator("td.n").nth(at).bounding_box()["width"] for at in range(3)
+    )
+    assert estimate > margin > seeds
+
+
 def test_every_control_has_a_name(opened):
     nameless = """() => [...document.querySelectorAll("select, input, button, summary, [role=region]")].filter(
         (e) => !(e.labels?.length || e.textContent.trim() || e.getAttribute("aria-label"))).length"""

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from synthetic import ANALYSES, ARMS, HOSTILE, SEEDS
 
 from asymgrpo.files import write_table
+from asymgrpo.method.arms import ARMS as ARM_TABLE
 from evals.artifacts.bundle import make
 from evals.artifacts.bundle_files import open_bundle
+from evals.figures.table import FIGURES
 from evals.io import read_table
 from evals.names import percent, title
 from evals.report.curves import rounded, thinned
@@ -90,6 +92,20 @@ def test_table_1_is_table_1(study, page):
         assert title(row["arm"]) in page.text
 
 
+def test_every_arm_is_said_to_be_something(study, page):
+    for arm in (*ARMS, *ANALYSES):
+        told = json.loads((study / f"runs/tiny/{arm}/seed0/conventions.json").read_text())["arm"]
+        assert told["about"] == "", "as a run writes it"
+        assert f"{title(arm)} {ARM_TABLE[arm].about} " in page.text
+
+
+def test_an_arm_that_nothing_is_known_of_has_a_dash(copied):
+    for path in copied.glob("runs/tiny/asymgrpo/*/conventions.json"):
+        told = json.loads(path.read_text())
+        path.write_text(json.dumps(told | {"arm": told["arm"] | {"arm": "mine"}}))
+    assert f"{title('asymgrpo')} – advantage: " in page_of(copied).text
+
+
 def test_arms_of_the_analyses_have_their_scores_too(study, page):
     rows = [r for r in read_table(study / "analyses.parquet").to_pylist() if r["metric"] == "avg_at_n"]
     assert {row["arm"] for row in rows} == {"base", *ARMS, *ANALYSES}
@@ -100,6 +116,23 @@ def test_arms_of_the_analyses_have_their_scores_too(study, page):
 def test_claims_have_their_verdict_estimate_or_reason(page):
     assert "supported and relevant +2.9 [+1.1, +4.6] points 1.0 points 8" in page.text
     assert "not tested no such arm" in page.text
+
+
+def test_the_test_is_said_once_and_beside_a_claim_that_has_another(page, copied):
+    assert page.text.count("t test over seeds") == 1, "below the table"
+    assert "Test: t test over seeds." in page.text
+    claims = read_table(copied / "claims.parquet")
+    rows = claims.to_pylist()
+    rows = [*rows, rows[0] | {"id": "c", "test": "another test"}, rows[0] | {"id": "d"}]
+    write_table(pa.Table.from_pylist(rows, claims.schema), copied / "claims.parquet", {})
+    text = page_of(copied).text
+    assert "Test, unless a claim says another: t test over seeds." in text
+    assert text.count("AsymGRPO beats GRPO (as we read it) another test supported") == 1
+
+
+def test_a_figure_has_its_heading_for_a_title(study, page):
+    (name,) = (path.stem for path in (study / "figures").glob("*.png"))
+    assert f"{FIGURES[name].heading}. " in page.text
 
 
 def test_each_run_has_a_curve_of_what_was_measured(study, page):

@@ -4,6 +4,14 @@ import re
 
 import dry
 import pytest
+import yaml
+
+from asymgrpo.study.layout import Layout
+from asymgrpo.study.settings import plan_of
+from workflow import common
+from workflow.checks import load
+from workflow.given import GivenSettings
+from workflow.tables import Tables
 
 EVERY_RULE = (
     "counts",
@@ -47,3 +55,13 @@ def test_no_command_grows_with_the_number_of_runs(tmp_path):
 def test_three_thousand_runs_are_planned(tmp_path):
     found = commands(tmp_path, 500)
     assert max(found.values()) < 8_000
+
+
+@pytest.mark.parametrize(("arms", "said"), [(["grpo", "asymgrpo"], True), (["reinforce", "asymgrpo"], False)])
+def test_a_table_is_asked_to_compare_only_with_an_arm_that_the_study_has(arms, said):
+    mapping = yaml.safe_load((dry.ROOT / "config/default.yaml").read_text())
+    mapping["study"] |= {"arms": arms, "analyses": []}
+    study = load(mapping)
+    layout = Layout(study)
+    made = Tables(study, layout, common.tables(study, plan_of(study), layout), GivenSettings(layout.root))
+    assert ("--against grpo" in made.robust().command) == said
