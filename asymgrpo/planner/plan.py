@@ -196,7 +196,7 @@ def check_fits(study: Study, gpu: str) -> list[str]:
 
 
 def main(
-    config: Annotated[list[Path], typer.Option(help="Configuration; may be repeated, later files win.")],
+    config: Annotated[list[Path], typer.Option(help="Configuration files; later ones win.")],
     gpu: Annotated[
         str | None, typer.Option(help="GPU kind (asymgrpo/planner/gpu_kinds.yaml); else the study's.")
     ] = None,
@@ -215,7 +215,7 @@ def main(
         Path | None, typer.Option(help="machine.json of `asymgrpo accept`: measured rates in place of assumed ones.")
     ] = None,
 ) -> None:
-    study = load_study(config)
+    study = load_study(config, "--config")
     kind = gpu or study.machine.kind
     measured = read_measured(machine) if machine else ASSUMED
     done = reports(study, kind, gpus, prompt_tokens, response_tokens, measured, degenerate_share)
