@@ -48,7 +48,7 @@ def merged(configs: Sequence[Path], option: str = "--configfile") -> dict[str, A
     mapping: dict[str, Any] = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
     for path in configs:
         if not path.is_file():
-            raise ConfigError(f"planner: {path} is missing; give the configuration files that snakemake gets.")
+            raise ConfigError(f"config: {path} is missing; give the configuration files that snakemake gets.")
     on_top.require(configs, ROOT, option)
     for path in configs:
         mapping = updated(mapping, with_sources(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, path.parent))

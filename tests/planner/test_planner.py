@@ -345,5 +345,5 @@ def test_configurations_merge_as_snakemake_merges_them():
     study = load_study([PAPER, ONE_GPU])
     assert (study.name, study.train.ranks_per_node, study.train.max_tokens) == ("paper-1gpu", 1, 4096)
     assert study.arms["grpo_entropy"] == {"entropy_coef": 0.001}
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml is missing"):
+    with pytest.raises(ConfigError, match=r"^config: nowhere\.yaml is missing; give"):
         load_study([Path("nowhere.yaml")])
