@@ -9,7 +9,7 @@ sys.path.insert(0, workflow.basedir)
 
 from asymgrpo.errors import InputError
 from asymgrpo.lean import seldom_collected
-from asymgrpo.study import layout, settings, stored, user_arms
+from asymgrpo.study import layout, on_top, settings, stored, user_arms
 from containers import enter, host
 from snakemake.logging import logger
 from workflow import bundle, common, frozen, given, progress, protocols, stale, tables
@@ -28,6 +28,8 @@ configfile: host.of_project("config/default.yaml")
 
 # Data, training and grading are done here, or a bundle of a finished study takes their place: --config artifacts=BUNDLE.
 try:
+    if not workflow.remote_exec:
+        on_top.take(config, workflow.overwrite_configfiles, stored.ROOT)
     read_once(workflow.overwrite_configfiles)
     BUNDLE, SETTINGS = bundle.bundle_of(GIVEN), bundle.settings_of(GIVEN)
     if not workflow.remote_exec:

@@ -40,6 +40,25 @@ def say_error(message: str) -> None:
         typer.echo(f"error: {line}", err=True)
 
 
+def repeat_options(arguments: Sequence[str]) -> list[str]:
+    """Repeat an option before each further value: `--graded a b` becomes `--graded a --graded b`.
+
+    >>> repeat_options(["--graded", "a", "b", "--out", "x"])
+    ['--graded', 'a', '--graded', 'b', '--out', 'x']
+    """
+    spread: list[str] = []
+    option, taken = "", True
+    for argument in arguments:
+        if argument.startswith("--"):
+            option, taken = argument, "=" in argument
+        elif option and taken:
+            spread.append(option.split("=")[0])
+        else:
+            taken = True
+        spread.append(argument)
+    return spread
+
+
 def run(*commands: Callable[..., None], arguments: Callable[[Sequence[str]], list[str]] = list) -> NoReturn:
     """Run a command as a program, or several as its subcommands, and exit.
 

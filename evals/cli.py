@@ -32,25 +32,6 @@ def listed(arguments: Sequence[str]) -> Iterator[str]:
         yield from lines
 
 
-def repeat_options(arguments: Sequence[str]) -> list[str]:
-    """Repeat an option before each further value: `--graded a b` becomes `--graded a --graded b`.
-
-    >>> repeat_options(["--graded", "a", "b", "--out", "x"])
-    ['--graded', 'a', '--graded', 'b', '--out', 'x']
-    """
-    spread: list[str] = []
-    option, taken = "", True
-    for argument in arguments:
-        if argument.startswith("--"):
-            option, taken = argument, "=" in argument
-        elif option and taken:
-            spread.append(option.split("=")[0])
-        else:
-            taken = True
-        spread.append(argument)
-    return spread
-
-
 def without_settings(arguments: Sequence[str]) -> list[str]:
     """The arguments without `--settings JSON` of a table or of counts, which every command understands (evals.asked) and none
     of them sees.
@@ -93,5 +74,5 @@ def print_or_write(text: str, path: Path | None) -> None:
 
 
 def understood(arguments: Sequence[str]) -> list[str]:
-    """A command line as typer reads it: `listed`, `without_settings`, `repeat_options`. Raises InputError as these."""
-    return repeat_options(without_settings(list(listed(arguments))))
+    """A command line as typer reads it: `listed`, `without_settings`, `console.repeat_options`. Raises InputError as these."""
+    return console.repeat_options(without_settings(list(listed(arguments))))

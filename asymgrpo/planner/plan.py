@@ -19,7 +19,7 @@ from asymgrpo.planner.measured import Measured, read_measured
 from asymgrpo.planner.memory import Memory, memory, refuse
 from asymgrpo.planner.shapes import Shape, shape_of
 from asymgrpo.planner.state import WIDTH
-from asymgrpo.planner.time import DEGENERATE, GpuKind, Lengths, gpu_kind_of
+from asymgrpo.planner.time import DEGENERATE, PUBLISHED_OVER_PLANNED, GpuKind, Lengths, gpu_kind_of
 from asymgrpo.study.config import ConfigError, Study
 from asymgrpo.study.limits import MAX_SEQUENCES
 from asymgrpo.study.sections.train import Train
@@ -79,7 +79,7 @@ def report(name: str, study: Study, shape: Shape, gpu_kind: GpuKind, lengths: Le
     phases = [{**vars(kind.step), "total": kind.step.total} for kind in cost.kinds]
     total = cost.training_hours + cost.selection_hours + cost.evaluation_hours
     host = f" Host memory: {found.state.host / 1e9:.0f} GB per GPU." if found.state.host else ""
-    cache = cache_sentence(found)
+    cache, (least, most) = cache_sentence(found), PUBLISHED_OVER_PLANNED
     return "\n\n".join(
         [
             f"## {name}: {shape.parameters:,} parameters on {train.world_size} GPUs",
@@ -96,7 +96,7 @@ def report(name: str, study: Study, shape: Shape, gpu_kind: GpuKind, lengths: Le
             ),
             f"Assumed mean lengths: prompt {lengths.prompt:.0f}, response {lengths.response:.0f} tokens. "
             + (f"Assumed share of groups without a signal: {lengths.degenerate:g}. " if again(cost) else "")
-            + "Others' runs took up to 4 times what this model says of them (docs/planner.md).",
+            + f"Others' whole steps took {least} to {most} times what this model says of them (docs/planner.md).",
             table(
                 ["whole study", "GPU-hours"],
                 [
@@ -196,7 +196,7 @@ def check_fits(study: Study, gpu: str) -> list[str]:
 
 
 def main(
-    config: Annotated[list[Path], typer.Option(help="Configuration; may be repeated, later files win.")],
+    config: Annotated[list[Path], typer.Option(help="Configuration files; later ones win.")],
     gpu: Annotated[
         str | None, typer.Option(help="GPU kind (asymgrpo/planner/gpu_kinds.yaml); else the study's.")
     ] = None,
@@ -215,7 +215,7 @@ def main(
         Path | None, typer.Option(help="machine.json of `asymgrpo accept`: measured rates in place of assumed ones.")
     ] = None,
 ) -> None:
-    study = load_study(config)
+    study = load_study(config, "--config")
     kind = gpu or study.machine.kind
     measured = read_measured(machine) if machine else ASSUMED
     done = reports(study, kind, gpus, prompt_tokens, response_tokens, measured, degenerate_share)

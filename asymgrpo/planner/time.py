@@ -20,6 +20,9 @@ from asymgrpo.study.config import ConfigError
 from asymgrpo.study.limits import MAX_SEQUENCES
 from asymgrpo.study.sections.train import Train
 
+PUBLISHED_OVER_PLANNED = (2.3, 3.2)
+"""Seconds of whole steps that others published over those of this model, least and most: docs/planner.md has the rows,
+tests/planner/test_published.py computes them."""
 GPU_KINDS = Path(__file__).with_name("gpu_kinds.yaml")
 
 

@@ -65,6 +65,9 @@ class Study(Section):
     artifacts: Annotated[str | None, Field(exclude=True)] = None
     """Bundle (zip file, folder or URL) whose results take the place of data, training and grading; null makes them.
     Not written into results: they are the same either way."""
+    on_top_of: Annotated[Path | None, Field(exclude=True)] = None
+    """File of this project that the file with this key belongs on top of, for example config/paper.yaml: unless it is given
+    before, nothing starts. Only for files, `--config` cannot set it. Not written into results."""
 
     def changes_of(self, arm: str) -> dict[str, Any]:
         """What `arms` changes of one arm: its own changes, and those of all arms that act on it."""

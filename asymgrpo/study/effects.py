@@ -24,7 +24,7 @@ STAGES = {
 }
 """In the order of the workflow: name -> in words."""
 FIRST = {
-    **dict.fromkeys(("name", "checkpoints", "artifacts", "containers", "machine", "data.dir"), NOTHING),
+    **dict.fromkeys(("name", "checkpoints", "artifacts", "on_top_of", "containers", "machine", "data.dir"), NOTHING),
     **{
         "results": EVERYTHING,
         "study": ADDED,

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from asymgrpo.study import on_top
 from asymgrpo.study.config import ConfigError, Study, parse
 from asymgrpo.study.layout import CONFIGURATION
 from asymgrpo.study.user_arms import with_sources
@@ -40,19 +41,26 @@ def updated(old: Any, new: Mapping[str, Any]) -> Any:
     return found
 
 
-def merged(configs: Sequence[Path]) -> dict[str, Any]:
-    """default.yaml updated by each file in turn. Raises ConfigError when a file is missing, ArmError of a user's arm."""
+def merged(configs: Sequence[Path], option: str = "--configfile") -> dict[str, Any]:
+    """default.yaml updated by each file in turn; `option`: with which the files were given, for messages.
+
+    Raises:
+        ConfigError: a file is missing, or is not given after the one that it belongs on top of. ArmError: of a user's arm.
+    """
     mapping: dict[str, Any] = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
     for path in configs:
         if not path.is_file():
-            raise ConfigError(f"planner: {path} is missing; give the configuration files that snakemake gets.")
+            raise ConfigError(f"config: {path} is missing; give the configuration files that snakemake gets.")
+    on_top.require(configs, ROOT, option)
+    for path in configs:
         mapping = updated(mapping, with_sources(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, path.parent))
+    mapping.pop(on_top.KEY, None)
     return mapping
 
 
-def load_study(configs: Sequence[Path]) -> Study:
-    """The study of default.yaml and the files. Raises ConfigError."""
-    return parse(merged(configs))
+def load_study(configs: Sequence[Path], option: str = "--configfile") -> Study:
+    """The study of default.yaml and the files, as `merged` has it. Raises ConfigError."""
+    return parse(merged(configs, option))
 
 
 def study_of_results(results: Path) -> Study:

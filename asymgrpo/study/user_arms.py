@@ -28,16 +28,17 @@ def with_sources(mapping: dict[str, Any], folder: Path) -> dict[str, Any]:
 def add_sources(config: dict[str, Any], files: Iterable[Path]) -> None:
     """The same, in place, for a configuration merged from files: each path is relative to the file that states it."""
     for path in map(Path, files):
-        stated = _read(path)
+        stated = stated_in(path)
         for name in _named(stated):
             if (python := stated["arms"][name]["python"]) == config["arms"][name].get("python"):
                 config["arms"][name]["python"] = _source(name, python, path.parent)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def stated_in(path: Path) -> dict[str, Any]:
+    """What a configuration file says by itself; nothing where it cannot be read, which whoever merges the files says."""
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):  # said by Snakemake, which reads it as well
+    except (OSError, ValueError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -22,7 +22,7 @@ def main(
     runs: Annotated[
         str | None,
         typer.Option(
-            help="earlier results, a folder or a bundle: GRPO's groups there give each arm its dose; default: no dose is declared"
+            help="a pilot's results (folder or bundle), whose groups of GRPO give each arm its dose; default: no dose is declared"
         ),
     ] = None,
 ) -> None:

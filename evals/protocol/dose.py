@@ -24,6 +24,7 @@ from asymgrpo.errors import InputError
 from asymgrpo.files import sha256_file
 from asymgrpo.method.arm import Arm
 from asymgrpo.method.arms import GRPO, differences, get_arm
+from asymgrpo.study.layout import trained_runs
 from evals.artifacts.bundle_files import is_bundle, open_bundle
 from evals.estimates.outcomes import outcome_of
 from evals.io import read_table, table_metadata
@@ -149,7 +150,8 @@ def section(study: Study, groups: Mapping[str, Groups]) -> dict[str, Any]:
     """The part `dose` of a protocol: {meaning, models: model -> its groups, runs, doses of arms, and what arms have besides}.
 
     Raises:
-        InputError: no model of the study has groups, or a model's have another size than the study's.
+        InputError: no model of the study has groups, or a model's have another size than the study's, or come from a training
+            seed of the study.
     """
     if not groups:
         return {"models": {}, "why_not": UNDECLARED}
@@ -158,6 +160,7 @@ def section(study: Study, groups: Mapping[str, Groups]) -> dict[str, Any]:
     for model in study.study.models:
         if (mine := groups.get(model)) is None:
             continue
+        _need_a_pilot(study, model, mine)
         size, there = study.train_of(model).group_size, len(mine.counts) - 1
         if size != there:
             raise InputError(
@@ -174,3 +177,14 @@ def section(study: Study, groups: Mapping[str, Groups]) -> dict[str, Any]:
             f"--runs: they are of {', '.join(sorted(groups))}, the study of {', '.join(study.study.models)}."
         )
     return {"meaning": MEANING, "analysis": ANALYSIS, "models": models}
+
+
+def _need_a_pilot(study: Study, model: str, groups: Groups) -> None:
+    """Refuse runs of GRPO with a training seed of the study: runs on CPUs are deterministic, so with the study's settings they
+    are its own runs, and doses from them would not be declared before its outcomes."""
+    seeds = sorted({int(run["seed"]) for run in trained_runs(study) if run["model"] == model})
+    if own := [str(seed) for seed in seeds if f"{model}/{GRPO.name}/seed{seed}" in groups.runs]:
+        raise InputError(
+            f"--runs: the runs of {model} with {GRPO.name} have training seeds of this study ({', '.join(own)}), so that "
+            f"doses would come from its own outcomes; give a pilot's: runs of {GRPO.name} whose seeds the study does not have."
+        )

@@ -10,6 +10,7 @@ import pytest
 from asymgrpo.errors import InputError
 from asymgrpo.files import sha256_file, write_table
 from asymgrpo.method.arms import ANALYSES, ARMS, MAIN, get_arm
+from asymgrpo.study.config import Study
 from asymgrpo.study.outcome import Diverged, stated
 from asymgrpo.study.stored import load_study
 from evals.artifacts.bundle_files import SCHEMA, write_bundle
@@ -19,6 +20,8 @@ from evals.protocol.compare import study_changes
 ROOT = Path(__file__).parents[2]
 MINI = ROOT / "tests/workflow/mini.yaml"
 COUNTS = np.array([5.0, 3, 1, 4, 1, 5, 9, 2, 6])
+PILOT = 7
+"""A training seed that the study does not have."""
 SOME = ("reinforce", "grpo", "asymgrpo", "positive_only", "negative_only")
 
 
@@ -100,29 +103,66 @@ def test_a_folder_and_its_bundle_give_the_same(tmp_path: Path) -> None:
 def test_runs_that_give_no_doses_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no finished run of grpo"):
         dose.groups_of(tmp_path)
-    write_run(tmp_path, [[1, 0, 2]])
+    write_run(tmp_path, [[1, 0, 2]], seed=PILOT)
     study = load_study([MINI])
     size = study.train.group_size
     with pytest.raises(InputError, match=f"groups of 2 rollouts, the study of {size}"):
         dose.section(study, dose.groups_of(tmp_path))
     with pytest.raises(InputError, match=r"they are of large, the study of tiny\."):
         dose.section(study, {"large": dose.Groups(np.ones(size + 1))})
-    write_run(tmp_path, [[1, 0, 2, 4]], seed=1)
+    write_run(tmp_path, [[1, 0, 2, 4]], seed=PILOT + 1)
     with pytest.raises(InputError, match="groups of 2 and 3 rollouts"):
         dose.groups_of(tmp_path)
+
+
+def with_seeds(study: Study, **seeds: Any) -> Study:
+    return study.model_copy(update={"study": study.study.model_copy(update=seeds)})
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [([0, 1, 2, PILOT], "0, 2"), ([PILOT, 5], "5"), ([1, PILOT], None)],
+    ids=["arms", "analyses", "pilot"],
+)
+def test_runs_with_a_training_seed_of_the_study_are_refused(
+    given: list[int], named: str | None, tmp_path: Path
+) -> None:
+    study = with_seeds(load_study([MINI]), seeds=[2, 0], analyses=["maxrl"], analysis_seeds=[5])
+    for seed in given:
+        write_run(tmp_path, [[1] * (study.train.group_size + 1)], seed=seed)
+    groups = dose.groups_of(tmp_path)
+    if named is None:
+        assert set(dose.section(study, groups)["models"]) == {"tiny"}
+        return
+    with pytest.raises(
+        InputError, match=rf"tiny with grpo have training seeds of this study \({named}\).*give a pilot's"
+    ):
+        content.protocol(study, groups)
+
+
+def test_seeds_of_analyses_that_are_not_run_are_free() -> None:
+    study = with_seeds(load_study([MINI]), analyses=[], analysis_seeds=[PILOT])
+    groups = dose.Groups(np.ones(study.train.group_size + 1), {f"tiny/grpo/seed{PILOT}": "ab"})
+    assert dose.section(study, {"tiny": groups})["models"]
+
+
+def test_the_committed_study_is_not_declared_from_its_own_bundle() -> None:
+    study = load_study([ROOT / "config/study.yaml"])
+    with pytest.raises(InputError, match=r"training seeds of this study \(30, 31, .*, 51\)"):
+        dose.section(study, dose.groups_of(ROOT / "artifacts/study.zip"))
 
 
 def test_a_protocol_declares_doses_of_its_arms_or_that_there_are_none(tmp_path: Path) -> None:
     study = load_study([MINI])
     without = content.protocol(study)
     assert without["dose"] == {"models": {}, "why_not": dose.UNDECLARED}
-    groups = {"tiny": dose.Groups(np.arange(1.0, study.train.group_size + 2), {"tiny/grpo/seed0": "ab"})}
+    groups = {"tiny": dose.Groups(np.arange(1.0, study.train.group_size + 2), {f"tiny/grpo/seed{PILOT}": "ab"})}
     declared = content.protocol(study, groups)
     found = declared["dose"]["models"]["tiny"]
     assert found["arms"]["grpo"] == dose.dose_of(get_arm("grpo"), groups["tiny"].counts)
     assert found["arms"].keys() == declared["arms"].keys()
     assert found["besides"] == {"asymgrpo_clip_higher": ["clip_high"]}
-    assert found["runs"] == {"tiny/grpo/seed0": "ab"}
+    assert found["runs"] == {f"tiny/grpo/seed{PILOT}": "ab"}
     files.write(declared, tmp_path / "protocol.json")
     assert files.read(tmp_path / "protocol.json") == declared
     assert study_changes(declared, without) == []

@@ -334,9 +334,16 @@ def test_the_command_prints_tables_or_one_sentence_per_reason():
     assert "train.ranks_per_node = 4" in other.stderr
 
 
+def test_files_may_follow_one_option_as_for_snakemake():
+    listed, repeated = run("--config", str(PAPER), str(ONE_GPU)), run("--config", str(PAPER), "--config", str(ONE_GPU))
+    assert listed.returncode == 0, listed.stderr
+    assert listed.stdout == repeated.stdout
+    assert "paper-1gpu" in listed.stdout
+
+
 def test_configurations_merge_as_snakemake_merges_them():
     study = load_study([PAPER, ONE_GPU])
     assert (study.name, study.train.ranks_per_node, study.train.max_tokens) == ("paper-1gpu", 1, 4096)
     assert study.arms["grpo_entropy"] == {"entropy_coef": 0.001}
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml is missing"):
+    with pytest.raises(ConfigError, match=r"^config: nowhere\.yaml is missing; give"):
         load_study([Path("nowhere.yaml")])

@@ -1,17 +1,27 @@
 """The plan against numbers that others published, with the tolerance that docs/planner.md states for each."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from asymgrpo.planner.memory import MicroBatch, activations
-from asymgrpo.planner.plan import RESPONSE_SHARE
+from asymgrpo.planner.plan import RESPONSE_SHARE, reports
 from asymgrpo.planner.shapes import SHAPES, Shape
-from asymgrpo.planner.time import RATES, Lengths, gpu_kind_of, step_seconds, training_flops_per_token
+from asymgrpo.planner.time import (
+    PUBLISHED_OVER_PLANNED,
+    RATES,
+    Lengths,
+    gpu_kind_of,
+    step_seconds,
+    training_flops_per_token,
+)
 from asymgrpo.study.sections.train import Train
+from asymgrpo.study.stored import load_study
 
-DOCUMENT = Path(__file__).parents[2] / "docs/planner.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENT, PAPER = ROOT / "docs/planner.md", ROOT / "config/paper.yaml"
 GIB = 2**30
 H100 = gpu_kind_of("h100-80gb")
 TRAIN = Train.model_construct(
@@ -135,6 +145,18 @@ def test_published_steps_are_as_far_off_as_the_documentation_says(row):
     assert low <= row.seconds / row.ours <= high
     cells = f"| {row.what} | {row.seconds:g} | {row.ours:.0f} | {row.seconds / row.ours:.1f} |"
     assert cells in DOCUMENT.read_text(encoding="utf-8"), f"docs/planner.md needs the row\n{cells}"
+
+
+def test_the_plan_and_the_page_say_how_long_published_whole_steps_took():
+    """At responses of a quarter of the limit, as the planner assumes; the page says it in its beginning and below the rows."""
+    ratios = [row.seconds / row.ours for row in PUBLISHED if row.phase == "total" and row.response is None]
+    assert (round(min(ratios), 1), round(max(ratios), 1)) == PUBLISHED_OVER_PLANNED
+    page = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
+    told = [(float(low), float(high)) for low, high in re.findall(r"took ([\d.]+) to ([\d.]+) times", page)]
+    assert told == [PUBLISHED_OVER_PLANNED] * 2
+    (plan, *_) = reports(load_study([PAPER]), "h100-80gb", 4, 120, None)
+    low, high = PUBLISHED_OVER_PLANNED
+    assert f"Others' whole steps took {low} to {high} times what this model says of them (docs/planner.md)." in plan
 
 
 def test_the_step_time_threshold_of_nemo_rl_is_met():

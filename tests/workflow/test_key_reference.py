@@ -10,6 +10,7 @@ from jsonschema import Draft7Validator
 from asymgrpo.study.__main__ import main
 from asymgrpo.study.config import KEYS, parse
 from asymgrpo.study.keys import all_keys, look_up, words
+from asymgrpo.study.on_top import in_order
 from asymgrpo.study.reference import files
 from asymgrpo.study.schema import schema
 from asymgrpo.study.sections.train import NO_EFFECT_ON_RESULTS, Train
@@ -50,7 +51,7 @@ def test_keys_are_those_that_the_parser_knows():
 def test_a_preset_is_valid_by_itself_and_merged(path, validator):
     text = path.read_text(encoding="utf-8")
     assert text.splitlines()[0] == EDITOR_LINE.format("../" * (len(path.relative_to(ROOT / "config").parts) - 1))
-    alone, whole = yaml.safe_load(text), merged([path])
+    alone, whole = yaml.safe_load(text), merged(in_order([path], ROOT))
     assert [error.message for mapping in (alone, whole) for error in validator.iter_errors(mapping)] == []
     parse(whole)
 

@@ -150,6 +150,7 @@ CHANGES["train.top_p"] = ({"train": {"top_p": 1}}, NOTHING)  # no other value is
 ELSEWHERE = {
     "results": "another folder has no results yet",
     "protocol": "it needs a file that declares the study: tests/workflow/test_declared_study.py",
+    "on_top_of": "a matter between files that no job knows of: tests/workflow/test_on_top.py",
     "artifacts": "a bundle takes the place of the jobs: tests/artifacts",
     "containers": "they need Apptainer: tests/containers",
     "data.source": "the other sources have other data sets: tests/workflow/test_smollm2.py",
