@@ -111,8 +111,8 @@ def checksums(staging: Path, rank: int, world_size: int) -> dict[str, str]:
     return {str(path.relative_to(staging)): digest for path, digest in zip(mine, digests, strict=True)}
 
 
-def seal(staging: Path, target: Path, info: dict[str, Any], files: Mapping[str, str]) -> None:
-    """Turn a finished staging folder into a checkpoint: checksums of all its files, flush to disk, one rename."""
+def seal(staging: Path, target: Path, info: Mapping[str, Any], files: Mapping[str, str]) -> None:
+    """Turn a finished staging folder into a checkpoint or candidate: checksums of all its files, flush to disk, one rename."""
     (staging / MANIFEST).write_text(
         json.dumps({**info, "files": dict(files)}, indent=1, sort_keys=True), encoding="utf-8"
     )
