@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from asymgrpo.errors import FailedError
-from asymgrpo.files import sha256_file
+from asymgrpo.files import set_modes, sha256_file
 
 MANIFEST = "manifest.json"
 HASHING_THREADS = 4
@@ -116,6 +116,7 @@ def seal(staging: Path, target: Path, info: Mapping[str, Any], files: Mapping[st
     (staging / MANIFEST).write_text(
         json.dumps({**info, "files": dict(files)}, indent=1, sort_keys=True), encoding="utf-8"
     )
+    set_modes(staging)
     for path in staging.rglob("*"):
         if path.is_file():
             with path.open("rb") as stream:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asymgrpo.errors import ModelError
-from asymgrpo.files import sha256_file
+from asymgrpo.files import sha256_file, whole_directory
 from evals.sample import whole_weights
 from tests.helpers.tiny_trainer import join, small_run
 
@@ -38,6 +38,23 @@ def test_all_files_are_flushed_and_their_sums_are_stated(candidate):
     assert {"model.safetensors", "config.json", "tokenizer.json", "manifest.json"} <= names == flushed
     sums = {name: sha256_file(folder / name) for name in names - {"manifest.json"}}
     assert json.loads((folder / "manifest.json").read_text()) == {"step": 1, "files": sums}
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
+def test_who_may_read_it_is_the_umask_s_to_say(joined, tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        small_run(tmp_path).candidate(1)
+        with whole_directory(tmp_path / "base") as work:
+            (work / "deep").mkdir(mode=0o700)
+            for name, mode in (("deep/weights", 0o600), ("program", 0o700)):
+                (work / name).touch(mode)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    folders = {path.name for path in tmp_path.rglob("*") if path.is_dir()} | {"program"}
+    assert {"model.safetensors", "weights"} <= modes.keys()
+    assert modes == {name: (0o777 if name in folders else 0o666) & ~mask for name in modes}
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
