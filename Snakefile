@@ -12,7 +12,17 @@ from asymgrpo.lean import seldom_collected
 from asymgrpo.study import layout, on_top, settings, stored, user_arms
 from containers import enter, host
 from snakemake.logging import logger
-from workflow import bundle, common, frozen, given, progress, protocols, stale, tables
+from workflow import (
+    bundle,
+    common,
+    frozen,
+    given,
+    locked,
+    progress,
+    protocols,
+    stale,
+    tables,
+)
 from workflow.checks import load
 from workflow.read_once import read_once
 from workflow.slurm import launch
@@ -51,6 +61,7 @@ TABLES = common.tables(STUDY, PLAN, PATHS)  # file -> what it depends on
 GIVEN_SETTINGS = given.GivenSettings(PATHS.root)
 MADE = tables.Tables(STUDY, PATHS, TABLES, GIVEN_SETTINGS)  # how each table is made
 STALE = stale.Stale(workflow)
+LOCKED = locked.Locked(host.of_project(common.LOCK))
 IMAGES = enter.Images(STUDY)
 PYTHON = host.python()  # on the host: only for what must be there
 PYTHON_IN = enter.prefixes(STUDY, IMAGES)  # in an image, if there are containers

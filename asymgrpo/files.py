@@ -48,10 +48,24 @@ def replace_atomically(path: str | Path, write: Callable[[Path], object]) -> Non
     try:
         write(temporary)
         with errors_of(path):
-            temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private; results are not
+            set_modes(temporary)
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def set_modes(path: Path) -> None:
+    """Give a file, or a folder and all in it, the modes that the user's umask gives to what is new.
+
+    mkstemp, mkdtemp and safetensors make theirs private, and what lies in a shared folder is for its group. A file that may be
+    executed stays one, a folder keeps its sticky and group bits; links are left alone.
+    """
+    usual = 0o777 & ~_umask()
+    for place in (path, *path.rglob("*")):
+        if not place.is_symlink():
+            mode = place.stat().st_mode
+            kept = mode & 0o7000 if place.is_dir() else 0
+            place.chmod(kept | (usual if place.is_dir() or mode & 0o100 else usual & 0o666))
 
 
 def _umask() -> int:
@@ -79,7 +93,7 @@ def whole_directory(out: Path) -> Iterator[Path]:
     try:
         yield work
         with errors_of(out):
-            work.chmod(0o755)
+            set_modes(work)
             if out.exists():
                 shutil.rmtree(out)
             os.replace(work, out)

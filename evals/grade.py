@@ -31,6 +31,7 @@ from evals.io import (
     sha256_file,
     write_table,
 )
+from evals.sampled import require_listed
 
 KEY = ("model", "arm", "train_seed", "step", "benchmark", "problem_id", "sample_id")
 FINISH_REASONS = {"stop", "length"}
@@ -161,6 +162,10 @@ def main(
     samples: Annotated[list[Path], typer.Option(help="sample tables (Parquet), or graded ones to grade again")],
     problems: Annotated[list[Path], typer.Option(help="problem tables (Parquet) with the reference answers")],
     out: Annotated[Path, typer.Option(help="graded table to write (Parquet)")],
+    listed: Annotated[
+        Path | None,
+        typer.Option(help="list of the sample tables (JSON), whose sums must be theirs; by hand it may be left out"),
+    ] = None,
     workers: Annotated[int, typer.Option(help="verifier processes")] = 1,
     settings: Annotated[
         str | None,
@@ -174,6 +179,8 @@ def main(
 
     asked = None if settings is None else loads(settings)
     described = [read_metadata(path) for path in samples]
+    if listed:
+        require_listed(listed, samples)
     refuse_other_samples(dict(zip(samples, described, strict=True)), problems, asked)
     earlier = read_table(previous) if previous else None  # before writing: it may be the same file
     for path in samples:

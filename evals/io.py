@@ -48,10 +48,11 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pa.Tab
     """Read a Parquet file (or only the named `columns` of it).
 
     Raises:
-        DataError: the file is missing, damaged, lacks one of `columns`, or is not of the settings asked for (evals.asked).
+        DataError: the file or its metadata are missing or damaged, it lacks one of `columns`, or it is not of the settings asked
+            for (evals.asked).
     """
     table = read_any_table(path, columns)
-    asked.check(path, table_metadata(table))
+    asked.check(path, _metadata_of(table.schema, path))
     return table
 
 
@@ -110,12 +111,19 @@ def _kind(kind: pa.DataType) -> str:
 
 
 def table_metadata(table: pa.Table) -> dict[str, Any]:
-    """The metadata stored by `write_table`, empty if there is none."""
-    return _metadata_of(table.schema)
+    """The metadata stored by `write_table`, empty if there is none; what `read_table` has read has them whole."""
+    return _metadata_of(table.schema, "a table")
 
 
-def _metadata_of(schema: pa.Schema) -> dict[str, Any]:
-    return json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}"))
+def _metadata_of(schema: pa.Schema, path: str | Path) -> dict[str, Any]:
+    """The metadata in a schema. Raises DataError when they are not what `write_table` writes."""
+    try:
+        found = json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}"))
+    except (ValueError, RecursionError):  # of a flipped bit: no UTF-8, or no JSON
+        found = None
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: its metadata are damaged; {REWRITE}")
+    return found
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -124,12 +132,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     Raises:
         DataError: they are not what `write_table` writes, or not of the settings asked for (evals.asked).
     """
-    try:
-        found = _metadata_of(read_schema(path))
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        found = None
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: its metadata are damaged; {REWRITE}")
+    found = _metadata_of(read_schema(path), path)
     asked.check(path, found)
     return found
 

@@ -61,7 +61,7 @@ def main(
     torch.set_num_threads(threads)
     chosen = read_json(selection) if selection else []
     steps = steps_to_sample(asked, checkpoints, selection, chosen)
-    about = describe(asked, named, steps, selection, chosen)
+    about = describe(asked, named, whole_weights(steps, checkpoints), selection, chosen)
     folder = Folder(out, checkpoints, selection) if asked["of"] == "sampled" else None
     missing = folder.missing(about) if folder else list(named)
     rows = {name: read_problems(named[name], ("problem_id", "problem")) for name in missing}
@@ -99,13 +99,12 @@ def of_benchmark(asked: Settings, name: str) -> Settings:
 def describe(
     asked: Settings,
     problems: Mapping[str, Path],
-    steps: Mapping[int, Path],
+    weights: Mapping[str, Mapping[str, str]],
     selection: Path | None,
     chosen: Sequence[dict[str, Any]],
 ) -> dict[str, dict[str, Any]]:
-    """Benchmark -> what its table states: settings, and hashes of problems and weights; provenance comes on top."""
+    """Benchmark -> what its table states: settings, and hashes of problems and `weights`; provenance comes on top."""
     ended = outcome_of(selection, chosen[0]) if selection and chosen else None
-    weights = {str(step): weights_sha256(directory) for step, directory in steps.items()}
     run_of = {"model": asked["model"], "arm": asked["arm"], "train_seed": asked["seed"]}
     found = {}
     for name, path in problems.items():
@@ -127,16 +126,10 @@ def steps_to_sample(
 
     Raises:
         SettingsError: base model or run was made with other settings than those asked for.
-        ModelError: the base model's files are not those of its manifest.
         DataError: the selection is of other rules, or of another training of this run.
     """
-    from asymgrpo.models.load import read_manifest
-
     if selection is None:
-        manifest = checkpoints / "manifest.json"
-        require(stated(manifest), asked["source"], checkpoints, "snakemake --forcerun base_model")
-        if manifest.exists():
-            read_manifest(checkpoints, verify=True)
+        require(stated(checkpoints / "manifest.json"), asked["source"], checkpoints, "snakemake --forcerun base_model")
         return {0: checkpoints}
     done = checkpoints.parent / "done.json"
     require(stated(done), asked["source"], done, "train it again: snakemake --forcerun train")
@@ -148,9 +141,24 @@ def steps_to_sample(
     return {step: checkpoints / f"step{step:06d}" for step in sorted({row["step"] for row in chosen} - {None})}
 
 
+def whole_weights(steps: Mapping[int, Path], checkpoints: Path) -> dict[str, dict[str, str]]:
+    """Step -> `weights_sha256` of its folder, whose files are those of its manifest, if it has one.
+
+    Raises:
+        ModelError: a file is missing or has changed since the base model was made, or the run kept the candidate.
+    """
+    from asymgrpo.models.load import check_whole
+
+    found = {}
+    for step, directory in steps.items():
+        found[str(step)] = weights_sha256(directory)
+        of_a_run = f"train its run again: delete {checkpoints.parent / 'done.json'} and run snakemake"
+        check_whole(directory, found[str(step)], "" if directory == checkpoints else of_a_run)
+    return found
+
+
 def weights_sha256(directory: Path) -> dict[str, str]:
     """File name -> sha256 of the weights in a model directory."""
-
     return {path.name: sha256_file(path) for path in sorted(directory.glob("*.safetensors"))}
 
 

@@ -15,7 +15,7 @@ from asymgrpo.files import remove_partial
 from asymgrpo.provenance import container
 from asymgrpo.study.agreement import differences
 from asymgrpo.study.settings import Settings
-from evals.io import DataError, read_json, read_metadata, sha256_file, write_json
+from evals.io import DataError, read_json, read_metadata, read_object, sha256_file, write_json
 
 SOURCE = "sampled_from.json"
 """Beside the tables: hashes of the files that their model is known by."""
@@ -59,9 +59,24 @@ class Folder:
             return None
 
     def write_list(self, asked: Settings, benchmarks: Iterable[str]) -> None:
-        """The list says what all tables were made with, and the sha256 of each, so that readers see when one has changed."""
+        """The list says what all tables were made with, and the sha256 of each, which grading compares (`require_listed`)."""
         tables = {name: sha256_file(self.table(name)) for name in benchmarks}
         write_json({"settings": asked, "tables": tables}, self.listed)
+
+
+def require_listed(listed: Path, tables: Iterable[Path]) -> None:
+    """Refuse tables of samples that are not those that the list was written of.
+
+    Raises:
+        DataError: naming the first table that the list lacks, or that has changed since.
+    """
+    sums = read_object(listed, ["tables"])["tables"]
+    for table in tables:
+        if sums.get(table.stem) != sha256_file(table):
+            raise DataError(
+                f"{table}: it has changed since it was sampled (its sha256 is not the one in {listed}); delete it and run "
+                "snakemake, which samples it again"
+            )
 
 
 def is_of(table: Path, asked: Mapping[str, Any]) -> bool:

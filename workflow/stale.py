@@ -11,9 +11,10 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from asymgrpo.study.agreement import differences, selection_differences, stated
+from asymgrpo.study.agreement import differences, metadata, selection_differences, stated
 from asymgrpo.study.settings import Settings, samples
 
 OF_INPUTS = ("plan.", "source.", "base.", "problems.", "benchmarks.")
@@ -29,14 +30,23 @@ class Stale:
         self.found = set[str]()
         """What is made again because of what it states, not because it was named with --forcerun."""
 
-    def check(self, path: str, asked: Settings) -> list[str]:
-        """Have `path` made again if it states other settings than `asked`, or none, so that nobody can tell."""
+    def check(self, path: str, asked: Settings, locked: Mapping[str, str | None] = MappingProxyType({})) -> list[str]:
+        """Have `path` made again if it states other settings than `asked`, or none, so that nobody can tell.
+
+        `locked`: what it states beside them -> what the lock of data and models says of that today, None if nothing. Nor does a
+        file of an earlier version say it.
+        """
         if self.workflow.remote_exec or not Path(path).exists():
             return []
-        if (told := stated(Path(path))) is None:
+        about = metadata(Path(path))
+        if (told := about.get("settings")) is None:
             self._again(path, ["it states none"])
         elif found := differences(told, asked):
             self._again(path, [phrase for phrase in found if not phrase.startswith(OF_INPUTS)])
+        for key, value in locked.items():
+            if None not in (about.get(key), value) and about[key] != value:
+                self._force(path)
+                self._tell(path, f"{path} is not what the lock says now ({key}). It is made again when it is needed.")
         return []
 
     def check_sampled(self, path: str, asked: Settings) -> list[str]:

@@ -59,14 +59,30 @@ def read_manifest(directory: Path, *, verify: bool) -> dict[str, Any]:
     return manifest
 
 
-def check_files(directory: Path, manifest: Mapping[str, Any], known: Mapping[str, str] | None = None) -> None:
-    """Compare the files of a model with its manifest; `known`: sha256 of some of them. Raises ModelError."""
+def check_files(
+    directory: Path, manifest: Mapping[str, Any], known: Mapping[str, str] | None = None, remedy: str = ""
+) -> None:
+    """Compare the files of a model with its manifest; `known`: sha256 of some of them. Raises ModelError with the remedy."""
     for name, expected in manifest["files"].items():
         digest = (known or {}).get(name) or (sha256_file(directory / name) if (directory / name).is_file() else None)
         if digest != expected:
             raise ModelError(
-                f"{directory / name} is missing or altered since it was made; delete {directory} and make it again."
+                f"{directory / name} is missing or altered since it was made; "
+                f"{remedy or f'delete {directory} and make it again'}."
             )
+
+
+def check_whole(directory: Path, weights_sha256: Mapping[str, str], remedy: str = "") -> None:
+    """Refuse a model whose files are not those of its manifest; one that has none passes.
+
+    Args:
+        weights_sha256: file -> its hash, of those that were hashed already. remedy: what the user is told to do.
+
+    Raises:
+        ModelError: naming the first file.
+    """
+    if (directory / MANIFEST).exists():
+        check_files(directory, read_manifest(directory, verify=False), weights_sha256, remedy)
 
 
 LOADING_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError)
@@ -76,7 +92,7 @@ LOADING_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, Attrib
 def load_model(directory: str | Path, dtype: Dtype) -> PreTrainedModel:
     """The causal language model of a local directory, in evaluation mode, all parameters in `dtype`, all of them finite.
 
-    The files are checked for presence, not hashed (a training checkpoint has no manifest). Raises ModelError.
+    The files are checked for presence, not hashed (`check_whole`). Raises ModelError.
     """
     import torch
     from safetensors import SafetensorError

@@ -92,6 +92,11 @@ def selection_differences(rows: Any, rules: Iterable[str], run_sha256: str | Non
 
 def stated(path: Path) -> Settings | None:
     """The settings that a result (Parquet or JSON) states; None if it states none, is not there or cannot be read."""
+    return metadata(path).get("settings")
+
+
+def metadata(path: Path) -> dict[str, Any]:
+    """All that a result says of itself; nothing if it is not there or cannot be read."""
     try:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
@@ -101,8 +106,8 @@ def stated(path: Path) -> Settings | None:
         else:
             found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # whoever reads it next says what is wrong
-        return None
-    return found.get("settings") if isinstance(found, dict) else None
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def require(stated: Settings | None, asked: Settings, name: str | Path, remedy: str = "") -> None:

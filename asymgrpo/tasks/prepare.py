@@ -112,6 +112,9 @@ def main(
         "split": split.value,
         "rows": len(rows),
         "content_sha256": content_sha256(rows),
+        "dataset_sha256": content_sha256(
+            loaded.rows
+        ),  # of the whole set, as in the lock: workflow.locked compares them
         "patched": [patch for patch in loaded.patched if patch["problem_id"] in kept],
     }
     write_problems(out, rows, metadata)

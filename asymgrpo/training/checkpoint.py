@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from asymgrpo.errors import FailedError
-from asymgrpo.files import sha256_file, write_json
+from asymgrpo.files import set_modes, sha256_file, write_json
 
 MANIFEST = "manifest.json"
 HASHING_THREADS = 4
@@ -113,11 +113,12 @@ def checksums(staging: Path, rank: int, world_size: int) -> dict[str, str]:
     return {str(path.relative_to(staging)): digest for path, digest in zip(mine, digests, strict=True)}
 
 
-def seal(staging: Path, target: Path, info: dict[str, Any], files: Mapping[str, str]) -> None:
-    """Turn a finished staging folder into a checkpoint: checksums of all its files, flush to disk, one rename."""
+def seal(staging: Path, target: Path, info: Mapping[str, Any], files: Mapping[str, str]) -> None:
+    """Turn a finished staging folder into a checkpoint or candidate: checksums of all its files, flush to disk, one rename."""
     (staging / MANIFEST).write_text(
         json.dumps({**info, "files": dict(files)}, indent=1, sort_keys=True), encoding="utf-8"
     )
+    set_modes(staging)
     for path in staging.rglob("*"):
         if path.is_file():
             with path.open("rb") as stream:

@@ -40,10 +40,9 @@ class Inputs:
 
     def require_whole(self, weights_sha256: Mapping[str, str]) -> None:
         """Refuse a base model whose files are not those of its manifest, by their sha256. Raises ModelError."""
-        from asymgrpo.models.load import MANIFEST, check_files, read_manifest
+        from asymgrpo.models.load import check_whole
 
-        if (self.model / MANIFEST).exists():
-            check_files(self.model, read_manifest(self.model, verify=False), weights_sha256)
+        check_whole(self.model, weights_sha256)
 
 
 def run_identity(arm: Arm, train: Train, asked: Settings, model: Path, data: Sequence[Path]) -> dict[str, Any]:

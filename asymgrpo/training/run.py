@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sys
@@ -181,8 +180,7 @@ class Run:
             self.engine.save_pretrained(staging)
             if self.engine.rank == 0:
                 self.tokenizer.save_pretrained(staging)
-                shutil.rmtree(target, ignore_errors=True)
-                os.replace(staging, target)
+            self.seal(staging, target, {"step": step})
         for name, problems in self.evaluation_sets.items():
             value = accuracy(self.trainer, problems, name, step)
             self.history.evaluations.append(
@@ -204,17 +202,20 @@ class Run:
             if self.engine.rank == 0:
                 state = {"history": vars(self.history), "entropy_coef": self.trainer.entropy_coef}
                 (staging / "state.json").write_text(json.dumps(state), encoding="utf-8")
-            self.engine.barrier()
-            parts = self.engine.gather_objects(ck.checksums(staging, self.engine.rank, self.engine.world_size))
-            if self.engine.rank == 0:
-                files = {name: digest for part in parts for name, digest in part.items()}
-                ck.seal(staging, target, {"step": step, "world_size": self.engine.world_size}, files)
+            self.seal(staging, target, {"step": step, "world_size": self.engine.world_size})
         if self.engine.rank == 0:
             ck.prune(folder, self.train.keep_checkpoints)
             # Up to the oldest step from which the run may resume: later ones, done again on a GPU, are not the same to the bit.
             for old in self.unselectable(until=min(ck.step_of(path) for path in ck.all_steps(folder))):
                 shutil.rmtree(old)
         self.engine.barrier()
+
+    def seal(self, staging: Path, target: Path, info: Mapping[str, Any]) -> None:
+        """Turn what all ranks wrote into `staging` into `target`, with the sum of every file; call on all ranks."""
+        self.engine.barrier()
+        parts = self.engine.gather_objects(ck.checksums(staging, self.engine.rank, self.engine.world_size))
+        if self.engine.rank == 0:
+            ck.seal(staging, target, info, {name: digest for part in parts for name, digest in part.items()})
 
     @contextmanager
     def staged(self, target: Path) -> Iterator[Path]:

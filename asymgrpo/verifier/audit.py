@@ -182,6 +182,8 @@ The two graders disagree on {differ} of our {len(golden)} pairs, which were chos
 - timeout: {CPU_SECONDS:g} s of processor time or {MEMORY_BYTES >> 30} GiB of memory. Wall time does not count,
   except that after {WALL_SECONDS:g} s a worker that has not answered is killed. A pair that needs almost exactly the limit
   can come out either way: processors differ in speed.
+- Nothing else is a timeout. A worker that is killed from outside, or may not have its memory (`ulimit -v`), ends the
+  command with an error.
 - math-verify treats a failed allocation like any error, so an answer that is too large may be wrong or unparsed
   rather than timeout.
 

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import LifoQueue
 
+from asymgrpo.errors import FailedError
+from asymgrpo.verifier.ends import told
 from asymgrpo.verifier.verdict import Verdict
 
 CPU_SECONDS = 5.0
@@ -20,6 +22,8 @@ MEMORY_BYTES = 1 << 30
 """Address space that judging may add to the worker's own."""
 WALL_SECONDS = 120.0
 """Backstop for a worker that neither computes nor answers: stopped, or starved beyond 24 to 1."""
+VERDICTS = frozenset(Verdict)
+BY_HAND = f"; the reason is shown by: {sys.executable} -m asymgrpo.verifier.worker 5 1000000000 < /dev/null"
 
 
 class Worker:
@@ -42,25 +46,40 @@ class Worker:
         )
 
     def judge(self, answer: str, reference: str, with_fixes: bool) -> Verdict | None:
-        """Verdict of one pair; None if the process died or was silent for the whole wall time."""
-        assert self.process.stdin is not None
-        if not self.ready and self._read_line() != "ready":
-            raise RuntimeError(
-                "The verifier's worker does not start; the reason is shown by: "
-                f"{sys.executable} -m asymgrpo.verifier.worker 5 1000000000 < /dev/null"
-            )
-        self.ready = True
-        with contextlib.suppress(BrokenPipeError):
-            _write_all(self.process.stdin.fileno(), json.dumps([answer, reference, with_fixes]).encode() + b"\n")
-            line = self._read_line()
-            return Verdict(line) if line else None
-        return None
+        """Verdict of one pair; None if the process was silent for the whole wall time.
 
-    def _read_line(self) -> str:
+        Raises:
+            FailedError: the process has ended, or says why it must. That is no verdict on the pair.
+        """
+        assert self.process.stdin is not None
+        self._start()
+        with contextlib.suppress(BrokenPipeError):  # what is read then says more
+            _write_all(self.process.stdin.fileno(), json.dumps([answer, reference, with_fixes]).encode() + b"\n")
+        line = self._read_line()
+        if line is None:
+            return None
+        if line not in VERDICTS:
+            raise FailedError(
+                f"The verifier's worker has failed: {line or self._end()}. Then start the same command again."
+            )
+        return Verdict(line)
+
+    def _start(self) -> None:
+        """Wait until the process is ready. Raises FailedError when it will not be."""
+        if not self.ready and (line := self._read_line()) != "ready":
+            raise FailedError(f"The verifier's worker does not start{f': {line}' if line else BY_HAND}.")
+        self.ready = True
+
+    def _read_line(self) -> str | None:
+        """The next line; empty if the process has ended, None if it was silent for the whole wall time."""
         assert self.process.stdout is not None
         if not select.select([self.process.stdout], [], [], self.wall_seconds)[0]:
-            return ""
+            return None
         return self.process.stdout.readline().decode().strip()
+
+    def _end(self) -> str:
+        """How the process ended, as a clause."""
+        return f"it ended with {told(self.process.wait())}"
 
     def kill(self) -> None:
         """End the process and its fork."""

@@ -196,6 +196,7 @@ def main(
     import torch
 
     from asymgrpo.models.checks import check_model
+    from asymgrpo.models.load import check_whole
     from asymgrpo.study.config import parse_section
     from evals.checkpoints import SCHEMA
     from evals.sample import weights_sha256
@@ -211,6 +212,8 @@ def main(
     for name, path in tables.items():
         if not path.is_file():
             raise DataError(f"{path}: no such file; python -m asymgrpo.tasks.prepare --dataset {name} writes it")
+    weights = weights_sha256(checkpoint)
+    check_whole(checkpoint, weights, "make the model, or train the run, again")
     check_model(checkpoint, template)
     endings: Endings = {}
     if backend is Backend.hf:
@@ -227,7 +230,7 @@ def main(
         "evaluation": evaluation.model_dump(mode="json") | {"template": template, "engine": f"lm-eval {backend}"},
         "lm_eval": {"version": importlib.metadata.version("lm_eval"), "results": results["results"]},
         "problems_sha256": {name: sha256_file(path) for name, path in tables.items()},
-        "weights_sha256": {str(step): weights_sha256(checkpoint)},
+        "weights_sha256": {str(step): weights},
     }
     write_table(pa.Table.from_pylist(rows, SCHEMA), out, metadata)
     for task, found in results["results"].items():

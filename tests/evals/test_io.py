@@ -30,6 +30,18 @@ def test_table_and_metadata_come_back(tmp_path: Path) -> None:
     assert io.table_metadata(io.read_table(path, ["a"])) == io.read_metadata(path)
 
 
+@pytest.mark.parametrize(
+    "text", [b'{"seed"; 3}', b'{"seed": 3\xff}', b"[3]", b"[" * 100_000], ids=["JSON", "UTF-8", "list", "deep"]
+)
+def test_damaged_metadata_are_named_whoever_reads_them(tmp_path: Path, text: bytes) -> None:
+    """A flipped bit leaves a table that Arrow reads."""
+    path = tmp_path / "t.parquet"
+    pq.write_table(TABLE.replace_schema_metadata({io.METADATA_KEY: text}), path)
+    for read in (io.read_table, io.read_metadata, lambda path: io.read_table(path, ["a"])):
+        with pytest.raises(DataError, match=r"t\.parquet: its metadata are damaged; delete it"):
+            read(path)
+
+
 def test_equal_content_equal_bytes(tmp_path: Path) -> None:
     io.write_table(TABLE, tmp_path / "one.parquet", {"b": 1, "a": 2})
     chunked = pa.concat_tables([TABLE.slice(0, 1), TABLE.slice(1)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -16,6 +17,7 @@ from asymgrpo.study.config import parse_section
 from asymgrpo.study.sections.train import Train
 from asymgrpo.training.build import micro_batches_per_update
 from asymgrpo.training.engine import Engine, start_process_group
+from asymgrpo.training.run import Run
 from asymgrpo.training.stopwatch import Stopwatch
 from asymgrpo.training.trainer import Problem, Trainer
 from asymgrpo.verifier import Verdict
@@ -102,3 +104,16 @@ def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> fl
     """Largest absolute difference of two sets of weights."""
     assert one.keys() == other.keys()
     return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+class Tokenizer:
+    """What a run asks of a tokenizer: that it saves itself."""
+
+    def save_pretrained(self, directory: Path) -> None:
+        (directory / "tokenizer.json").write_text("{}", encoding="utf-8")
+
+
+def small_run(folder: Path, **changes) -> Run:
+    """A run of four steps that is measured on no set."""
+    train = settings(steps=4, keep_checkpoints=3, **changes)
+    return Run(make_trainer(train=train), train, folder, {}, str, Tokenizer())

@@ -10,9 +10,8 @@ import pytest
 from asymgrpo.files import sha256_file
 from asymgrpo.training import checkpoint as ck
 from asymgrpo.training.results import History
-from asymgrpo.training.run import Run
 from tests.helpers import runs
-from tests.helpers.tiny_trainer import distance, make_trainer, settings, steps, weights
+from tests.helpers.tiny_trainer import distance, small_run, steps, weights
 
 pytestmark = pytest.mark.usefixtures("joined")
 
@@ -22,16 +21,6 @@ def joined():
     from tests.helpers.tiny_trainer import join
 
     join()
-
-
-class Tokenizer:
-    def save_pretrained(self, directory):
-        (directory / "tokenizer.json").write_text("{}")
-
-
-def small_run(folder, **changes):
-    train = settings(steps=4, keep_checkpoints=3, **changes)
-    return Run(make_trainer(train=train), train, folder, {}, str, Tokenizer())
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from asymgrpo.errors import FailedError
 from asymgrpo.verifier import Verdict, Verifier, verify_many
 from asymgrpo.verifier.api import _SIMPLE, MAX_ANSWER_CHARS, fast_verdict
 from asymgrpo.verifier.pool import Pool
@@ -154,6 +156,31 @@ def test_a_silent_worker_is_replaced():
         os.killpg(verifier.pool.slots.queue[-1].process.pid, signal.SIGSTOP)
         assert verifier.verify_many([(r"\boxed{\frac13}", "1/3")]) == [Verdict.timeout]
         assert verifier.verify_many([(r"\boxed{\frac14}", "1/4")]) == [Verdict.correct]
+
+
+@pytest.mark.parametrize("whom", ["the process that judges", "the whole worker"])
+def test_a_worker_that_is_killed_is_an_error_and_no_verdict(whom):
+    """As by a kernel short of memory: the pair has done nothing, and is judged when the command starts again."""
+    pair = (r"\boxed{\frac13}", "1/3")
+    with small(cpu_seconds=30) as verifier:
+        verifier.verify_many([(r"\boxed{\frac12}", "0.5")])
+        supervisor = psutil.Process(verifier.pool.slots.queue[-1].process.pid)
+        for process in [*supervisor.children(), *([supervisor] if whom == "the whole worker" else [])]:
+            process.kill()
+        with pytest.raises(FailedError, match=r"SIGKILL.*memory"):
+            verifier.verify_many([pair])
+        assert verifier.verify_many([pair]) == [Verdict.correct]
+
+
+def test_a_limit_of_address_space_that_leaves_a_pair_too_little_is_an_error_and_no_verdict():
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9))\n"
+        "from asymgrpo.verifier import verify_many\n"
+        r"print(verify_many([(r'\boxed{x+1}', '1+x')]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(r"FailedError: .*976562 KiB.*ulimit -v.*raise", done.stderr)
 
 
 def test_no_workers_is_refused():

@@ -12,14 +12,16 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import dry
+import pyarrow as pa
 import pytest
 from dry import run_mini
 from test_truth import digests, study_asked_for
 
 from asymgrpo.study import settings
+from evals import grade
 from evals.checkpoints import SCHEMA
-from evals.io import write_table
-from evals.sampled import SOURCE, Folder, is_of
+from evals.io import DataError, read_metadata, read_table, write_table
+from evals.sampled import SOURCE, Folder, is_of, require_listed
 from workflow.ready import forget_samples
 from workflow.stale import Stale
 
@@ -81,6 +83,16 @@ def test_tables_of_another_image_are_deleted(folder, tmp_path, monkeypatch):
 def test_tables_of_an_earlier_version_are_judged_by_what_they_state(folder, tmp_path):
     folder.listed.with_name(SOURCE).unlink()
     assert again(folder, tmp_path / "run").missing({"one": ASKED, "two": ASKED}) == ["two"]
+
+
+def test_a_table_that_is_not_the_listed_one_is_named(folder):
+    folder.write_list({"of": "sampled"}, ["one"])
+    require_listed(folder.listed, [folder.table("one")])
+    write_table(SCHEMA.empty_table(), folder.table("one"), {"git_commit": "2e"} | ASKED)
+    for table in (folder.table("one"), folder.table("two")):
+        write_table(SCHEMA.empty_table(), table, {"git_commit": "2e"} | ASKED)
+        with pytest.raises(DataError, match=rf"{table.name}: it has changed since .*sampled\.json.*delete it and run"):
+            grade.main(samples=[table], problems=[], out=folder.table("graded"), listed=folder.listed)
 
 
 def asked_of(results: Path, *changes: str, arm: str = "grpo") -> settings.Settings:
@@ -186,6 +198,23 @@ def test_a_deleted_table_is_sampled_again_and_a_forced_job_samples_all(study):
     assert kept == {"chain2"}
     run_mini("samples", "--forcerun", str(folder / "sampled.json"), results=study)
     assert not [path for path, date in before.items() if path.stat().st_mtime_ns == date]
+
+
+@pytest.mark.slow
+def test_a_table_that_was_replaced_is_not_graded_and_sampled_again_once_deleted(study):
+    """By Snakemake, which knows of the list alone."""
+    table, graded = study / "samples/tiny/grpo/seed0/chain2.parquet", study / "graded/tiny/grpo/seed0.parquet"
+    before = digests(study / "samples"), graded.read_bytes()
+    rows = read_table(table)
+    column = rows.column_names.index("response")
+    other = rows.set_column(column, "response", pa.array(["\\boxed{1}"] * rows.num_rows))
+    write_table(other, table, read_metadata(table))
+    done = run_mini(str(graded), "--force", results=study, check=False)
+    assert done.returncode != 0
+    assert "chain2.parquet: it has changed since it was sampled" in done.stdout + done.stderr
+    table.unlink()
+    run_mini(str(graded), results=study)
+    assert (digests(study / "samples"), graded.read_bytes()) == before
 
 
 def test_what_was_forced_by_hand_is_known_from_what_states_other_settings(tmp_path):

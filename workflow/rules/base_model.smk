@@ -17,6 +17,7 @@ rule base_model:
         again=lambda w: STALE.check(
             PATHS.base_manifest.format(model=w.model),
             settings.base_model(PLAN, w.model),
+            LOCKED.model(settings.base_model(PLAN, w.model)),
         ),
         image_content=IMAGE_CONTENT["train"],
     output:

@@ -22,10 +22,12 @@ rule data:
 rule problems:
     input:
         again=lambda w: STALE.check(
-            PATHS.problems.format(dataset=w.dataset), PLAN["problems"][w.dataset]
+            PATHS.problems.format(dataset=w.dataset),
+            PLAN["problems"][w.dataset],
+            LOCKED.data(PLAN["problems"][w.dataset]),
         ),
         image_content=IMAGE_CONTENT["train"],
-        lock=ancient(host.of_project(common.LOCK)),  # the first fetch writes revisions into it
+        lock=ancient(host.of_project(common.LOCK)),  # the first fetch writes revisions into it; LOCKED compares what counts
     output:
         PATHS.problems,
     log:

@@ -105,8 +105,8 @@ rule grade:
             for name in STUDY.evaluation.benchmarks
         ],
     shell:
-        "{PYTHON_IN[evaluate]} evals.grade --settings {params.settings:q} --samples {params.samples:q} --problems {input.problems:q} --workers {threads}"
-        " --out {output:q} > {log:q} 2>&1"
+        "{PYTHON_IN[evaluate]} evals.grade --settings {params.settings:q} --listed {input.sampled:q} --samples {params.samples:q}"
+        " --problems {input.problems:q} --workers {threads} --out {output:q} > {log:q} 2>&1"
 
 
 rule graded:
