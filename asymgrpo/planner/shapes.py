@@ -93,7 +93,8 @@ def shape_from_config(config: Mapping[str, Any]) -> Shape:
     family = config.get("model_type")
     if family not in FAMILIES:
         raise ConfigError(
-            f"planner: model_type {family!r} has no memory formulas; known are {', '.join(FAMILIES)} (planner_shapes.py)."
+            f"planner: model_type {family!r} has no memory formulas; known are {', '.join(FAMILIES)} "
+            "(asymgrpo/planner/shapes.py)."
         )
     qk_norm, qkv_bias = FAMILIES[family]
     heads = config["num_attention_heads"]

@@ -3,8 +3,8 @@ into one.
 
 A bundle is a zip file or the folder that it unpacks to: `manifest.json` and the files that it names, at the paths that they
 have in a study's folder of results (evals.artifacts.manifest says what it holds). Tables and figures that were made from them may
-lie beside them in a folder, and what Snakemake writes of its jobs (`Bundle.strange`): a folder of results that was rebuilt is the
-bundle that it was rebuilt from.
+lie beside them in a folder, and what Snakemake writes of its jobs: a folder of results that was rebuilt is the bundle that it
+was rebuilt from.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Bundle:
         """Compare every file with the manifest.
 
         Raises:
-            BundleError: naming the files that are missing, truncated, changed or not in the manifest (`strange`).
+            BundleError: naming the files that are missing, truncated, changed or not in the manifest (`_strange`).
         """
         with _Store(self.path) as store:
             self._refuse(store, [fault for name in self.files if (fault := self._fault(store, name, _drop))])
@@ -105,7 +105,7 @@ class Bundle:
         with _Store(folder) as store:
             return [fault for name in self.files if (fault := self._fault(store, name, _drop))]
 
-    def strange(self, names: Iterable[str]) -> list[str]:
+    def _strange(self, names: Iterable[str]) -> list[str]:
         """Those of the names that may not be beside the bundle's files. In a zip file nothing may; in a folder nothing where the
         files of runs, data and samples are, and all of them are the bundle's."""
         beside = [name for name in names if name not in self.files and name != MANIFEST]
@@ -118,7 +118,7 @@ class Bundle:
         return _fault(store, name, self.files.get(name), take)
 
     def _refuse(self, store: _Store, faults: list[str]) -> None:
-        faults = faults + [f"{name} is not in the manifest" for name in self.strange(store.names())]
+        faults = faults + [f"{name} is not in the manifest" for name in self._strange(store.names())]
         if faults:
             more = f" and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
             raise BundleError(
