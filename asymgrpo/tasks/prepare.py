@@ -17,7 +17,6 @@ import typer
 
 from asymgrpo.console import run
 from asymgrpo.errors import InputError
-from asymgrpo.study.sections.data import SplitBy
 from asymgrpo.tasks.table import Row
 
 
@@ -31,6 +30,13 @@ class Split(StrEnum):
     all = "all"
     train = "train"
     validation = "validation"
+
+
+class SplitBy(StrEnum):
+    """As asymgrpo.study.sections.data says it."""
+
+    problem = "problem"
+    numbers = "numbers"
 
 
 def split_rows(
@@ -68,7 +74,7 @@ def key_of(dataset: str, split_by: SplitBy) -> Callable[[Row], str]:
     from asymgrpo.tasks.spec import dataset_spec
 
     spec = dataset_spec(dataset)
-    if split_by == "problem" or spec.source != "generated":
+    if split_by is SplitBy.problem or spec.source != "generated":
         return itemgetter("problem_id")
     return lambda row: family(spec.family).key_of(row["problem"])
 
@@ -82,7 +88,7 @@ def main(
     limit: Annotated[int | None, typer.Option(min=1, help="Keep the first rows only.")] = None,
     split: Annotated[Split, typer.Option(help="Part of a training set.")] = Split.all,
     validation_size: Annotated[int | None, typer.Option(min=1, help="Problems of the validation split.")] = None,
-    split_by: Annotated[SplitBy, typer.Option(help="What the split keeps together.")] = "problem",
+    split_by: Annotated[SplitBy, typer.Option(help="What the split keeps together.")] = SplitBy.problem,
     embedded_n: Annotated[int | None, typer.Option(min=1, help="Rows of a generated set, before splitting.")] = None,
     embedded_seed: Annotated[int | None, typer.Option(help="Seed of a generated set.")] = None,
 ) -> None:
@@ -103,7 +109,7 @@ def main(
     }
     settings = {"of": "problems", "dataset": dataset, "source": source.value}
     settings |= {} if split is Split.all else {"split": split.value}
-    settings |= {} if split_by == "problem" else {"split_by": split_by}
+    settings |= {} if split_by is SplitBy.problem else {"split_by": split_by.value}
     metadata = {
         "settings": settings | {name: value for name, value in given.items() if value is not None},
         "dataset": dataset,
@@ -112,9 +118,7 @@ def main(
         "split": split.value,
         "rows": len(rows),
         "content_sha256": content_sha256(rows),
-        "dataset_sha256": content_sha256(
-            loaded.rows
-        ),  # of the whole set, as in the lock: workflow.locked compares them
+        "dataset_sha256": content_sha256(loaded.rows),  # as in the lock: workflow.locked compares them
         "patched": [patch for patch in loaded.patched if patch["problem_id"] in kept],
     }
     write_problems(out, rows, metadata)

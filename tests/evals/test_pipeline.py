@@ -270,7 +270,7 @@ def test_selection_rules() -> None:
     ("change", "words"),
     [
         (("--k", 5), "k = 5: no benchmark has that many samples"),
-        (("--graded", "twice"), "the same sample twice"),
+        (("--graded", "twice"), "this file is given twice"),
         (("--selection", "missing step"), "no graded samples"),
     ],
 )

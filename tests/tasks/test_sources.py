@@ -234,11 +234,11 @@ def test_split_is_a_partition_that_does_not_depend_on_the_limit(data_dir, lock):
 )
 def test_no_problem_is_held_out_that_is_trained_on_in_another_order(name, n):
     of = families.family(dataset_spec(name).family)
-    rows, key = of.rows(name, n, 2604), prepare.key_of(name, "numbers")
+    rows, key = of.rows(name, n, 2604), prepare.key_of(name, prepare.SplitBy.numbers)
     train, validation = (prepare.split_rows(rows, prepare.Split(part), 32, key) for part in ("train", "validation"))
     assert (len(train), len(validation)) == (n - 32, 32)
     assert not {key(row) for row in train} & {key(row) for row in validation}
-    alone = prepare.split_rows(rows, prepare.Split.validation, 32, prepare.key_of(name, "problem"))
+    alone = prepare.split_rows(rows, prepare.Split.validation, 32, prepare.key_of(name, prepare.SplitBy.problem))
     assert {key(row) for row in rows if row not in alone} & {key(row) for row in alone}, "the other way, some are"
 
 

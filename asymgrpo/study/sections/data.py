@@ -7,8 +7,6 @@ from typing import Literal
 
 from asymgrpo.section import Positive, Section, Seed
 
-SplitBy = Literal["problem", "numbers"]
-
 
 class Embedded(Section):
     """Sizes of the generated sets."""
@@ -34,7 +32,7 @@ class Data(Section):
     """Use only the first problems of the training set (small real-data runs)."""
     validation_size: Positive
     """Problems held out of the training set: the rule `validation` selects checkpoints on them and never looks at a benchmark."""
-    split_by: SplitBy = "problem"
+    split_by: Literal["problem", "numbers"] = "problem"
     """What the split into training and held-out problems keeps together. numbers: problems of a generated set that have the same
     numbers in another order or wording, so that none is held out while another is trained on; sets that are not generated are
     split by problem. problem: nothing, as in studies made before this key."""
