@@ -4,6 +4,7 @@ import json
 
 import pytest
 from bundled import COMMITTED, MOST_BYTES, snakemake
+from stated_numbers import collapsed, stated
 
 from evals.artifacts.bundle import content_hashes
 from evals.artifacts.bundle_files import open_bundle
@@ -21,7 +22,8 @@ def test_it_is_whole_and_small_enough(bundle):
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.stem)
 def test_tables_and_pixels_are_those_committed(bundle, tmp_path):
-    """The page of the minimum standard, which is written from the study's bundle, is as it was committed too."""
+    """The page of the minimum standard, which is written from the study's bundle, is as it was committed too; and what the page
+    of evaluation says of this study is so."""
     targets = ["figures", "tables", *(["standard"] if bundle == COMMITTED else [])]
     done = snakemake(*targets, "--config", f"artifacts={bundle}", f"results={tmp_path / 'out'}", light=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -30,5 +32,8 @@ def test_tables_and_pixels_are_those_committed(bundle, tmp_path):
     assert found.keys() == expected.keys()
     assert [name for name in expected if found[name] != expected[name]] == []
     if bundle == COMMITTED:
-        page = (COMMITTED.parents[1] / "docs/standard.md").read_text()
+        docs = COMMITTED.parents[1] / "docs"
+        page = (docs / "standard.md").read_text()
         assert (tmp_path / "out/standard.md").read_text() == page, "snakemake standard, and copy standard.md to docs"
+        told = collapsed(docs / "evaluation.md")
+        assert [sentence for sentence in stated(tmp_path / "out") if sentence not in told] == []
