@@ -1,7 +1,9 @@
-"""Where CI is set, a skipped test is a failure: every check that the project has can run there."""
+"""Where CI is set, a skipped test is a failure: every check that the project has can run there. Nowhere is an example of
+hypothesis too slow: machines are busy."""
 
 import os
 
+import hypothesis
 import pytest
 
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]  # no doctests there, and their names are not unique
@@ -9,6 +11,9 @@ SKIPPED: list[str] = []
 
 # Results name the commit of the code; tests compare results made minutes apart, perhaps with a commit in between.
 os.environ.setdefault("ASYMGRPO_COMMIT", "0" * 40)
+
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -179,7 +179,7 @@ def test_paired_differences_cover_zero_and_reject_five_per_cent(n_seeds: int, po
     assert 0.02 <= small / studies <= 0.07
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 5), st.integers(2, 12), st.integers(0, 1000))
 def test_the_estimate_is_the_plain_mean_inside_its_interval(n_seeds: int, n_problems: int, seed: int) -> None:
     cells = [np.random.default_rng(seed).random((n_seeds, n_problems))]
@@ -189,7 +189,7 @@ def test_the_estimate_is_the_plain_mean_inside_its_interval(n_seeds: int, n_prob
     assert (found.n_seeds, found.n_problems) == (n_seeds, n_problems)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(2, 5), st.integers(2, 10), st.integers(0, 1000))
 def test_standard_error_is_that_of_the_crossed_analysis_of_variance(s: int, p: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

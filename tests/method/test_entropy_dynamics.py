@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asymgrpo.method.advantages import asymmetric
@@ -44,7 +44,6 @@ def natural_gradient_step(logits: torch.Tensor, advantages: torch.Tensor) -> tor
     return torch.linalg.pinv(fisher, hermitian=True) @ -gradient
 
 
-@settings(deadline=None)
 @given(seeds)
 def test_step_of_the_policy_loss_is_the_advantage_up_to_a_constant(seed):
     logits, advantages = policy_and_advantages(seed)
@@ -52,7 +51,6 @@ def test_step_of_the_policy_loss_is_the_advantage_up_to_a_constant(seed):
     torch.testing.assert_close(step - step.mean(), advantages - advantages.mean(), rtol=1e-6, atol=1e-8)
 
 
-@settings(deadline=None)
 @given(seeds)
 def test_entropy_gradient_along_the_step_is_minus_the_covariance(seed):
     logits, advantages = policy_and_advantages(seed)
@@ -61,7 +59,6 @@ def test_entropy_gradient_along_the_step_is_minus_the_covariance(seed):
     torch.testing.assert_close(gradient @ advantages, -covariance(logits, advantages))
 
 
-@settings(deadline=None)
 @given(seeds)
 def test_measured_entropy_change_meets_the_prediction_to_first_order(seed):
     """The prediction's error falls a hundredfold when the step falls tenfold."""
@@ -75,7 +72,6 @@ def test_measured_entropy_change_meets_the_prediction_to_first_order(seed):
     assert errors[1] < errors[0] / 30 + 1e-9
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(1, 11), st.floats(0, 1.5), st.floats(0, 1.5))
 def test_binary_rewards_split_the_covariance_by_group(seed, n_correct, beta_pos, beta_neg):
     """Cov(log pi, A) = (A_pos - A_neg) p (1 - p) (mean log pi of correct - of wrong).

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asymgrpo.method.logprobs import chunked_token_logprobs_and_entropy, token_logprobs_and_entropy
@@ -17,7 +17,6 @@ def random_logits(n: int, v: int, seed: int = 0) -> tuple[torch.Tensor, torch.Te
     return 3 * torch.randn(n, v, generator=g, dtype=torch.float64), torch.randint(v, (n,), generator=g)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 40), st.floats(0.1, 5), st.integers(0, 2**31))
 def test_values_against_torch_distributions(n, v, temperature, seed):
     logits, targets = random_logits(n, v, seed)

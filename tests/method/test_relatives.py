@@ -167,7 +167,7 @@ def test_psr_and_nsr_are_the_two_halves_of_reinforce():
     assert torch.equal(0.1 * psr + nsr, of_arm("w_reinforce", rewards))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_batch_estimators_see_other_prompts_and_the_rest_do_not(seed):
     rng = np.random.default_rng(seed)

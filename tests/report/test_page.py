@@ -240,7 +240,7 @@ def test_neither_torch_nor_transformers_is_needed(study, tmp_path):
     assert (tmp_path / "r.html").stat().st_size > 10_000
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300), st.integers(2, 40))
 def test_thinning_keeps_length_in_bounds_and_the_mean(values, points):
     steps, kept = thinned(np.arange(1.0, len(values) + 1), np.array(values), points)
@@ -251,14 +251,14 @@ def test_thinning_keeps_length_in_bounds_and_the_mean(values, points):
     assert np.average(kept, weights=sizes) == pytest.approx(np.mean(values), abs=1e-6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(-1e300, 1e300))
 def test_rounding_is_to_four_digits(value):
     assert rounded(value) == pytest.approx(value, rel=5.1e-4)
     assert len(Decimal(json.dumps(rounded(value))).normalize().as_tuple().digits) <= 4
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 400), st.integers(1, 3), st.integers(1, 6))
 def test_every_arm_keeps_the_same_problems_within_the_budget(budget, seeds, problems):
     frame = pd.DataFrame(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asymgrpo.method.arms import ARMS
@@ -97,7 +97,6 @@ def test_paper_equation_fails_for_the_plain_gradient(arm, of_group):
     assert errors(arm, "plain", of_group)["paper"] > 1
 
 
-@settings(deadline=None)
 @given(seeds)
 def test_constant_added_to_all_advantages_changes_no_expected_update(seed):
     """So that no drift can come from it; in a group it does change the update, for the sample stands in for the policy."""
@@ -118,7 +117,6 @@ def test_expected_advantages_differ_by_s_and_sum_to_the_expected_update(arm):
     np.testing.assert_allclose(plain(pi, pi * advantages), weight(acts, q) * pi * (correct - q), atol=1e-12)
 
 
-@settings(deadline=None)
 @given(seeds, st.floats(-4, 4))
 def test_natural_expected_updates_leave_one_curve_of_entropy_over_success(seed, moved):
     """H = h(q) + q H_correct + (1 - q) H_wrong at any step size: on one prompt no arm has more entropy at its success."""

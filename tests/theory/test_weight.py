@@ -50,7 +50,7 @@ def understood(group: int) -> list[str]:
 
 
 @pytest.mark.parametrize("name", understood(4))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(seed=seeds, answers=st.integers(2, 4))
 def test_expected_update_of_every_arm_is_s_times_the_gradient_of_success(name, seed, answers):
     pi, correct = policy(seed, answers)
@@ -60,7 +60,6 @@ def test_expected_update_of_every_arm_is_s_times_the_gradient_of_success(name, s
     np.testing.assert_allclose(covariance(acts, pi, correct), spread, rtol=0, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(beta_pos=exponent, beta_neg=exponent, seed=seeds, group=st.integers(2, 5))
 def test_expected_update_of_the_family_is_s_times_the_gradient_of_success(beta_pos, beta_neg, seed, group):
     pi, correct = policy(seed, 3)

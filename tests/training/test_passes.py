@@ -3,7 +3,6 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import hypothesis
 import pytest
 import torch
 from hypothesis import given
@@ -53,7 +52,6 @@ class Ranks:
             return list(pool.map(of, range(self.n)))
 
 
-@hypothesis.settings(deadline=None)  # ranks are threads, and the machine may be busy
 @given(
     st.integers(1, 3),
     st.integers(1, 3),

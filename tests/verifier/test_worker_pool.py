@@ -188,7 +188,7 @@ def test_no_workers_is_refused():
         Pool(0, 1, 1 << 30, 1)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(-(10**15), 10**15), st.integers(-2, 2), st.sampled_from(["{}", "{}.0", "+{}", "0{}", " {} "]))
 def test_fast_path_agrees_with_the_worker(verifier, reference, offset, spelling):
     answer = spelling.format(reference + offset)
@@ -197,7 +197,7 @@ def test_fast_path_agrees_with_the_worker(verifier, reference, offset, spelling)
         assert verifier.pool.judge_many([(answer.strip(), str(reference))])[0] == fast
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.from_regex(_SIMPLE, fullmatch=True))
 def test_equal_simple_numbers_are_correct_for_the_worker_too(verifier, number):
     assert fast_verdict(number, number) is Verdict.correct
