@@ -208,7 +208,7 @@ class _Store:
             raise zipfile.BadZipFile(f"method {member.compress_type}")
         return member.file_size
 
-    def open(self, name: str) -> IO[bytes]:
+    def stream(self, name: str) -> IO[bytes]:
         """Raises BadZipFile, zlib.error or RuntimeError, also while it is read, when it is damaged or encrypted."""
         return self.archive.open(name) if self.archive else (self.path / name).open("rb")
 
@@ -221,7 +221,7 @@ def _manifest(store: _Store) -> bytes:
     try:
         if (size := store.size(MANIFEST)) > MOST_BYTES:
             raise BundleError(f"{store.path}: {MANIFEST} has {size} bytes, more than {MOST_BYTES}; do not use it")
-        with store.open(MANIFEST) as stream:
+        with store.stream(MANIFEST) as stream:
             return stream.read(size)
     except DAMAGE:
         raise BundleError(f"{store.path}: {MANIFEST} is damaged; fetch the bundle again") from None
@@ -237,7 +237,7 @@ def _fault(store: _Store, name: str, entry: Mapping[str, Any] | None, take: Call
         if (size := store.size(name)) != entry["bytes"]:
             found = f"{size} of {entry['bytes']} bytes"
             return f"{name} is truncated ({found})" if size < entry["bytes"] else f"{name} is changed ({found})"
-        with store.open(name) as stream:
+        with store.stream(name) as stream:
             while piece := stream.read(PIECE):
                 digest.update(piece)
                 take(piece)

@@ -33,8 +33,8 @@ def _is_text(call: ast.Call) -> bool:
     match call.func:
         case ast.Attribute(attr="read_text" | "write_text"):
             return True
-        case ast.Attribute(value=ast.Name(id="os" | "Image"), attr="open"):
-            return False
+        case ast.Attribute(value=ast.Name(id="os" | "Image") | ast.Attribute(attr="archive"), attr="open"):
+            return False  # a zip archive gives bytes
         case ast.Name(id="open"):
             mode = words.get("mode") or (ast.unparse(call.args[1]) if len(call.args) > 1 else "r")
         case ast.Attribute(attr="open"):
