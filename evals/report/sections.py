@@ -287,8 +287,8 @@ def contamination(results: Results) -> list[Grid]:
         for name, part in frame.groupby("benchmark")
     ]
     head = ["benchmark", "same text", "same after normalising", "all pairs found similar"]
-    title = "Training problems that resemble a benchmark's"
-    return [Grid(title, head, rows or [["none found", "0", "0", "0"]], folded=True)]
+    heading = "Training problems that resemble a benchmark's"
+    return [Grid(heading, head, rows or [["none found", "0", "0", "0"]], folded=True)]
 
 
 def figures(results: Results) -> list[Figure]:
